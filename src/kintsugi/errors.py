@@ -1,0 +1,108 @@
+"""The whole error tree on one page.
+
+KintsugiError
+├── ConfigurationInvalid      a configuration does not parse, lint or compile
+├── NotFound                  no such thing
+├── VersionConflict           somebody else changed it first
+├── IdempotencyMismatch       the same Idempotency-Key with another body
+├── InvalidInput              a parameter or body that cannot be used
+├── Unauthenticated           no valid token
+├── Forbidden                 the token lacks a scope
+├── EvidenceUnavailable       the journal cannot make a record durable
+├── StoreUnavailable          the database cannot be reached
+├── DatabaseUnusable          no PostgreSQL can be started here
+├── QueryRefused              a statement that `kt sql` does not run
+├── ApiUnreachable            the control plane does not answer the command line
+└── ApiRefused                the control plane answered with a problem
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KintsugiError(Exception):
+    """Something Kintsugi can name. The message says what, where, and what to do next."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+
+class ConfigurationInvalid(KintsugiError):
+    """The configuration has errors; the one in force stays."""
+
+    code = "configuration.invalid"
+
+
+class NotFound(KintsugiError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class VersionConflict(KintsugiError):
+    """Someone else changed this first; read it again and retry."""
+
+    code = "version_conflict"
+
+
+class IdempotencyMismatch(KintsugiError):
+    """This Idempotency-Key was used before with another request; use a new key."""
+
+    code = "idempotency.mismatch"
+
+
+class InvalidInput(KintsugiError):
+    """A parameter or body cannot be used."""
+
+    code = "input.invalid"
+
+
+class Unauthenticated(KintsugiError):
+    """No valid token was given; send Authorization: Bearer TOKEN."""
+
+    code = "auth.unauthenticated"
+
+
+class Forbidden(KintsugiError):
+    """The token does not carry the scope that this needs."""
+
+    code = "auth.forbidden"
+
+
+class EvidenceUnavailable(KintsugiError):
+    """The journal cannot make a record durable, so nothing may be answered."""
+
+    code = "evidence.unavailable"
+
+
+class StoreUnavailable(KintsugiError):
+    """The database cannot be reached; try again."""
+
+    code = "store.unavailable"
+
+
+class DatabaseUnusable(KintsugiError):
+    """No PostgreSQL can be started here; set KT_DATABASE_URL to one that runs."""
+
+    code = "store.unusable"
+
+
+class QueryRefused(KintsugiError):
+    """This statement cannot be run here."""
+
+    code = "query.refused"
+
+
+class ApiUnreachable(KintsugiError):
+    """The control plane does not answer; is `kt up` running?"""
+
+    code = "api.unreachable"
+
+
+class ApiRefused(KintsugiError):
+    """The control plane refused the request."""
+
+    code = "api.refused"

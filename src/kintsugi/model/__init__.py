@@ -1,0 +1,1 @@
+"""The nouns of Kintsugi as plain frozen values. Imports nothing else of ours."""

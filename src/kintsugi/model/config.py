@@ -1,0 +1,184 @@
+"""A configuration as typed values, and what can be wrong with one."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+
+Streaming = Literal["buffer", "window", "observe"]
+Durability = Literal["strict", "bounded"]
+FailMode = Literal["block", "allow"]
+PayloadCapture = Literal["redacted", "full", "none"]
+
+
+class Severity(Enum):
+    """How bad a diagnostic is; errors keep a configuration from being put in force."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a file; line and column count from 1."""
+
+    line: int = 1
+    column: int = 1
+
+
+class Diagnostic(msgspec.Struct, frozen=True):
+    """One thing wrong with a configuration.
+
+    Attributes:
+        code: ``E001`` and so on; each has a page in the manual.
+        path: where in the document, dotted: ``policy.prompt-injection.action``.
+        message: what was wrong.
+        help: what would be right, with a did-you-mean where one is near.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    file: str
+    position: Position
+    path: str = ""
+    help: str = ""
+
+
+class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a secret is found; never the secret."""
+
+    env: str
+
+
+class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The name tag of a configuration. ``id`` defaults to a slug of the name."""
+
+    name: str
+    version: str
+    enabled: bool = True
+    id: str = ""
+    author: str = ""
+    description: str = ""
+
+
+class GatewayKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key that callers may present; only its SHA-256 (hex) is kept."""
+
+    name: str
+    sha256: str
+
+
+class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the gateway carries requests; every limit has a unit in its name."""
+
+    port: int = 41002
+    streaming: Streaming = "buffer"
+    durability: Durability = "strict"
+    fail_mode: FailMode = "block"
+    payload: PayloadCapture = "redacted"
+    payload_bytes_max: int = 262_144
+    request_body_bytes_max: int = 10_485_760
+    response_body_bytes_max: int = 33_554_432
+    concurrency_max: int = 1024
+    client_header_timeout_seconds: float = 10.0
+    client_body_timeout_seconds: float = 30.0
+    client_idle_timeout_seconds: float = 75.0
+    upstream_connect_timeout_seconds: float = 5.0
+    upstream_first_byte_timeout_seconds: float = 120.0
+    upstream_idle_timeout_seconds: float = 60.0
+    drain_timeout_seconds: float = 30.0
+    keys: tuple[GatewayKey, ...] = ()
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model provider that requests may be sent to. Upstreams exist only here.
+
+    Attributes:
+        provider: ``openai`` speaks OpenAI's dialect at ``base_url``; ``simulator`` is the local
+            ``kt simulate``, whose address the gateway learns when it starts.
+        model: requests for this model go here; empty takes any model.
+    """
+
+    id: str
+    provider: str
+    model: str = ""
+    base_url: str = ""
+    secret_key_ref: SecretRef | None = None
+    allow_private_network: bool = False
+
+
+class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a test case sends; ``upstream_response`` lets output rules run without a model."""
+
+    messages: tuple[dict[str, Any], ...] = ()
+    headers: dict[str, str] = {}
+    request: dict[str, Any] | None = None
+    upstream_response: dict[str, Any] | str | None = None
+    stream: bool = False
+
+
+class CaseExpected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What must come out; a field that is left out is not compared."""
+
+    verdict: str | None = None
+    reason_code: str | None = None
+    policy: str | None = None
+    response_contains: str | None = None
+    response_excludes: str | None = None
+    request_excludes: str | None = None
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One test case; ``skip`` holds the reason why it is not run."""
+
+    name: str
+    input: CaseInput
+    expected: CaseExpected
+    description: str = ""
+    skip: str = ""
+
+
+class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Cases under one name."""
+
+    name: str
+    cases: tuple[Case, ...]
+    description: str = ""
+
+
+class PolicyBlock(msgspec.Struct, frozen=True):
+    """One kind in the chain with its options as parsed, checked against the kind's own type.
+
+    Attributes:
+        options: an instance of the kind's ``Options`` struct.
+    """
+
+    kind: str
+    options: Any
+
+
+class Config(msgspec.Struct, frozen=True):
+    """A whole configuration, canonical whatever shape it was written in.
+
+    Attributes:
+        chain: in the order of evaluation; every kind in it, and nothing else, runs.
+        source: the text that it was parsed from.
+        file: the name to show in messages.
+        positions: dotted path to place in the text, for messages about a value.
+    """
+
+    pack: Pack
+    gateway: Gateway
+    targets: tuple[Target, ...]
+    chain: tuple[PolicyBlock, ...]
+    suites: tuple[Suite, ...]
+    source: str
+    file: str
+    positions: dict[str, Position]
+
+    @property
+    def id(self) -> str:
+        """The configuration's identity in the control plane."""
+        return self.pack.id

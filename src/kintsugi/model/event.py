@@ -1,0 +1,113 @@
+"""The two records of an exchange: admitted, then decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+import msgspec
+
+from kintsugi.model.content import Identity
+from kintsugi.model.decision import Evaluation
+from kintsugi.model.verdict import Verdict
+
+
+class ExchangeStatus(Enum):
+    """How an exchange ended, as seen by the process that ended it."""
+
+    ANSWERED = "answered"  # the whole upstream answer went out, whatever its HTTP status
+    BLOCKED = "blocked"  # a policy stopped it
+    REJECTED = "rejected"  # malformed, too large or without a valid key; never judged
+    UPSTREAM_FAILED = "upstream_failed"  # no usable answer: refused, reset, timed out, garbage
+    STREAM_BROKEN = "stream_broken"  # upstream ended in the middle of a stream
+    CLIENT_ABORTED = "client_aborted"  # the client left before the answer was complete
+    INTERRUPTED = "interrupted"  # the gateway stopped; written at the next start
+
+
+class Admission(msgspec.Struct, frozen=True, tag_field="kind", tag="admitted", omit_defaults=True):
+    """Appended before upstream is called, so that no call is without a trace."""
+
+    id: str
+    timestamp: datetime
+    gateway_id: str
+    worker_id: str
+    dialect: str
+    config_version: str
+    revision: str
+    request_digest: str
+    model: str = ""
+    identity: Identity = Identity()
+
+
+class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The wire text of both directions, masked as ``gateway.payload`` says.
+
+    Attributes:
+        masked: number of spans replaced by a marker.
+        truncated: whether a part longer than ``gateway.payload_bytes_max`` was cut; the digests
+            on the event are always of the whole.
+    """
+
+    request: str = ""
+    response: str = ""
+    masked: int = 0
+    truncated: bool = False
+
+
+class DecisionEvent(msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True):
+    """One exchange, decided. Its JSON is the journal's, the API's and the export's form.
+
+    Attributes:
+        id: UUIDv7; its time is ``timestamp`` to the millisecond.
+        timestamp: when the request was admitted, aware UTC.
+        config_version: ``ID@V``: V is the control plane's version number, or ``pack.version``
+            when the gateway runs from a file.
+        revision: content hash of the plan in force, ``sha256:...``.
+        error: stable code of what went wrong (``upstream.timeout``), empty when nothing did.
+        overhead_ms: time spent in the gateway itself: total less waiting for upstream.
+        request_digest, response_digest: ``sha256:...`` of the exact bytes received from the
+            client and from upstream.
+    """
+
+    id: str
+    timestamp: datetime
+    gateway_id: str
+    worker_id: str
+    dialect: str
+    config_version: str
+    revision: str
+    engine_version: str
+    verdict: Verdict
+    reason_code: str
+    status: ExchangeStatus
+    policy_name: str = ""
+    http_status: int = 0
+    streamed: bool = False
+    streaming_mode: str = ""
+    model: str = ""
+    response_model: str = ""
+    provider: str = ""
+    target_id: str = ""
+    upstream_status: int = 0
+    user_id: str = ""
+    team_id: str = ""
+    session_id: str = ""
+    agent_id: str = ""
+    workflow: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    parent_span_id: str = ""
+    key_name: str = ""
+    incident_id: str = ""
+    error: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_ms: float = 0.0
+    overhead_ms: float = 0.0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    request_digest: str = ""
+    response_digest: str = ""
+    fail_open: bool = False
+    evaluations: tuple[Evaluation, ...] = ()
+    payload: Payload = Payload()

@@ -1,0 +1,369 @@
+"""What the control plane asks of its store: one protocol per concern, a few methods each.
+
+Implemented twice, by ``store/memory.py`` for unit tests and by PostgreSQL; both pass the same
+contract tests. Times are aware UTC and are passed in. Lists are newest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.verdict import Verdict
+
+
+class EventFilter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which events; an empty field does not restrict. CONTRACT §5 names the parameters.
+
+    Attributes:
+        since, until: on the event's timestamp, both inclusive.
+        q: full text over the recorded (masked) payload; words are and-ed, "quoted" is a phrase.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    verdict: Verdict | None = None
+    gateway: str = ""
+    user: str = ""
+    team: str = ""
+    workflow: str = ""
+    agent: str = ""
+    session: str = ""
+    model: str = ""
+    policy: str = ""
+    reason_code: str = ""
+    config_version: str = ""
+    trace: str = ""
+    incident: str = ""
+    q: str = ""
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """An event and its place in the store's total order."""
+
+    position: int
+    event: DecisionEvent
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """What became of a batch: each event was stored or was there already."""
+
+    stored: int
+    duplicates: int
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """One page, newest first; ``next_cursor`` is None on the last one."""
+
+    events: tuple[DecisionEvent, ...]
+    next_cursor: str | None
+
+
+class MinuteCount(msgspec.Struct, frozen=True):
+    """Decisions of one minute by verdict."""
+
+    minute: datetime
+    verdict: Verdict
+    count: int
+
+
+class EventStore(Protocol):
+    """Append-only, totally ordered record of decisions."""
+
+    def append(self, events: Sequence[DecisionEvent]) -> Ingested:
+        """Store what is not there yet, all or nothing; idempotent by event id."""
+
+    def get(self, event_id: str) -> DecisionEvent:
+        """One event with evaluations and payload.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
+        """At most ``limit`` events, newest first by (timestamp, id), without payload.
+
+        Raises:
+            InvalidInput: the cursor is not one that this store gave out.
+        """
+
+    def count(self, where: EventFilter, *, ceiling: int) -> int:
+        """How many match, counted up to ``ceiling`` so that cost does not grow with history."""
+
+    def tail(self, *, after: int, where: EventFilter, limit: int) -> list[StoredEvent]:
+        """At most ``limit`` events with position > ``after``, oldest first.
+
+        A position once passed never gains an event later, so a reader that keeps its last
+        position misses nothing.
+        """
+
+    def last_position(self) -> int:
+        """The newest position; 0 when empty."""
+
+    def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
+        """Every matching event, oldest first, in constant memory."""
+
+    def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
+        """Counts for a chart, oldest first; read from rollups, whatever the traffic."""
+
+    def stored_by_gateway(self) -> dict[str, int]:
+        """Decision events stored, by gateway id; for reconciliation."""
+
+
+class ConfigurationVersion(msgspec.Struct, frozen=True):
+    """One immutable version; versions of an id count up from 1."""
+
+    id: str
+    version: int
+    content: str
+    revision: str
+    author: str
+    note: str
+    created_at: datetime
+    pack_version: str = ""
+
+
+class ConfigurationStore(Protocol):
+    """Versioned configurations; a version is never changed."""
+
+    def list(self) -> list[ConfigurationVersion]:
+        """The newest version of every id."""
+
+    def get(self, config_id: str, version: int | None = None) -> ConfigurationVersion:
+        """One version; the newest when ``version`` is None.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+    def versions(self, config_id: str) -> list[ConfigurationVersion]:
+        """Every version of one id, newest first; empty when there is none."""
+
+    def put(
+        self,
+        *,
+        config_id: str,
+        content: str,
+        revision: str,
+        author: str,
+        note: str,
+        pack_version: str,
+        now: datetime,
+        expected_version: int | None = None,
+    ) -> ConfigurationVersion:
+        """Add a version; the newest is returned unchanged when its content is the same.
+
+        Raises:
+            VersionConflict: ``expected_version`` is given and is not the newest.
+        """
+
+
+class WorkerReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one gateway worker says of itself."""
+
+    worker_id: str
+    pid: int
+    config_version: str
+    revision: str
+    in_force_since: datetime
+    admitted: int = 0
+    decided: int = 0
+    in_flight: int = 0
+    error: str = ""
+
+
+class GatewayReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a gateway says of itself: posted at registration, on change and every few seconds.
+
+    Attributes:
+        config_id: the configuration it follows.
+        shipped, waiting: decision records acknowledged by the control plane, and not yet.
+        load_error: why the newest version is not in force; empty when it is.
+    """
+
+    id: str
+    config_id: str
+    listen: str
+    version: str
+    workers: tuple[WorkerReport, ...] = ()
+    shipped: int = 0
+    waiting: int = 0
+    load_error: str = ""
+    started_at: datetime | None = None
+
+
+class GatewayRecord(msgspec.Struct, frozen=True):
+    """A gateway as the control plane last heard of it."""
+
+    report: GatewayReport
+    registered_at: datetime
+    last_seen_at: datetime
+
+
+class GatewayStore(Protocol):
+    """The gateways that registered."""
+
+    def put(self, report: GatewayReport, *, now: datetime) -> GatewayRecord:
+        """Register or refresh one."""
+
+    def get(self, gateway_id: str) -> GatewayRecord:
+        """One gateway.
+
+        Raises:
+            NotFound: it never registered.
+        """
+
+    def list(self) -> list[GatewayRecord]:
+        """All, last seen first."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """An access token without its secret; only a SHA-256 of that is kept."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class TokenStore(Protocol):
+    """Access tokens, found by the hash of their secret."""
+
+    def add(self, token: Token, *, secret_sha256: str) -> None:
+        """Keep a new token."""
+
+    def find(self, secret_sha256: str) -> Token | None:
+        """The token with this secret, expired and revoked ones included; None when unknown."""
+
+    def list(self) -> list[Token]:
+        """All, newest first."""
+
+    def revoke(self, token_id: str, *, now: datetime) -> Token:
+        """End one; again is no error.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def touch(self, token_id: str, *, now: datetime) -> None:
+        """Note that it was used; callers do this at most once a minute."""
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class ExportJob(msgspec.Struct, frozen=True):
+    """A running or finished export.
+
+    Attributes:
+        total: events to write as counted at the start; None until counted.
+        path: the finished file, below the state folder; empty until done.
+        sha256: digest of the finished file.
+    """
+
+    id: str
+    type: str
+    format: str
+    where: EventFilter
+    state: JobState
+    created_at: datetime
+    created_by: str
+    total: int | None = None
+    written: int = 0
+    path: str = ""
+    bytes: int = 0
+    sha256: str = ""
+    error: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class ExportStore(Protocol):
+    """Export jobs; a job is claimed by one worker at a time and survives a restart."""
+
+    def add(self, job: ExportJob) -> None:
+        """Queue one."""
+
+    def get(self, job_id: str) -> ExportJob:
+        """One job.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def page(self, *, limit: int, cursor: str | None = None) -> tuple[list[ExportJob], str | None]:
+        """Newest first, and the cursor of the next page."""
+
+    def claim(self, *, now: datetime, stale_after_seconds: float) -> ExportJob | None:
+        """Take the oldest queued job, or a running one that showed no progress for so long."""
+
+    def update(self, job: ExportJob, *, now: datetime) -> None:
+        """Save progress or the end of a claimed job."""
+
+
+class SavedAnswer(msgspec.Struct, frozen=True):
+    """The answer that an Idempotency-Key got the first time."""
+
+    request_sha256: str
+    status: int
+    body: bytes
+
+
+class IdempotencyStore(Protocol):
+    """Answers by (token, key), kept for a day."""
+
+    def find(self, token_id: str, key: str, *, now: datetime) -> SavedAnswer | None:
+        """The saved answer, or None."""
+
+    def save(self, token_id: str, key: str, answer: SavedAnswer, *, now: datetime) -> None:
+        """Keep an answer; the first one saved stays."""
+
+
+class QueryResult(msgspec.Struct, frozen=True):
+    """Rows of a read-only statement; ``truncated`` when the row limit cut them off."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool
+
+
+class QueryRunner(Protocol):
+    """Runs other people's SQL under a role that can only read the contract's views."""
+
+    def run(self, statement: str, *, row_limit: int, timeout_seconds: float) -> QueryResult:
+        """Run one statement.
+
+        Raises:
+            QueryRefused: not allowed, wrong, or too slow; the message is PostgreSQL's own.
+        """
+
+
+class Changes(Protocol):
+    """Tells this process what other processes committed (LISTEN/NOTIFY)."""
+
+    def wait(self, *, timeout_seconds: float) -> frozenset[str]:
+        """Block until something changed; the channels that did: ``events``, ``configurations``,
+        ``gateways``, ``exports``. Empty after the timeout."""
+
+    def close(self) -> None:
+        """Stop listening; a blocked ``wait`` returns."""
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """Everything the control plane keeps, wired in ``app.py``."""
+
+    events: EventStore
+    configurations: ConfigurationStore
+    gateways: GatewayStore
+    tokens: TokenStore
+    exports: ExportStore
+    idempotency: IdempotencyStore
+    query: QueryRunner
+    changes: Changes
