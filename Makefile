@@ -1,14 +1,54 @@
-PYTHON ?= python3.11
+# Two commands are all a newcomer needs: `make up` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup up down test test-all lint format types imports docs bench lock clean
+.PHONY: help setup up down test lint format types imports docs bench lock clean
 
-setup: $(VENV)/.installed
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## create .venv with everything; .venv/bin/kt
 
 # --no-build-isolation: the build backend is in the lock too, so nothing unpinned is fetched.
 $(VENV)/.installed: requirements-dev.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+up: setup ## start gateway, control plane and console on the embedded store with the simulator
+	$(BIN)/kt up
+
+down: setup ## stop what `make up` started
+	$(BIN)/kt down
+
+test: setup ## run the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## rewrite into style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## strict types over source, tests and benchmarks
+	$(BIN)/mypy
+
+imports: setup ## imports point one way
+	$(BIN)/lint-imports
+
+docs: setup ## build the manual, strictly
+	$(BIN)/mkdocs build --strict
+
+bench: setup ## every benchmark, side by side with its baseline (minutes)
+	$(BIN)/python -m benchmarks
+
+lock: setup ## refresh the locked dependencies
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade --output-file requirements.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade --extra dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+
+clean: ## remove what builds and tests leave behind
+	rm -rf $(VENV) site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
