@@ -18,7 +18,10 @@ KintsugiError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
+
+from kintsugi.model.config import Diagnostic
 
 
 class KintsugiError(Exception):
@@ -31,9 +34,18 @@ class KintsugiError(Exception):
 
 
 class ConfigurationInvalid(KintsugiError):
-    """The configuration has errors; the one in force stays."""
+    """The configuration has errors; the one in force stays.
+
+    Attributes:
+        diagnostics: everything that was found, errors and warnings, in order of place; empty
+            when the trouble has no place in the text.
+    """
 
     code = "configuration.invalid"
+
+    def __init__(self, message: str = "", diagnostics: Sequence[Diagnostic] = ()) -> None:
+        super().__init__(message or "The configuration has errors; the one in force stays.")
+        self.diagnostics = tuple(diagnostics)
 
 
 class NotFound(KintsugiError):

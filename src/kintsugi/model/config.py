@@ -35,6 +35,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
         path: where in the document, dotted: ``policy.prompt-injection.action``.
         message: what was wrong.
         help: what would be right, with a did-you-mean where one is near.
+        suggestion: the one word that was probably meant; empty when none is near.
     """
 
     code: str
@@ -44,6 +45,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
     position: Position
     path: str = ""
     help: str = ""
+    suggestion: str = ""
 
 
 class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
