@@ -1,0 +1,90 @@
+"""Generated reference pages: the manual is built from what the program says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages under reference/, made from the code."""
+    pages = {
+        "reference/cli.md": command_line(),
+        "reference/policies.md": policies(),
+        "reference/reasons.md": reasons(),
+        "reference/lint.md": lint_codes(),
+    }
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def command_line() -> str:
+    """Every command with its help text and options, from the Typer application itself."""
+    from kintsugi.app import command_line_app
+
+    root = typer.main.get_command(command_line_app())
+    lines = ["# Command line", "", "Exit codes everywhere: 0 fine; 1 the tool could not run; "
+             "2 usage, or warnings with `--fail-level warning`; 3 the thing checked is wrong.", ""]
+    _describe(root, "kt", lines)
+    return "\n".join(lines)
+
+
+def _describe(command: object, name: str, lines: list[str]) -> None:
+    import click
+
+    assert isinstance(command, click.Command)
+    if command.hidden:
+        return
+    context = click.Context(command, info_name=name)
+    lines += [f"## `{name}`", "", (command.help or "").replace("\b", "").strip(), ""]
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+    if not isinstance(command, click.Group):
+        lines += [f"    {' '.join([name, *command.collect_usage_pieces(context)])}", ""]
+    if options:
+        lines += ["| option | meaning |", "|---|---|"]
+        for option in options:
+            names = ", ".join(f"`{spelling}`" for spelling in option.opts + option.secondary_opts)
+            lines.append(f"| {names} | {(option.help or '').replace('|', '/')} |")
+        lines.append("")
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            if found is not None:
+                _describe(found, f"{name} {child}", lines)
+
+
+def policies() -> str:
+    """The page of every policy kind, which stands beside its code."""
+    folder = ROOT / "src/kintsugi/policy/rules"
+    pages = [page.read_text() for page in sorted(folder.glob("*/page.md"))]
+    intro = "# Policies\n\nEach page stands beside the code and the cases of its policy.\n"
+    return "\n\n".join([intro, *(_deeper(page) for page in pages)])
+
+
+def reasons() -> str:
+    """The registry of reason codes."""
+    from kintsugi.policy.reasons import REASONS
+
+    rows = [
+        f"| `{reason.code}` | {reason.title} | {reason.help} |" for reason in REASONS.values()
+    ]
+    return "\n".join(
+        ["# Reason codes", "", "Also `kt reasons`.", "", "| code | meaning | what to do |",
+         "|---|---|---|", *rows]
+    )
+
+
+def lint_codes() -> str:
+    """The page of every lint code."""
+    pages = [page.read_text() for page in sorted((ROOT / "docs/lint").glob("*.md"))]
+    return "\n\n".join(["# Lint codes\n", *(_deeper(page) for page in pages)])
+
+
+def _deeper(page: str) -> str:
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in page.splitlines())
