@@ -1,0 +1,188 @@
+"""``kt``: every command, loaded when it is used, and the one place where errors become words."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from kintsugi import __version__
+from kintsugi.cli.output import drop_stdout, report_error
+from kintsugi.cli.parts import Parts, Program
+from kintsugi.errors import (
+    ApiRefused,
+    ApiUnreachable,
+    ConfigurationInvalid,
+    DatabaseUnusable,
+    InvalidInput,
+    KintsugiError,
+    StoreUnavailable,
+)
+
+EXIT_OK = 0
+EXIT_FAILED = 1  # the tool could not run
+EXIT_USAGE = 2
+EXIT_WRONG = 3  # it ran, and the thing that it checked is wrong
+
+
+class Entry(NamedTuple):
+    """Where a command lives: a function, or a ``typer.Typer`` with commands of its own."""
+
+    module: str
+    name: str
+    panel: str
+
+
+_RUN = "Run"
+_LOOK = "Look"
+_CHANGE = "Change"
+_KEEP = "Keep"
+
+COMMANDS: Mapping[str, Entry] = {
+    "up": Entry("up", "up", _RUN),
+    "down": Entry("status", "down", _RUN),
+    "status": Entry("status", "status", _RUN),
+    "gateway": Entry("gateway", "app", _RUN),
+    "server": Entry("server", "app", _RUN),
+    "simulate": Entry("simulate", "simulate", _RUN),
+    "doctor": Entry("doctor", "doctor", _RUN),
+    "init": Entry("init", "init", _CHANGE),
+    "policy": Entry("policy", "app", _CHANGE),
+    "reasons": Entry("reasons", "reasons", _CHANGE),
+    "config": Entry("config", "app", _CHANGE),
+    "events": Entry("events", "app", _LOOK),
+    "sql": Entry("sql", "sql", _LOOK),
+    "gateways": Entry("gateways", "app", _LOOK),
+    "exports": Entry("exports", "app", _KEEP),
+    "backup": Entry("backup", "backup", _KEEP),
+    "restore": Entry("backup", "restore", _KEEP),
+    "tokens": Entry("tokens", "app", _KEEP),
+}
+
+
+class LazyCommands(TyperGroup):
+    """Imports a command's module when the command is asked for.
+
+    ``kt policy lint`` runs in commit hooks and editors; it must not pay for the HTTP client that
+    ``kt events`` needs.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the same
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        target = getattr(import_module(f"kintsugi.cli.{entry.module}"), entry.name)
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        if isinstance(target, typer.Typer):
+            single.add_typer(target, name=cmd_name, rich_help_panel=entry.panel)
+        else:
+            single.command(cmd_name, rich_help_panel=entry.panel)(target)
+            single.callback()(_nothing)
+        return typer.main.get_group(single).get_command(ctx, cmd_name)
+
+
+def _nothing() -> None:
+    """Keeps a Typer with one command a group."""
+
+
+app = typer.Typer(
+    cls=LazyCommands,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"kt {__version__}\n")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """Kintsugi: a policy gateway for AI systems, with evidence that survives.
+
+    Start with `kt up`, then send a request as it prints.
+    """
+
+
+def run(parts: Parts, environ: Mapping[str, str], arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code."""
+    debug = environ.get("KT_DEBUG", "") not in ("", "0")
+    try:
+        typer.main.get_command(app)(
+            args=None if arguments is None else list(arguments),
+            prog_name="kt",
+            obj=Program(parts, dict(environ)),
+        )
+    except SystemExit as leaving:
+        return _code_of(leaving)
+    except BrokenPipeError:
+        drop_stdout()
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as shells count
+    except KintsugiError as error:
+        if debug:
+            traceback.print_exc()
+        report_error(str(error), next_step=next_step(error))
+        return exit_code(error)
+    except Exception as error:  # noqa: BLE001 - the outer edge: a person gets words, not a trace
+        if debug:
+            traceback.print_exc()
+        report_error(
+            f"unforeseen: {type(error).__name__}: {error}",
+            next_step="run it again with KT_DEBUG=1 and report what it prints",
+        )
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def exit_code(error: KintsugiError) -> int:
+    """The exit code for a named error (CONTRACT §2)."""
+    match error:
+        case ConfigurationInvalid():
+            return EXIT_WRONG
+        case InvalidInput():
+            return EXIT_USAGE
+        case _:
+            return EXIT_FAILED
+
+
+def next_step(error: KintsugiError) -> str:
+    """What the person can do about it; empty when the message says so itself."""
+    match error:
+        case ApiUnreachable():
+            return "start it with `kt up`, or find out what is wrong with `kt doctor`"
+        case ApiRefused() if getattr(getattr(error, "problem", None), "status", 0) == 401:
+            return "set KT_API_TOKEN to a valid token; `kt tokens create` makes one"
+        case ApiRefused() if getattr(getattr(error, "problem", None), "status", 0) == 403:
+            return "use a token with that scope; `kt tokens create --scope ...` makes one"
+        case DatabaseUnusable() | StoreUnavailable():
+            return "see what `kt doctor` says about the database"
+        case _:
+            return ""
+
+
+def _code_of(leaving: SystemExit) -> int:
+    if leaving.code is None:
+        return EXIT_OK
+    if isinstance(leaving.code, int):
+        return leaving.code
+    os.write(2, f"{leaving.code}\n".encode())
+    return EXIT_FAILED
