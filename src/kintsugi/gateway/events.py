@@ -1,0 +1,144 @@
+"""What can happen to an exchange, as told by the shell.
+
+Every event carries ``at_ns``, a monotonic time in nanoseconds: nothing in the core reads a clock.
+The names of headers arrive in lower case.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RequestReceived(msgspec.Struct, frozen=True, gc=False):
+    """A client's whole request. The first event of every exchange, unless it was refused.
+
+    Attributes:
+        event_id: a fresh UUIDv7 whose time is ``now`` to the millisecond.
+        now: wall-clock time, aware UTC.
+        target: the request target as sent, never decoded: ``/v1/chat/completions?x=1``.
+    """
+
+    at_ns: int
+    event_id: str
+    now: datetime
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes
+
+
+class RequestRefused(msgspec.Struct, frozen=True, gc=False):
+    """The shell could not or would not take the request in; takes the place of RequestReceived.
+
+    Attributes:
+        code: ``request.too_large`` (413), ``request.timeout`` (408), ``request.malformed`` (400),
+            ``overloaded`` and ``draining`` (503 with Retry-After; these two leave no record,
+            because an overload must not be able to fill the journal).
+        body: what had arrived; may be empty.
+    """
+
+    at_ns: int
+    event_id: str
+    now: datetime
+    method: bytes
+    target: bytes
+    headers: Headers
+    code: str
+    body: bytes = b""
+
+
+class AdmissionDurable(msgspec.Struct, frozen=True, gc=False):
+    """The journal made the Admission durable (as durable as the configuration asks)."""
+
+    at_ns: int
+
+
+class AdmissionFailed(msgspec.Struct, frozen=True, gc=False):
+    """The journal could not take the Admission."""
+
+    at_ns: int
+
+
+class UpstreamCalled(msgspec.Struct, frozen=True, gc=False):
+    """The request was written to upstream: from here on the wait is upstream's, not ours."""
+
+    at_ns: int
+
+
+class UpstreamHead(msgspec.Struct, frozen=True, gc=False):
+    """Status and headers of upstream's answer."""
+
+    at_ns: int
+    status: int
+    headers: Headers
+
+
+class UpstreamData(msgspec.Struct, frozen=True, gc=False):
+    """Body bytes of upstream's answer, all that one read delivered joined together."""
+
+    at_ns: int
+    data: bytes
+
+
+class UpstreamEnd(msgspec.Struct, frozen=True, gc=False):
+    """Upstream's answer is complete."""
+
+    at_ns: int
+
+
+class UpstreamFailed(msgspec.Struct, frozen=True, gc=False):
+    """No answer, or the rest of it is missing.
+
+    Attributes:
+        code: ``upstream.connect_failed``, ``upstream.timeout``, ``upstream.reset``,
+            ``upstream.invalid_response`` or ``upstream.too_large``.
+    """
+
+    at_ns: int
+    code: str
+
+
+class ClientAborted(msgspec.Struct, frozen=True, gc=False):
+    """The client's connection is gone."""
+
+    at_ns: int
+
+
+class RecordDurable(msgspec.Struct, frozen=True, gc=False):
+    """The journal made the DecisionEvent durable."""
+
+    at_ns: int
+
+
+class RecordFailed(msgspec.Struct, frozen=True, gc=False):
+    """The journal could not make the DecisionEvent durable."""
+
+    at_ns: int
+
+
+class GatewayFailed(msgspec.Struct, frozen=True, gc=False):
+    """``step`` itself raised: a defect in the gateway. The exchange ends closed and recorded."""
+
+    at_ns: int
+    code: str = "gateway.internal"
+
+
+Event = (
+    RequestReceived
+    | RequestRefused
+    | AdmissionDurable
+    | AdmissionFailed
+    | UpstreamCalled
+    | UpstreamHead
+    | UpstreamData
+    | UpstreamEnd
+    | UpstreamFailed
+    | ClientAborted
+    | RecordDurable
+    | RecordFailed
+    | GatewayFailed
+)

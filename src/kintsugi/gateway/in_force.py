@@ -1,0 +1,133 @@
+"""Everything that is in force while one exchange runs: replaced whole, never edited in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from kintsugi.model.config import Target
+from kintsugi.model.decision import Phase
+from kintsugi.policy.plan import Plan
+
+
+class Secret:
+    """A value that shows itself only when asked by name; printing or pickling it does not."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself; call this only where it is sent."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a Secret is not pickled")
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """A target with its address worked out.
+
+    Attributes:
+        origin: scheme, host and port; empty when the target has no address (a ``simulator``
+            target while no simulator runs).
+        base_path: what stands before ``/chat/completions``: ``/v1`` unless ``base_url`` has a path.
+        credential: value of the Authorization header; None when the target needs none.
+        lacks_secret: the configuration names a secret that the environment does not hold.
+    """
+
+    target: Target
+    origin: str
+    base_path: bytes
+    credential: Secret | None
+    lacks_secret: bool
+
+    @property
+    def reaches_private_network(self) -> bool:
+        """Whether loopback and private addresses are allowed; the simulator lives on loopback."""
+        return self.target.allow_private_network or self.target.provider == "simulator"
+
+
+class InForce:
+    """One compiled plan with the surroundings it acts in.
+
+    Args:
+        config_version: ``ID@V``, as events carry it.
+        simulator_url: where ``kt simulate`` listens, such as ``http://127.0.0.1:41003``; empty
+            when none runs.
+        fingerprint_key: see ``Facts.fingerprint_key``.
+        secrets: by target id; a target that names a secret and is not in here answers 502.
+    """
+
+    __slots__ = (
+        "config",
+        "config_version",
+        "engine_version",
+        "fingerprint_key",
+        "gateway",
+        "gateway_id",
+        "has_audit_rules",
+        "has_input_rules",
+        "has_output_rules",
+        "key_names",
+        "plan",
+        "upstreams",
+        "worker_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        config_version: str,
+        gateway_id: str,
+        worker_id: str,
+        engine_version: str,
+        fingerprint_key: bytes,
+        simulator_url: str = "",
+        secrets: Mapping[str, Secret] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.config = plan.config
+        self.gateway = plan.config.gateway
+        self.config_version = config_version
+        self.gateway_id = gateway_id
+        self.worker_id = worker_id
+        self.engine_version = engine_version
+        self.fingerprint_key = fingerprint_key
+        self.has_input_rules = plan.has(Phase.INPUT)
+        self.has_output_rules = plan.has(Phase.OUTPUT)
+        self.has_audit_rules = plan.has(Phase.AUDIT)
+        self.key_names = {key.sha256.lower(): key.name for key in self.gateway.keys}
+        self.upstreams = tuple(
+            resolve(target, simulator_url=simulator_url, secret=(secrets or {}).get(target.id))
+            for target in self.config.targets
+        )
+
+    def route(self, model: str) -> Upstream | None:
+        """The first target for exactly this model, else the first that takes any; else None."""
+        fallback = None
+        for upstream in self.upstreams:
+            if upstream.target.model == model:
+                return upstream
+            if fallback is None and not upstream.target.model:
+                fallback = upstream
+        return fallback
+
+
+def resolve(target: Target, *, simulator_url: str, secret: Secret | None) -> Upstream:
+    """Work out address and credential of a target once, at load."""
+    address = urlsplit(simulator_url if target.provider == "simulator" else target.base_url)
+    return Upstream(
+        target=target,
+        origin=f"{address.scheme}://{address.netloc}" if address.netloc else "",
+        base_path=(address.path.rstrip("/") or "/v1").encode(),
+        credential=None if secret is None else Secret(f"Bearer {secret.reveal()}"),
+        lacks_secret=target.secret_key_ref is not None and secret is None,
+    )
