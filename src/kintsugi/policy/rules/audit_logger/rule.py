@@ -1,0 +1,61 @@
+"""The record itself: states that the decision was logged, and under which terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kintsugi.model.decision import Phase
+from kintsugi.model.verdict import Verdict
+from kintsugi.policy.rule import OptionInvalid, OptionNote, Rule, RuleKind, RuleOptions
+
+
+class Options(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Attributes:
+    immutable: records are append-only and hash-chained; this cannot be turned off.
+    retention_days: how long records are to be kept, 1 to 36500. Nothing is deleted yet.
+    hipaa_audit_controls: no effect yet.
+    log_all_access: every decision is recorded; this cannot be turned off.
+    """
+
+    immutable: bool = True
+    retention_days: int = 365
+    hipaa_audit_controls: bool = False
+    log_all_access: bool = True
+
+
+def _notes(options: Options) -> Sequence[OptionNote]:
+    notes = []
+    if not options.immutable:
+        notes.append(OptionNote("immutable", "has no effect: records are always append-only"))
+    if options.retention_days != Options().retention_days:
+        notes.append(OptionNote("retention_days", "has no effect yet: nothing is deleted"))
+    if options.hipaa_audit_controls:
+        notes.append(OptionNote("hipaa_audit_controls", "has no effect yet"))
+    if not options.log_all_access:
+        notes.append(OptionNote("log_all_access", "has no effect: every decision is recorded"))
+    return notes
+
+
+def _build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
+    if not 1 <= options.retention_days <= 36_500:
+        raise OptionInvalid(
+            "retention_days", f"{options.retention_days} is out of range", "use 1 to 36500"
+        )
+    raise NotImplementedError
+
+
+KIND = RuleKind(
+    name="audit-logger",
+    title="Audit record",
+    options=Options,
+    phases=(Phase.AUDIT,),
+    default_action=Verdict.ALLOW,
+    actions=(Verdict.ALLOW,),
+    reasons=("audit.recorded",),
+    detector_version=1,
+    method="Leaves one evaluation per decision. The journal records decisions with or without it.",
+    cost="None.",
+    limits=("Retention is not enforced yet: nothing is deleted.",),
+    build=_build,
+    notes=_notes,
+)
