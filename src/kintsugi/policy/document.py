@@ -34,6 +34,12 @@ _WORDS: dict[str, _Plain] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# Credentials that can be told by their shape alone. For messages and E018; the detector of
+# secrets in traffic is policy/rules/secrets_detector.
+SECRET_VALUE = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}"
+    r"|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|kt_[a-z]{2,8}_[A-Za-z0-9_-]{16,})"
+)
 _STRING_TAGS = ("!", "tag:yaml.org,2002:str")
 
 
@@ -109,7 +115,7 @@ def read_json_document(source: str | bytes, problems: Problems) -> Node | None:
     if text is None:
         return None
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         problems.add("E004", f"not JSON: {error.msg}", Position(error.lineno, error.colno))
         return None
@@ -135,26 +141,22 @@ def plain(node: Node) -> Any:
             return node.value
 
 
-def walk(node: Node, path: str = "") -> Iterator[tuple[str, Node, Position]]:
-    """Every node below and including this one: dotted path, node, and the place to point at.
+def places(node: Node, path: str = "") -> Iterator[tuple[str, Position]]:
+    """Dotted path and place of every value below a node.
 
-    That place is the key where there is one: it is what an author looks for.
+    The place is the value's own for text and numbers and the key's for collections: it is what an
+    author looks for.
     """
-    yield path, node, node.position
-    yield from _walk_below(node, path)
-
-
-def _walk_below(node: Node, path: str) -> Iterator[tuple[str, Node, Position]]:
     if isinstance(node, Mapping):
         for entry in node.entries:
             below = join(path, entry.key)
-            yield below, entry.value, entry.position
-            yield from _walk_below(entry.value, below)
+            is_scalar = isinstance(entry.value, Scalar)
+            yield below, entry.value.position if is_scalar else entry.position
+            yield from places(entry.value, below)
     elif isinstance(node, Sequence):
         for index, item in enumerate(node.items):
-            below = f"{path}[{index}]"
-            yield below, item, item.position
-            yield from _walk_below(item, below)
+            yield f"{path}.{index}", item.position
+            yield from places(item, f"{path}.{index}")
 
 
 def join(path: str, key: str) -> str:
@@ -180,8 +182,9 @@ def noun(node: Node) -> str:
 
 
 def shortened(text: str, length: int = 60) -> str:
-    """Text for a message: one line, without control characters, cut when long."""
+    """Text for a message: one line, no control characters, cut when long, secrets masked."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    shown = SECRET_VALUE.sub(lambda match: f"{match.group()[:4]}…", shown)
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
@@ -337,7 +340,7 @@ class _Builder:
             if above.mapping and above.key is not None:
                 path = join(path, above.key.text)
             elif not above.mapping:
-                path = f"{path}[{len(above.items)}]"
+                path = f"{path}.{len(above.items)}"
         return join(path, shortened(key))
 
     def _scalar(self, event: Any) -> Scalar:
@@ -374,6 +377,10 @@ def _decode(source: str | bytes, problems: Problems) -> str | None:
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         problems.add("E004", f"not UTF-8: {error.reason}", Position(), help="save it as UTF-8")
         return None
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
 
 
 def _resolve(text: str) -> _Plain:
