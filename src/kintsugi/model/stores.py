@@ -6,6 +6,7 @@ contract tests. Times are aware UTC and are passed in. Lists are newest first.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -75,7 +76,12 @@ class EventStore(Protocol):
     """Append-only, totally ordered record of decisions."""
 
     def append(self, events: Sequence[DecisionEvent]) -> Ingested:
-        """Store what is not there yet, all or nothing; idempotent by event id."""
+        """Store what is not there yet, all or nothing; idempotent by event id.
+
+        Raises:
+            InvalidInput: an id is not a UUIDv7 whose time is the timestamp's, or a timestamp lies
+                before 2020 or more than a day ahead.
+        """
 
     def get(self, event_id: str) -> DecisionEvent:
         """One event with evaluations and payload.
@@ -113,6 +119,16 @@ class EventStore(Protocol):
     def stored_by_gateway(self) -> dict[str, int]:
         """Decision events stored, by gateway id; for reconciliation."""
 
+    def index_pending(self, *, limit: int) -> int:
+        """Make at most ``limit`` more events findable by ``EventFilter.q``.
+
+        Called again and again by a background thread of the control plane, so that ingest does not
+        pay for it; an event that it has not reached yet is not found by ``q``.
+
+        Returns:
+            How many events it worked through; 0 when none is pending or another process does it.
+        """
+
 
 class ConfigurationVersion(msgspec.Struct, frozen=True):
     """One immutable version; versions of an id count up from 1."""
@@ -140,7 +156,7 @@ class ConfigurationStore(Protocol):
             NotFound: there is none.
         """
 
-    def versions(self, config_id: str) -> list[ConfigurationVersion]:
+    def versions(self, config_id: str) -> builtins.list[ConfigurationVersion]:
         """Every version of one id, newest first; empty when there is none."""
 
     def put(
@@ -237,7 +253,11 @@ class TokenStore(Protocol):
     """Access tokens, found by the hash of their secret."""
 
     def add(self, token: Token, *, secret_sha256: str) -> None:
-        """Keep a new token."""
+        """Keep a new token.
+
+        Raises:
+            InvalidInput: its id or its secret is taken.
+        """
 
     def find(self, secret_sha256: str) -> Token | None:
         """The token with this secret, expired and revoked ones included; None when unknown."""
@@ -263,6 +283,7 @@ class ExportJob(msgspec.Struct, frozen=True):
     """A running or finished export.
 
     Attributes:
+        attempt: how often it was claimed; set by ``ExportStore.claim``.
         total: events to write as counted at the start; None until counted.
         path: the finished file, below the state folder; empty until done.
         sha256: digest of the finished file.
@@ -275,6 +296,7 @@ class ExportJob(msgspec.Struct, frozen=True):
     state: JobState
     created_at: datetime
     created_by: str
+    attempt: int = 0
     total: int | None = None
     written: int = 0
     path: str = ""
@@ -289,7 +311,11 @@ class ExportStore(Protocol):
     """Export jobs; a job is claimed by one worker at a time and survives a restart."""
 
     def add(self, job: ExportJob) -> None:
-        """Queue one."""
+        """Queue one.
+
+        Raises:
+            InvalidInput: its id is taken.
+        """
 
     def get(self, job_id: str) -> ExportJob:
         """One job.
@@ -305,7 +331,13 @@ class ExportStore(Protocol):
         """Take the oldest queued job, or a running one that showed no progress for so long."""
 
     def update(self, job: ExportJob, *, now: datetime) -> None:
-        """Save progress or the end of a claimed job."""
+        """Save progress or the end of a claimed job, or cancel one.
+
+        Raises:
+            NotFound: there is none with this id.
+            VersionConflict: it ended meanwhile (cancelled, say), or ``job.attempt`` is not the
+                newest because somebody else claimed it; stop working on it.
+        """
 
 
 class SavedAnswer(msgspec.Struct, frozen=True):

@@ -1,0 +1,35 @@
+"""Opaque cursors: where a page ended, in a form that callers hand back unread."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+
+from kintsugi.errors import InvalidInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def encode_cursor(timestamp: datetime, identifier: str) -> str:
+    """The cursor after the row with this time and id; URL-safe."""
+    # A float of seconds would lose the last microsecond, and with it a row.
+    microseconds = (timestamp - _EPOCH) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(f"{microseconds:x} {identifier}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and id in a cursor.
+
+    Raises:
+        InvalidInput: this store did not make it.
+    """
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        microseconds, _, identifier = text.decode().partition(" ")
+        timestamp = _EPOCH + timedelta(microseconds=int(microseconds, 16))
+    except (binascii.Error, ValueError, OverflowError):
+        raise InvalidInput("the cursor is not one that this server gave out") from None
+    if not identifier or "\x00" in identifier:
+        raise InvalidInput("the cursor is not one that this server gave out")
+    return timestamp, identifier

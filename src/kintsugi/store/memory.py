@@ -1,0 +1,443 @@
+"""Every store in memory, for unit tests: the same promises as PostgreSQL, kept by plain lists.
+
+Passes the contract cases of ``tests/contract``. Nothing here is durable.
+"""
+
+from __future__ import annotations
+
+import bisect
+import builtins
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from kintsugi.errors import InvalidInput, NotFound, QueryRefused, VersionConflict
+from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.stores import (
+    ConfigurationVersion,
+    EventFilter,
+    EventPage,
+    ExportJob,
+    GatewayRecord,
+    GatewayReport,
+    Ingested,
+    MinuteCount,
+    QueryResult,
+    SavedAnswer,
+    StoredEvent,
+    Stores,
+    Token,
+)
+from kintsugi.store.admissible import check_admissible
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.search_text import parse_search, searchable_text
+
+ANSWER_LIFETIME = timedelta(days=1)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def memory_stores(
+    *,
+    now: Callable[[], datetime] = _utc_now,
+    answers: Mapping[str, QueryResult] | None = None,
+) -> Stores:
+    """A full set of empty stores that notify one :class:`MemoryChanges`.
+
+    Args:
+        now: clock against which far-future events are refused.
+        answers: what :class:`MemoryQueryRunner` answers, by statement.
+    """
+    changes = MemoryChanges()
+    return Stores(
+        events=MemoryEvents(changes, now=now),
+        configurations=MemoryConfigurations(changes),
+        gateways=MemoryGateways(changes),
+        tokens=MemoryTokens(),
+        exports=MemoryExports(changes),
+        idempotency=MemoryIdempotency(),
+        query=MemoryQueryRunner(answers or {}),
+        changes=changes,
+    )
+
+
+class MemoryChanges:
+    """Changes within this process."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._pending: set[str] = set()
+        self._closed = False
+
+    def announce(self, channel: str) -> None:
+        """Wake whoever waits."""
+        with self._condition:
+            self._pending.add(channel)
+            self._condition.notify_all()
+
+    def wait(self, *, timeout_seconds: float) -> frozenset[str]:
+        with self._condition:
+            self._condition.wait_for(lambda: self._pending or self._closed, timeout_seconds)
+            changed = frozenset(self._pending)
+            self._pending.clear()
+            return changed
+
+    def close(self) -> None:
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+
+class MemoryEvents:
+    """Events in the order of their arrival; every read walks all of them."""
+
+    def __init__(self, changes: MemoryChanges, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self._changes = changes
+        self._now = now
+        self._lock = threading.Lock()
+        self._stored: list[StoredEvent] = []
+        self._by_id: dict[str, DecisionEvent] = {}
+
+    def append(self, events: Sequence[DecisionEvent]) -> Ingested:
+        for event in events:
+            check_admissible(event, now=self._now())
+        with self._lock:
+            new = {event.id: event for event in reversed(events) if event.id not in self._by_id}
+            for event in reversed(new.values()):
+                self._by_id[event.id] = event
+                self._stored.append(StoredEvent(len(self._stored) + 1, event))
+        if new:
+            self._changes.announce("events")
+        return Ingested(stored=len(new), duplicates=len(events) - len(new))
+
+    def get(self, event_id: str) -> DecisionEvent:
+        try:
+            return self._by_id[event_id.lower()]
+        except KeyError:
+            raise NotFound(f'there is no event "{event_id}"') from None
+
+    def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
+        before = decode_cursor(cursor) if cursor else None
+        found = [
+            event for event in reversed(self._matching(where)) if not before or _key(event) < before
+        ]
+        shown = tuple(_without_payload(event) for event in found[:limit])
+        more = len(found) > limit and bool(shown)
+        return EventPage(shown, encode_cursor(*_key(shown[-1])) if more else None)
+
+    def count(self, where: EventFilter, *, ceiling: int) -> int:
+        return min(len(self._matching(where)), ceiling)
+
+    def tail(self, *, after: int, where: EventFilter, limit: int) -> list[StoredEvent]:
+        found = (
+            StoredEvent(stored.position, _without_payload(stored.event))
+            for stored in self._stored
+            if stored.position > after and _matches(stored.event, where)
+        )
+        return [stored for stored, _ in zip(found, range(limit), strict=False)]
+
+    def last_position(self) -> int:
+        return len(self._stored)
+
+    def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
+        for event in self._matching(where):
+            yield event if payload else _without_payload(event)
+
+    def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
+        counts = Counter(
+            (_minute(event.timestamp), event.verdict) for event in self._by_id.values()
+        )
+        return [
+            MinuteCount(minute, verdict, count)
+            for (minute, verdict), count in sorted(
+                counts.items(), key=lambda item: (item[0][0], item[0][1].strictness)
+            )
+            if _minute(since) <= minute <= until
+        ]
+
+    def stored_by_gateway(self) -> dict[str, int]:
+        return dict(Counter(event.gateway_id for event in self._by_id.values()))
+
+    def index_pending(self, *, limit: int) -> int:  # noqa: ARG002 - nothing is ever pending
+        """Searches read the payloads themselves."""
+        return 0
+
+    def _matching(self, where: EventFilter) -> list[DecisionEvent]:
+        with self._lock:
+            found = [event for event in self._by_id.values() if _matches(event, where)]
+        return sorted(found, key=_key)
+
+
+def _key(event: DecisionEvent) -> tuple[datetime, str]:
+    return event.timestamp, event.id
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(second=0, microsecond=0)
+
+
+def _without_payload(event: DecisionEvent) -> DecisionEvent:
+    return msgspec.structs.replace(event, payload=Payload())
+
+
+_EQUAL = {
+    "verdict": "verdict",
+    "gateway": "gateway_id",
+    "user": "user_id",
+    "team": "team_id",
+    "workflow": "workflow",
+    "agent": "agent_id",
+    "session": "session_id",
+    "model": "model",
+    "policy": "policy_name",
+    "reason_code": "reason_code",
+    "config_version": "config_version",
+    "trace": "trace_id",
+    "incident": "incident_id",
+}
+
+
+def _matches(event: DecisionEvent, where: EventFilter) -> bool:
+    if where.since is not None and event.timestamp < where.since:
+        return False
+    if where.until is not None and event.timestamp > where.until:
+        return False
+    for field, attribute in _EQUAL.items():
+        wanted = getattr(where, field)
+        if wanted and getattr(event, attribute) != wanted:
+            return False
+    return not where.q or _says(event.payload, where.q)
+
+
+def _says(payload: Payload, q: str) -> bool:
+    words = [word for phrase in parse_search(searchable_text(payload)) for word in phrase]
+    phrases = parse_search(q)
+    return bool(phrases) and all(
+        any(words[at : at + len(phrase)] == phrase for at in range(len(words)))
+        for phrase in phrases
+    )
+
+
+class MemoryConfigurations:
+    """Versions of each configuration, oldest first."""
+
+    def __init__(self, changes: MemoryChanges) -> None:
+        self._changes = changes
+        self._lock = threading.Lock()
+        self._versions: dict[str, tuple[ConfigurationVersion, ...]] = {}
+
+    def list(self) -> list[ConfigurationVersion]:
+        newest = [versions[-1] for versions in self._versions.values()]
+        return sorted(newest, key=lambda version: (version.created_at, version.id), reverse=True)
+
+    def get(self, config_id: str, version: int | None = None) -> ConfigurationVersion:
+        for found in self.versions(config_id):
+            if version is None or found.version == version:
+                return found
+        shown = config_id if version is None else f"{config_id}@{version}"
+        raise NotFound(f'there is no configuration "{shown}"')
+
+    def versions(self, config_id: str) -> builtins.list[ConfigurationVersion]:
+        return [*reversed(self._versions.get(config_id, ()))]
+
+    def put(
+        self,
+        *,
+        config_id: str,
+        content: str,
+        revision: str,
+        author: str,
+        note: str,
+        pack_version: str,
+        now: datetime,
+        expected_version: int | None = None,
+    ) -> ConfigurationVersion:
+        with self._lock:
+            before = self._versions.get(config_id, ())
+            newest = before[-1].version if before else 0
+            if expected_version is not None and expected_version != newest:
+                raise VersionConflict(
+                    f'configuration "{config_id}" is at version {newest}, not {expected_version}'
+                )
+            if before and before[-1].content == content:
+                return before[-1]
+            added = ConfigurationVersion(
+                id=config_id,
+                version=newest + 1,
+                content=content,
+                revision=revision,
+                author=author,
+                note=note,
+                created_at=now,
+                pack_version=pack_version,
+            )
+            self._versions[config_id] = (*before, added)
+        self._changes.announce("configurations")
+        return added
+
+
+class MemoryGateways:
+    """What each gateway last said."""
+
+    def __init__(self, changes: MemoryChanges) -> None:
+        self._changes = changes
+        self._records: dict[str, GatewayRecord] = {}
+
+    def put(self, report: GatewayReport, *, now: datetime) -> GatewayRecord:
+        before = self._records.get(report.id)
+        record = GatewayRecord(report, before.registered_at if before else now, now)
+        self._records[report.id] = record
+        self._changes.announce("gateways")
+        return record
+
+    def get(self, gateway_id: str) -> GatewayRecord:
+        try:
+            return self._records[gateway_id]
+        except KeyError:
+            raise NotFound(f'no gateway "{gateway_id}" ever registered') from None
+
+    def list(self) -> list[GatewayRecord]:
+        return sorted(
+            self._records.values(),
+            key=lambda record: (record.last_seen_at, record.report.id),
+            reverse=True,
+        )
+
+
+class MemoryTokens:
+    """Tokens by the hash of their secret."""
+
+    def __init__(self) -> None:
+        self._by_secret: dict[str, Token] = {}
+
+    def add(self, token: Token, *, secret_sha256: str) -> None:
+        if secret_sha256 in self._by_secret or self._secret_of(token.id):
+            raise InvalidInput(f'there is already a token "{token.id}"')
+        self._by_secret[secret_sha256] = token
+
+    def find(self, secret_sha256: str) -> Token | None:
+        return self._by_secret.get(secret_sha256)
+
+    def list(self) -> list[Token]:
+        return sorted(
+            self._by_secret.values(), key=lambda token: (token.created_at, token.id), reverse=True
+        )
+
+    def revoke(self, token_id: str, *, now: datetime) -> Token:
+        secret = self._secret_of(token_id)
+        if secret is None:
+            raise NotFound(f'there is no token "{token_id}"')
+        token = self._by_secret[secret]
+        if token.revoked_at is None:
+            token = msgspec.structs.replace(token, revoked_at=now)
+            self._by_secret[secret] = token
+        return token
+
+    def touch(self, token_id: str, *, now: datetime) -> None:
+        secret = self._secret_of(token_id)
+        if secret is not None:
+            self._by_secret[secret] = msgspec.structs.replace(
+                self._by_secret[secret], last_used_at=now
+            )
+
+    def _secret_of(self, token_id: str) -> str | None:
+        return next((s for s, token in self._by_secret.items() if token.id == token_id), None)
+
+
+class MemoryExports:
+    """Export jobs with the time of their last progress."""
+
+    def __init__(self, changes: MemoryChanges) -> None:
+        self._changes = changes
+        self._lock = threading.Lock()
+        self._jobs: dict[str, tuple[ExportJob, datetime]] = {}
+
+    def add(self, job: ExportJob) -> None:
+        with self._lock:
+            if job.id in self._jobs:
+                raise InvalidInput(f'there is already an export "{job.id}"')
+            self._jobs[job.id] = (job, job.created_at)
+        self._changes.announce("exports")
+
+    def get(self, job_id: str) -> ExportJob:
+        try:
+            return self._jobs[job_id][0]
+        except KeyError:
+            raise NotFound(f'there is no export "{job_id}"') from None
+
+    def page(self, *, limit: int, cursor: str | None = None) -> tuple[list[ExportJob], str | None]:
+        keys = sorted((job.created_at, job.id) for job, _ in self._jobs.values())
+        if cursor:
+            keys = keys[: bisect.bisect_left(keys, decode_cursor(cursor))]
+        shown = keys[::-1][:limit]
+        more = len(keys) > limit and bool(shown)
+        return [self.get(key[1]) for key in shown], encode_cursor(*shown[-1]) if more else None
+
+    def claim(self, *, now: datetime, stale_after_seconds: float) -> ExportJob | None:
+        stale = now - timedelta(seconds=stale_after_seconds)
+        with self._lock:
+            free = [
+                job
+                for job, progress_at in self._jobs.values()
+                if job.state == "queued" or (job.state == "running" and progress_at < stale)
+            ]
+            if not free:
+                return None
+            oldest = min(free, key=lambda job: (job.created_at, job.id))
+            claimed = msgspec.structs.replace(
+                oldest, state="running", started_at=now, attempt=oldest.attempt + 1
+            )
+            self._jobs[claimed.id] = (claimed, now)
+        self._changes.announce("exports")
+        return claimed
+
+    def update(self, job: ExportJob, *, now: datetime) -> None:
+        with self._lock:
+            stored = self.get(job.id)
+            if stored.state not in {"queued", "running"} or stored.attempt != job.attempt:
+                raise VersionConflict(
+                    f'export "{job.id}" is {stored.state} (attempt {stored.attempt}) by now'
+                )
+            self._jobs[job.id] = (job, now)
+        self._changes.announce("exports")
+
+
+class MemoryIdempotency:
+    """Saved answers with the time they were saved."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], tuple[SavedAnswer, datetime]] = {}
+
+    def find(self, token_id: str, key: str, *, now: datetime) -> SavedAnswer | None:
+        answer, saved_at = self._answers.get((token_id, key), (None, now))
+        return answer if now - saved_at < ANSWER_LIFETIME else None
+
+    def save(self, token_id: str, key: str, answer: SavedAnswer, *, now: datetime) -> None:
+        if self.find(token_id, key, now=now) is None:
+            self._answers[(token_id, key)] = (answer, now)
+
+
+class MemoryQueryRunner:
+    """Answers statements that were taught to it; it reads no SQL."""
+
+    def __init__(self, answers: Mapping[str, QueryResult]) -> None:
+        self._answers = answers
+
+    def run(
+        self,
+        statement: str,
+        *,
+        row_limit: int,
+        timeout_seconds: float,  # noqa: ARG002 - the protocol's
+    ) -> QueryResult:
+        try:
+            answer = self._answers[statement.strip()]
+        except KeyError:
+            raise QueryRefused("the query runner in memory was not taught this statement") from None
+        rows = answer.rows[:row_limit]
+        return QueryResult(answer.columns, rows, truncated=len(answer.rows) > row_limit)
