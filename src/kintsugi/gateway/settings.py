@@ -1,0 +1,73 @@
+"""What a gateway is told when it starts; read once, passed down, never changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class GatewaySettings(msgspec.Struct, frozen=True):
+    """One gateway: a supervisor and its workers.
+
+    Attributes:
+        state_dir: the state folder; the gateway's own part of it is ``gateway_dir``.
+        gateway_id: persistent name such as ``gw-1f2e3d4c``.
+        port: 0 takes a free one; all workers share it.
+        policy_config: the file to run from until the control plane has a newer version.
+        api_url: the control plane; empty to run from the file alone.
+        api_token: token of this gateway at the control plane.
+        simulator_url: where targets with provider ``simulator`` are; empty when there is none.
+    """
+
+    state_dir: Path
+    gateway_id: str
+    host: str = "127.0.0.1"
+    port: int = 41002
+    workers: int = 1
+    policy_config: Path | None = None
+    api_url: str = ""
+    api_token: str = ""
+    simulator_url: str = ""
+
+    @property
+    def gateway_dir(self) -> Path:
+        """Everything that this gateway keeps on disk."""
+        return self.state_dir / "gateway" / self.gateway_id
+
+    @property
+    def journal_dir(self) -> Path:
+        """Journals of all workers."""
+        return self.gateway_dir / "journal"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Cells of all workers, see ``metrics``."""
+        return self.gateway_dir / "metrics"
+
+    @property
+    def fingerprint_key_file(self) -> Path:
+        """Secret under which findings are fingerprinted, made by the supervisor."""
+        return self.gateway_dir / "fingerprint.key"
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """What the supervisor passes to one worker, as one JSON argument. Holds no secret.
+
+    Attributes:
+        worker_id: the worker's place among its siblings, ``w0``; kept over restarts.
+        worker_count: how many share the gateway's limits.
+        listen_fd: a listening socket that the supervisor owns, so that connections which arrive
+            while a worker is replaced wait instead of being refused.
+        control_fd: this end of the control channel.
+    """
+
+    gateway_id: str
+    worker_id: str
+    worker_count: int
+    journal_dir: Path
+    metrics_dir: Path
+    fingerprint_key_file: Path
+    listen_fd: int
+    control_fd: int
+    simulator_url: str = ""
