@@ -1,0 +1,144 @@
+"""Checks of ``providers.targets``: where requests may go, and with whose credentials."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from kintsugi.model.config import Position, Target
+from kintsugi.policy.diagnostics import Problems, listed, nearest
+from kintsugi.policy.document import Node, places, shortened
+from kintsugi.policy.shapes import OPENAI_URL
+
+PROVIDERS = ("openai", "simulator")
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+def check_targets(
+    targets: tuple[Target, ...], node: Node, problems: Problems
+) -> tuple[Target, ...]:
+    """The targets with their defaults filled in; what is wrong goes to ``problems``.
+
+    Args:
+        node: the section ``providers``, for places.
+    """
+    at = dict(places(node, "providers"))
+    first: dict[str, Position] = {}
+    checked = []
+    for index, target in enumerate(targets):
+        path = f"providers.targets.{index}"
+        if target.id in first:
+            problems.add(
+                "E011",
+                f'target id "{shortened(target.id)}" is used twice',
+                at[f"{path}.id"],
+                f"{path}.id",
+                help=f"it is used at line {first[target.id].line} already",
+            )
+        first.setdefault(target.id, at[f"{path}.id"])
+        if not _IDENTIFIER.fullmatch(target.id):
+            problems.add(
+                "E008",
+                f'"{shortened(target.id)}" cannot be an id',
+                at[f"{path}.id"],
+                f"{path}.id",
+                help="use letters, digits and . _ - (at most 100), a letter or digit first",
+            )
+        checked.append(_checked(target, path, at, problems))
+    return tuple(checked)
+
+
+def _checked(target: Target, path: str, at: dict[str, Position], problems: Problems) -> Target:
+    if target.provider not in PROVIDERS:
+        problems.add(
+            "E008",
+            f'unknown provider "{shortened(target.provider)}"',
+            at[f"{path}.provider"],
+            f"{path}.provider",
+            help=f"use one of: {listed(PROVIDERS)}; openai takes the base_url of any "
+            "OpenAI-compatible server",
+            suggestion=nearest(target.provider, PROVIDERS),
+        )
+    if target.secret_key_ref is not None:
+        _check_secret_name(target.secret_key_ref.env, f"{path}.secret_key_ref.env", at, problems)
+    if target.base_url:
+        _check_url(target, f"{path}.base_url", at[f"{path}.base_url"], problems)
+    elif target.provider == "openai":
+        return msgspec.structs.replace(target, base_url=OPENAI_URL)
+    return target
+
+
+def _check_secret_name(name: str, path: str, at: dict[str, Position], problems: Problems) -> None:
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        # Never shown: what stands here instead of a name is likely to be the secret.
+        problems.add(
+            "E018",
+            "this is not the name of an environment variable",
+            at[path],
+            path,
+            help="name the variable that holds the secret, such as OPENAI_API_KEY",
+        )
+
+
+def _check_url(target: Target, path: str, at: Position, problems: Problems) -> None:
+    try:
+        url = urlsplit(target.base_url)
+        host, _ = url.hostname or "", url.port
+    except ValueError as error:
+        problems.add("E012", str(error), at, path, help="use https://HOST/v1")
+        return
+    if url.username is not None or url.password is not None:
+        problems.add(
+            "E018",
+            "the URL holds credentials",
+            at,
+            path,
+            help="remove them and use secret_key_ref: {env: NAME}",
+        )
+        return
+    if (trouble := _url_trouble(target.base_url, url, host)) is not None:
+        problems.add("E012", trouble, at, path, help="use https://HOST/v1")
+        return
+    private = _is_private(host)
+    if private and not target.allow_private_network:
+        problems.add(
+            "E028",
+            f'"{host}" is a private address',
+            at,
+            path,
+            help="add allow_private_network: true if that is meant",
+        )
+    if url.scheme == "http" and target.secret_key_ref is not None and not private:
+        problems.add(
+            "W105",
+            "the secret would travel in plain text",
+            at,
+            path,
+            help="use https",
+        )
+
+
+def _url_trouble(text: str, url: SplitResult, host: str) -> str | None:
+    if any(c.isspace() or not c.isprintable() for c in text):
+        return "the URL holds blanks or control characters"
+    if url.scheme not in ("http", "https"):
+        return f'"{shortened(text)}" does not begin with http:// or https://'
+    if not host:
+        return f'"{shortened(text)}" names no host'
+    if url.query or url.fragment:
+        return "a base URL has no query and no fragment"
+    return None
+
+
+def _is_private(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return False  # a name; the gateway judges the addresses that it resolves to
