@@ -55,6 +55,7 @@ class Problems:
     def __init__(self, file: str) -> None:
         self.file = file
         self._found: list[Diagnostic] = []
+        self._wrong_paths: set[str] = set()  # with every path above
 
     def add(
         self,
@@ -68,11 +69,19 @@ class Problems:
     ) -> None:
         """Note one problem; the letter of the code says whether it is an error."""
         severity = Severity.ERROR if code.startswith("E") else Severity.WARNING
+        above = path if severity is Severity.ERROR else ""
+        while above and above not in self._wrong_paths:
+            self._wrong_paths.add(above)
+            above = above.rpartition(".")[0]
         if suggestion:
             help = f'did you mean "{suggestion}"? {help}'.rstrip()  # noqa: A001
         self._found.append(
             Diagnostic(code, severity, message, self.file, at, path, help, suggestion)
         )
+
+    def reported(self, path: str) -> bool:
+        """Whether an error was noted at a path or below it, so that it is not said twice."""
+        return path in self._wrong_paths
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take over what another stage found."""

@@ -126,7 +126,6 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
     if canonical is None:
         return None
     _check_sections(canonical, problems)
-    _check_plain_secrets(canonical, problems)
     pack = _read_pack(canonical, problems)
     gateway = _read_gateway(canonical, problems)
     targets = _read_targets(canonical, problems)
@@ -137,8 +136,7 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
     if testing is not None:
         known = None if problems.has_errors else kinds  # after errors it may be incomplete
         suites = read_suites(testing, problems, chain=known)
-    if pack is None or gateway is None:
-        return None
+    _check_plain_secrets(canonical, problems)
     return Config(
         pack=pack,
         gateway=gateway,
@@ -164,7 +162,7 @@ def _check_plain_secrets(document: Mapping, problems: Problems) -> None:
         if entry.key == "testing":
             continue
         for path, scalar in _scalars(entry.value, entry.key):
-            if SECRET_VALUE.search(scalar.text):
+            if SECRET_VALUE.search(scalar.text) and not problems.reported(path):
                 problems.add(
                     "E018",
                     "a secret stands here in plain text",
@@ -186,7 +184,7 @@ def _scalars(node: Node, path: str) -> list[tuple[str, Scalar]]:
     return [found for inner_path, inner in below for found in _scalars(inner, inner_path)]
 
 
-def _read_pack(document: Mapping, problems: Problems) -> Pack | None:
+def _read_pack(document: Mapping, problems: Problems) -> Pack:
     section = _section(document, "pack")
     if section is None:
         problems.add(
@@ -196,14 +194,12 @@ def _read_pack(document: Mapping, problems: Problems) -> Pack | None:
             "pack",
             help="add pack: {name: my-configuration, version: 1.0.0}",
         )
-        return None
+        return Pack("", "")
     node = section.value
-    # 1.4 would be a number, and 1.10 the same number as 1.1.
     pack = TypedReader(problems).read(node, Pack, "pack", section.position)
-    if pack is None:
-        return None
     at = dict(places(node, "pack"))
-    if not _SEMVER.fullmatch(pack.version):
+    wrong = problems.reported
+    if not _SEMVER.fullmatch(pack.version) and not wrong("pack.version"):
         problems.add(
             "E010",
             f'"{shortened(pack.version)}" is not a semantic version',
@@ -213,7 +209,8 @@ def _read_pack(document: Mapping, problems: Problems) -> Pack | None:
         )
     for name, length_max in (("name", 200), ("author", 200), ("description", 2000)):
         text = getattr(pack, name)
-        if len(text) > length_max or (name == "name" and not text.strip()):
+        fits = len(text) <= length_max and (name != "name" or text.strip())
+        if not fits and not wrong(f"pack.{name}"):
             problems.add(
                 "E009",
                 f"{len(text)} characters",
@@ -229,7 +226,7 @@ def _read_pack(document: Mapping, problems: Problems) -> Pack | None:
             "pack.id",
             help="use letters, digits and . _ - (at most 200), a letter or digit first",
         )
-    if not pack.enabled:
+    if not pack.enabled and not wrong("pack.enabled"):
         problems.add(
             "W102",
             "the whole configuration is switched off",
@@ -245,27 +242,25 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:200] or "configuration"
 
 
-def _read_gateway(document: Mapping, problems: Problems) -> Gateway | None:
+def _read_gateway(document: Mapping, problems: Problems) -> Gateway:
     section = _section(document, "gateway")
     if section is None:
         return Gateway()
     node = section.value
     gateway = TypedReader(problems).read(node, Gateway, "gateway", section.position)
-    if gateway is None:
-        return None
     at = dict(places(node, "gateway"))
     for name in gateway.__struct_fields__:
         path = f"gateway.{name}"
         value = getattr(gateway, name)
-        if path not in at or isinstance(value, bool) or not isinstance(value, int | float):
+        if path not in at or problems.reported(path) or not isinstance(value, int | float):
             continue
         if name == "port" and not 0 <= value <= 65_535:
             problems.add("E009", f"{value} is no port", at[path], path, help="use 0 to 65535")
         elif name != "port" and value < (0 if name == "payload_bytes_max" else 1e-3):
             problems.add("E009", f"{value:g} is too small", at[path], path, help="use more than 0")
     for index, key in enumerate(gateway.keys):
-        if not _SHA256.fullmatch(key.sha256):
-            path = f"gateway.keys.{index}.sha256"
+        path = f"gateway.keys.{index}.sha256"
+        if not _SHA256.fullmatch(key.sha256) and not problems.reported(path):
             problems.add(
                 "E018",
                 "this is not a SHA-256 in lower-case hex; a key itself must not stand here",
@@ -297,8 +292,6 @@ def _read_targets(document: Mapping, problems: Problems) -> tuple[Target, ...]:
         return ()
     reader = TypedReader(problems)
     providers = reader.read(section.value, Providers, "providers", section.position)
-    if providers is None:
-        return ()
     return check_targets(providers.targets, section.value, problems)
 
 
@@ -317,10 +310,8 @@ def _read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...
     reader = TypedReader(problems)
     policies = reader.read(section.value, Policies, "policies", section.position)
     blocks = _policy_blocks(document, problems)
-    if policies is None:
-        return ()
     at = dict(places(section.value, "policies"))
-    if not policies.chain:
+    if not policies.chain and not problems.reported("policies"):
         problems.add(
             "E021",
             "the chain is empty: nothing would be judged",
@@ -332,6 +323,8 @@ def _read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...
     chain = []
     for index, word in enumerate(policies.chain):
         path = f"policies.chain.{index}"
+        if problems.reported(path):
+            continue
         kind = canonical_kind(word)
         place = at[path]
         if kind in first:
@@ -358,8 +351,7 @@ def _read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...
             block = blocks[kind]
             below = f"policy.{block.key}"
             options = reader.read(block.value, KINDS[kind].options, below, block.position)
-            if options is not None:
-                chain.append(PolicyBlock(kind, options))
+            chain.append(PolicyBlock(kind, options))
     for kind, block in blocks.items():
         if kind not in first:
             _check_unused(kind, block, problems)

@@ -54,13 +54,11 @@ def read_suites(
     """
     testing = TypedReader(problems).read(node, Testing, "testing")
     _check_names(node, problems)
-    if testing is None:
-        return ()
     at = _Places(node, "testing")
     suites = []
     for index, suite in enumerate(testing.suites):
         path = f"testing.suites.{index}"
-        if not suite.cases:
+        if not suite.cases and not problems.reported(f"{path}.cases"):
             problems.add(
                 "E016",
                 f'suite "{shortened(suite.name)}" has no cases',
@@ -110,9 +108,8 @@ def read_golden(
     if document is None:
         return None, problems.found
     case = TypedReader(problems).read(document, Case, "")
-    if case is not None:
-        case = _checked(case, "", _Places(document, ""), problems, chain)
-    if case is None or problems.has_errors:
+    case = _checked(case, "", _Places(document, ""), problems, chain)
+    if problems.has_errors:
         return None, problems.found
     suite = Suite(name=GOLDEN_SUITE, cases=(case,))
     return CaseFile(file, (suite,), dict(places(document))), problems.found
@@ -181,7 +178,8 @@ def _checked(
     prefix = f"{path}." if path else ""
     expected = case.expected
     verdict, reason_code, policy = expected.verdict, expected.reason_code, expected.policy
-    if not any(getattr(expected, name) is not None for name in expected.__struct_fields__):
+    asserts = any(getattr(expected, name) is not None for name in expected.__struct_fields__)
+    if not asserts and not problems.reported(f"{prefix}expected"):
         problems.add(
             "E017",
             f'case "{shortened(case.name)}" asserts nothing',
@@ -189,7 +187,8 @@ def _checked(
             f"{prefix}expected",
             help=f"expect at least one of: {listed(expected.__struct_fields__)}",
         )
-    if not case.input.messages and case.input.request is None:
+    sends = case.input.messages or case.input.request is not None
+    if not sends and not problems.reported(f"{prefix}input"):
         problems.add(
             "E026",
             f'case "{shortened(case.name)}" sends nothing',

@@ -28,11 +28,14 @@ def check_targets(
         node: the section ``providers``, for places.
     """
     at = dict(places(node, "providers"))
+    wrong = problems.reported
     first: dict[str, Position] = {}
     checked = []
     for index, target in enumerate(targets):
         path = f"providers.targets.{index}"
-        if target.id in first:
+        if wrong(f"{path}.id"):
+            pass  # missing or no text: said already
+        elif target.id in first:
             problems.add(
                 "E011",
                 f'target id "{shortened(target.id)}" is used twice',
@@ -40,8 +43,7 @@ def check_targets(
                 f"{path}.id",
                 help=f"it is used at line {first[target.id].line} already",
             )
-        first.setdefault(target.id, at[f"{path}.id"])
-        if not _IDENTIFIER.fullmatch(target.id):
+        elif not _IDENTIFIER.fullmatch(target.id):
             problems.add(
                 "E008",
                 f'"{shortened(target.id)}" cannot be an id',
@@ -49,12 +51,14 @@ def check_targets(
                 f"{path}.id",
                 help="use letters, digits and . _ - (at most 100), a letter or digit first",
             )
+        else:
+            first[target.id] = at[f"{path}.id"]
         checked.append(_checked(target, path, at, problems))
     return tuple(checked)
 
 
 def _checked(target: Target, path: str, at: dict[str, Position], problems: Problems) -> Target:
-    if target.provider not in PROVIDERS:
+    if target.provider not in PROVIDERS and not problems.reported(f"{path}.provider"):
         problems.add(
             "E008",
             f'unknown provider "{shortened(target.provider)}"',
@@ -64,7 +68,7 @@ def _checked(target: Target, path: str, at: dict[str, Position], problems: Probl
             "OpenAI-compatible server",
             suggestion=nearest(target.provider, PROVIDERS),
         )
-    if target.secret_key_ref is not None:
+    if target.secret_key_ref is not None and not problems.reported(f"{path}.secret_key_ref"):
         _check_secret_name(target.secret_key_ref.env, f"{path}.secret_key_ref.env", at, problems)
     if target.base_url:
         _check_url(target, f"{path}.base_url", at[f"{path}.base_url"], problems)

@@ -1,7 +1,9 @@
 """A positioned tree into typed values, driven by the msgspec types themselves.
 
 msgspec stops at the first problem and knows no places; here every problem of a document is
-reported, each where it stands. The types stay the one description of what is allowed.
+reported, each where it stands. The types stay the one description of what is allowed. Reading
+always gives a value, blank where the document was wrong, so that later checks can go on and report
+what else is wrong; whoever reads looks at the problems before using it.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping as AbstractMapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -31,12 +33,6 @@ from kintsugi.policy.document import (
 T = TypeVar("T")
 
 
-class _Invalid:
-    """Stands for a value that could not be read; the reason is in the problems."""
-
-
-INVALID: Final = _Invalid()
-
 # Keys under which people put a secret itself. Reported as what it is rather than as unknown.
 _SECRET_KEY = re.compile(
     r"(?:api[-_]?key|secret|token|password|passwd|credentials?)$", re.IGNORECASE
@@ -49,14 +45,14 @@ class TypedReader:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
 
-    def read(self, node: Node, of: type[T], path: str, at: Position | None = None) -> T | None:
-        """One value of a type; None when it cannot be had.
+    def read(self, node: Node, of: type[T], path: str, at: Position | None = None) -> T:
+        """One value of a type.
 
         Args:
             at: the place to point at when something is missing, the node's own by default.
         """
-        value: T | _Invalid = self._value(node, inspect.type_info(of), path, at or node.position)
-        return None if isinstance(value, _Invalid) else value
+        value: T = self._value(node, inspect.type_info(of), path, at or node.position)
+        return value
 
     def _value(self, node: Node, expected: inspect.Type, path: str, at: Position) -> Any:
         match expected:
@@ -78,9 +74,9 @@ class TypedReader:
             case inspect.DictType():
                 return self._dictionary(node, expected, path)
             case inspect.LiteralType(values=values):
-                return self._choice(node, {str(v): v for v in values}, path)
+                return self._choice(node, expected, {str(v): v for v in values}, path)
             case inspect.EnumType(cls=enum):
-                return self._choice(node, {str(m.value): m for m in enum}, path)
+                return self._choice(node, expected, {str(m.value): m for m in enum}, path)
             case _:
                 return self._scalar(node, expected, path)
 
@@ -89,26 +85,20 @@ class TypedReader:
             node = Mapping((), node.position)  # "prompt-injection:" with nothing below
         if expected.cls is SecretRef and isinstance(node, Scalar):
             self._secret(node.position, path)
-            return INVALID
+            return _blank(expected)
         if not isinstance(node, Mapping):
-            return self._wrong(node, _article(expected), path)
+            return self._wrong(node, expected, path)
         fields = {field.encode_name: field for field in expected.fields}
         values: dict[str, Any] = {}
-        complete = True
         for entry in node.entries:
             field = fields.get(entry.key) or fields.get(entry.key.replace("-", "_"))
             below = join(path, entry.key)
             if field is None:
                 self.unknown_key(entry.key, tuple(fields), entry.position, below)
-                complete = False
-                continue
-            value = self._value(entry.value, field.type, below, entry.position)
-            if value is INVALID:
-                complete = False
             else:
-                values[field.name] = value
+                values[field.name] = self._value(entry.value, field.type, below, entry.position)
         for name, field in fields.items():
-            if field.required and field.name not in values and node.get(name) is None:
+            if field.required and field.name not in values:
                 self.problems.add(
                     "E006",
                     f'"{name}" is missing',
@@ -116,14 +106,8 @@ class TypedReader:
                     join(path, name),
                     help=f"add {name}: {_example(field.type)}",
                 )
-                complete = False
-        if not complete:
-            return INVALID
-        try:
-            return expected.cls(**values)
-        except (ValueError, TypeError) as error:  # from the type's own __post_init__
-            self.problems.add("E008", str(error), at, path)
-            return INVALID
+                values[field.name] = _blank(field.type)
+        return expected.cls(**values)
 
     def unknown_key(self, key: str, known: tuple[str, ...], at: Position, path: str) -> None:
         """Report a key that means nothing here."""
@@ -158,20 +142,17 @@ class TypedReader:
                 return self._value(node, option, path, at)
         if len(options) == 1:
             return self._value(node, options[0], path, at)
-        return self._wrong(node, " or ".join(_article(option) for option in options), path)
+        return self._wrong(node, expected, path)
 
     def _collection(self, node: Node, expected: Any, item: inspect.Type, path: str) -> Any:
         if not isinstance(node, Sequence):
-            return self._wrong(node, _article(expected), path)
+            return self._wrong(node, expected, path)
         values = [
             self._value(child, item, f"{path}.{index}", child.position)
             for index, child in enumerate(node.items)
         ]
-        if any(value is INVALID for value in values):
-            return INVALID
         if (problem := _length_problem(len(values), expected, "items")) is not None:
             self.problems.add("E009", problem, node.position, path)
-            return INVALID
         makers: dict[type, Any] = {
             inspect.ListType: list,
             inspect.SetType: set,
@@ -181,22 +162,21 @@ class TypedReader:
 
     def _dictionary(self, node: Node, expected: inspect.DictType, path: str) -> Any:
         if not isinstance(node, Mapping):
-            return self._wrong(node, _article(expected), path)
+            return self._wrong(node, expected, path)
         values: dict[Any, Any] = {}
         for entry in node.entries:
             below = join(path, entry.key)
             key_node = Scalar(entry.key, entry.key, entry.position)
             key = self._value(key_node, expected.key_type, below, entry.position)
-            value = self._value(entry.value, expected.value_type, below, entry.position)
-            if key is INVALID or value is INVALID:
-                return INVALID
-            values[key] = value
+            values[key] = self._value(entry.value, expected.value_type, below, entry.position)
         return values
 
-    def _choice(self, node: Node, allowed: AbstractMapping[str, Any], path: str) -> Any:
+    def _choice(
+        self, node: Node, expected: inspect.Type, allowed: AbstractMapping[str, Any], path: str
+    ) -> Any:
         """One of some words. A word of the verdict scale is taken in every accepted spelling."""
         if not isinstance(node, Scalar) or node.value is None:
-            return self._wrong(node, f"one of {listed(allowed)}", path)
+            return self._wrong(node, expected, path)
         word = node.text.strip()
         for spelling in (word, word.lower(), _as_verdict(word)):
             if spelling in allowed:
@@ -209,7 +189,7 @@ class TypedReader:
             help=f"use one of: {listed(allowed)}",
             suggestion=nearest(word, allowed),
         )
-        return INVALID
+        return _blank(expected)
 
     def _scalar(self, node: Node, expected: inspect.Type, path: str) -> Any:
         value = node.value if isinstance(node, Scalar) else None
@@ -226,7 +206,7 @@ class TypedReader:
                 return None
             case _, None if not isinstance(expected, _OWN):
                 return self._convert(node, expected, path)
-        return self._wrong(node, _article(expected), path)
+        return self._wrong(node, expected, path)
 
     def _convert(self, node: Node, expected: inspect.Type, path: str) -> Any:
         """Types that have no case above are left to msgspec."""
@@ -235,7 +215,7 @@ class TypedReader:
             return msgspec.convert(plain(node), target)
         except msgspec.ValidationError as error:
             self.problems.add("E005", str(error), node.position, path)
-            return INVALID
+            return _blank(expected)
 
     def _within(self, number: float, expected: Any, node: Node, path: str) -> Any:
         for bound, word, holds in (
@@ -252,13 +232,13 @@ class TypedReader:
                     path,
                     help=f"use {word} {bound:g}",
                 )
-                return INVALID
+                return _blank(expected)
         return number
 
     def _text(self, text: str, expected: inspect.StrType, node: Node, path: str) -> Any:
         if (problem := _length_problem(len(text), expected, "characters")) is not None:
             self.problems.add("E009", problem, node.position, path)
-            return INVALID
+            return _blank(expected)
         if expected.pattern is not None and not re.search(expected.pattern, text):
             self.problems.add(
                 "E008",
@@ -267,20 +247,25 @@ class TypedReader:
                 path,
                 help=f"it must match {expected.pattern}",
             )
-            return INVALID
+            return _blank(expected)
         return text
 
-    def _wrong(self, node: Node, expected: str, path: str) -> Any:
+    def _wrong(self, node: Node, expected: inspect.Type, path: str) -> Any:
         # A field for text that holds 1.4 or true was most likely meant as text.
+        is_text = isinstance(expected, inspect.StrType)
         quote = (
             f'put it in quotes: "{node.text}"'
-            if expected == "text" and isinstance(node, Scalar) and node.value is not None
+            if is_text and isinstance(node, Scalar) and node.value is not None
             else ""
         )
         self.problems.add(
-            "E005", f"expected {expected}, found {noun(node)}", node.position, path, help=quote
+            "E005",
+            f"expected {_article(expected)}, found {noun(node)}",
+            node.position,
+            path,
+            help=quote,
         )
-        return INVALID
+        return _blank(expected)
 
 
 _OWN = (inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StrType, inspect.NoneType)
@@ -321,10 +306,44 @@ def _article(expected: inspect.Type) -> str:
             return "a mapping"
         case inspect.LiteralType(values=values):
             return f"one of {listed(map(str, values))}"
+        case inspect.EnumType(cls=enum):
+            return f"one of {listed(str(member.value) for member in enum)}"
         case inspect.NoneType():
             return "nothing"
+        case inspect.UnionType(types=types):
+            named = (_article(t) for t in types if not isinstance(t, inspect.NoneType))
+            return " or ".join(named)
         case _:
             return "a list"
+
+
+def _blank(expected: inspect.Type) -> Any:
+    """A value of a type that stands in for one that could not be read."""
+    match expected:
+        case inspect.Metadata(type=inner):
+            return _blank(inner)
+        case inspect.StructType(cls=struct, fields=fields):
+            return struct(**{f.name: _blank(f.type) for f in fields if f.required})
+        case inspect.UnionType(types=types):
+            return None if expected.includes_none else _blank(types[0])
+        case inspect.LiteralType(values=values):
+            return values[0]
+        case inspect.EnumType(cls=enum):
+            return next(iter(enum))
+        case _:
+            return _BLANKS.get(type(expected))
+
+
+_BLANKS: dict[type, Any] = {
+    inspect.StrType: "",
+    inspect.IntType: 0,
+    inspect.FloatType: 0.0,
+    inspect.BoolType: False,
+    inspect.VarTupleType: (),
+    inspect.ListType: [],
+    inspect.DictType: {},
+    inspect.FrozenSetType: frozenset(),
+}
 
 
 def _example(expected: inspect.Type) -> str:
