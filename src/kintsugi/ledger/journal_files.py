@@ -1,0 +1,120 @@
+"""Where segments lie, how they are named, and whether somebody still writes one.
+
+A writer holds an exclusive ``flock`` on its newest segment for as long as it lives; the kernel
+drops it when the process dies, however it dies. So a segment without a lock is finished: nobody
+will ever append to it. A segment gets its name only after it is locked (it is made under a name
+with a leading dot and renamed), so a reader never mistakes one that is being opened for finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+_NAME = re.compile(r"([^./]+)\.([^./]+)\.(\d+)\.(\d{6,})\.jsonl")
+_IDENTIFIER = re.compile(r"[^./\s]+")
+
+RECOVERY_WORKER_ID = "recovery"
+
+
+class SegmentName(msgspec.Struct, frozen=True, order=True):
+    """The parts of ``<gateway_id>.<worker_id>.<start_unix_ms>.<segment:06d>.jsonl``.
+
+    Ordered as the records are: by writer, then by time of start, then by segment.
+    """
+
+    gateway_id: str
+    worker_id: str
+    started_unix_ms: int
+    segment: int
+
+    @property
+    def file_name(self) -> str:
+        """The name in the journal's directory."""
+        return f"{self.series}.{self.segment:06d}.jsonl"
+
+    @property
+    def series(self) -> str:
+        """What all segments of one writer's run share."""
+        return f"{self.gateway_id}.{self.worker_id}.{self.started_unix_ms}"
+
+    @classmethod
+    def parse(cls, file_name: str) -> SegmentName | None:
+        """Read a name; None when the file is no segment."""
+        match = _NAME.fullmatch(file_name)
+        if match is None:
+            return None
+        return cls(match[1], match[2], int(match[3]), int(match[4]))
+
+
+def require_identifier(value: str) -> str:
+    """``value``, when it can be part of a segment's name.
+
+    Raises:
+        ValueError: it is empty or holds a dot, a slash or white space.
+    """
+    if not _IDENTIFIER.fullmatch(value):
+        raise ValueError(f'"{value}" cannot name a journal; leave out dots, slashes and spaces')
+    return value
+
+
+def list_segments(directory: Path) -> list[SegmentName]:
+    """Every segment there, in order; empty when there is no such directory."""
+    try:
+        names = [entry.name for entry in directory.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in map(SegmentName.parse, names) if name is not None)
+
+
+def is_live(path: Path) -> bool:
+    """Whether a writer still holds this segment.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Shared, so that two that ask at the same time do not mistake each other for a writer.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def sync_directory(directory: Path) -> None:
+    """Make creations, renames and deletions in it durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace a file in one step: a reader, or a crash, sees the old content or the new.
+
+    Args:
+        durable: sync file and directory before returning. Without it the new content may be
+            lost, but never half of it seen, when the machine stops.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
