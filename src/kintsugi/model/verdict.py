@@ -36,6 +36,11 @@ class Verdict(Enum):
         return self.strictness >= _STRICTNESS[Verdict.ESCALATE]
 
     @classmethod
+    def spellings(cls) -> tuple[str, ...]:
+        """Every spelling that :meth:`parse` accepts, canonical ones first within each verdict."""
+        return tuple(_ACCEPTED)
+
+    @classmethod
     def parse(cls, word: str) -> Verdict:
         """Read any accepted spelling.
 

@@ -1,0 +1,57 @@
+"""The page shape of every answer: ``{"data": ...}``, lists with ``meta``."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.responses import Response
+
+T = TypeVar("T")
+
+
+class One(msgspec.Struct, Generic[T], frozen=True):
+    """A single thing."""
+
+    data: T
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What a list says of itself.
+
+    Attributes:
+        total: how many match in all, counted up to a ceiling.
+        total_is_floor: true where counting stopped at the ceiling: there are at least so many.
+        next_cursor: send as ``cursor`` for the next page; null on the last one.
+    """
+
+    total: int
+    total_is_floor: bool = False
+    next_cursor: str | None = None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some of a list, newest first."""
+
+    data: list[T]
+    meta: Meta
+
+
+def one(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """``{"data": data}``."""
+    return reply(One(data), status=status, headers=headers)
+
+
+def whole(data: list[Any]) -> Response:
+    """A list that is short enough to have no pages."""
+    return reply(Page(data, Meta(total=len(data))))
+
+
+def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Encode an answer once, straight from the shared vocabulary."""
+    return Response(
+        msgspec.json.encode(body, enc_hook=str),
+        status_code=status,
+        headers=headers,
+        media_type="application/json",
+    )

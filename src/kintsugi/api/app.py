@@ -1,0 +1,181 @@
+"""Builds the control plane's HTTP interface."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from kintsugi import __version__
+from kintsugi.api import (
+    configurations,
+    escalations,
+    events,
+    exports,
+    gateways,
+    hygiene,
+    problems,
+    reasons,
+    sql,
+    status,
+    tokens,
+)
+from kintsugi.api.answers import reply
+from kintsugi.api.auth import Authenticator
+from kintsugi.api.control import Control
+from kintsugi.api.export_worker import ExportWorker
+from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.idempotency import Idempotency
+from kintsugi.api.metrics import ApiMetrics, CountRequests
+from kintsugi.api.permissions import Access
+from kintsugi.api.routing import GuardedRoute, Routes
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.stores import Stores
+
+RESOURCES: tuple[Routes, ...] = (
+    events.routes,
+    escalations.routes,
+    configurations.routes,
+    gateways.routes,
+    exports.routes,
+    tokens.routes,
+    reasons.routes,
+    sql.routes,
+    status.routes,
+)
+
+
+def utc_now() -> datetime:
+    """The time now, aware UTC."""
+    return datetime.now(UTC)
+
+
+def build_api(
+    stores: Stores,
+    *,
+    state_dir: Path,
+    clock: Callable[[], datetime] = utc_now,
+    more_routes: Iterable[Routes] = (),
+) -> FastAPI:
+    """The control plane as an ASGI application.
+
+    Its lifespan starts and ends the threads behind streams and exports. Whoever runs it calls
+    :func:`end_streams` before waiting for open connections, since streams have no end of their
+    own.
+
+    Args:
+        state_dir: exports are written below it.
+        more_routes: of the console.
+    """
+    feed = ChangeFeed(stores.changes)
+    metrics = ApiMetrics()
+    worker = ExportWorker(stores, feed, state_dir, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        feed.start()
+        worker.start()
+        yield
+        feed.close()
+        await run_in_threadpool(worker.close)
+
+    app = FastAPI(
+        title="Kintsugi control plane",
+        version=__version__,
+        description=(
+            "Decisions, configurations, gateways and exports. Lists are newest first; errors are "
+            "RFC 9457 problem details with a stable `code`."
+        ),
+        # Its pages load scripts from elsewhere; the document itself is below, behind our guard.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(CountRequests, metrics=metrics),
+            Middleware(hygiene.Edge),
+        ],
+    )
+    app.state.control = Control(
+        stores=stores,
+        state_dir=state_dir,
+        clock=clock,
+        authenticator=Authenticator(stores.tokens, clock),
+        feed=feed,
+        idempotency=Idempotency(stores.idempotency, clock),
+        metrics=metrics,
+        started_at=clock(),
+    )
+    problems.install(app)
+    for resource in (*RESOURCES, _document(app), *more_routes):
+        resource.install(app)
+    require_permissions(app.routes)
+    return app
+
+
+def end_streams(app: FastAPI) -> None:
+    """End every open stream, so that the server can stop at once. Callable from any thread."""
+    control = app.state.control
+    assert isinstance(control, Control)  # noqa: S101
+    control.feed.close()
+
+
+def require_permissions(routes: Iterable[BaseRoute]) -> None:
+    """Refuse to start with a route that nobody decided about.
+
+    Raises:
+        TypeError: a route is not behind a guard.
+    """
+    for route in routes:
+        if not isinstance(route, GuardedRoute):
+            raise TypeError(f"{route!r} declares no permission; add it through Routes")
+
+
+def _document(app: FastAPI) -> Routes:
+    routes = Routes("status")
+
+    @routes.add("GET", "/openapi.json", Access.PUBLIC)
+    def openapi() -> Response:
+        """This document."""
+        return reply(app.openapi())
+
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return routes
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.1: FastAPI's document of the requests, our own vocabulary for the answers."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        answers = [answer for resource in RESOURCES for answer in resource.answers]
+        _, components = msgspec.json.schema_components(
+            [problems.Problem, DecisionEvent, *answers],
+            ref_template="#/components/schemas/{name}",
+        )
+        parts = document.setdefault("components", {})
+        parts.setdefault("schemas", {}).update(components)
+        parts["securitySchemes"] = {
+            "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "kt_<id>_<secret>; see x-kt-permission for the scope.",
+            }
+        }
+        app.openapi_schema = document
+    return app.openapi_schema

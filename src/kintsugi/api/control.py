@@ -1,0 +1,57 @@
+"""What every handler of the control plane works with, built once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from kintsugi.api.auth import Authenticator
+from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.idempotency import Idempotency
+from kintsugi.api.metrics import ApiMetrics
+from kintsugi.model.stores import Stores, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control plane's parts.
+
+    Attributes:
+        clock: the time now, aware UTC; given, so that tests decide it.
+    """
+
+    stores: Stores
+    state_dir: Path
+    clock: Callable[[], datetime]
+    authenticator: Authenticator
+    feed: ChangeFeed
+    idempotency: Idempotency
+    metrics: ApiMetrics
+    started_at: datetime
+
+
+# These are coroutines only because FastAPI would send plain functions to the thread pool.
+async def _control(request: Request) -> Control:
+    control = request.app.state.control
+    assert isinstance(control, Control)  # noqa: S101  (a wiring error, not an input error)
+    return control
+
+
+async def _caller(request: Request) -> Token:
+    caller = request.state.caller
+    assert isinstance(caller, Token)  # noqa: S101
+    return caller
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Ctl = Annotated[Control, Depends(_control)]
+Caller = Annotated[Token, Depends(_caller)]
+RawBody = Annotated[bytes, Depends(_body)]

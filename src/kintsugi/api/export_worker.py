@@ -1,0 +1,158 @@
+"""The thread that writes exports: claims one job at a time, shows progress, survives a kill.
+
+A job whose worker died is claimed again once it showed no progress for a while, and starts over.
+The file appears under its final name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from kintsugi.api.export_formats import FORMATS, Format, Writer
+from kintsugi.api.feed import ChangeFeed
+from kintsugi.errors import KintsugiError, StoreUnavailable, VersionConflict
+from kintsugi.model.stores import ExportJob, Stores
+
+log = structlog.get_logger(__name__)
+
+FOLDER: Final = "exports"
+STALE_AFTER_SECONDS: Final = 15.0
+_PROGRESS_EVERY_SECONDS: Final = 0.5
+_LOOK_EVERY_SECONDS: Final = 5.0
+_COUNT_CEILING: Final = 100_000_000
+
+
+class _Stopped(Exception):  # noqa: N818  (a way out, not an error)
+    """The server stops; the job goes back to the queue."""
+
+
+class ExportWorker:
+    """Writes queued exports below ``state_dir``, one at a time."""
+
+    def __init__(
+        self, stores: Stores, feed: ChangeFeed, state_dir: Path, clock: Callable[[], datetime]
+    ) -> None:
+        self._stores = stores
+        self._feed = feed
+        self._state_dir = state_dir
+        self._clock = clock
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="export-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look for jobs."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Give the job back that is under way, and end. Call after the feed was closed."""
+        self._stopping = True
+        self._feed.announce(("exports",))
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            generation = self._feed.generation(("exports",))
+            try:
+                worked = self.work_once()
+            except (KintsugiError, OSError) as error:
+                log.warning("exports.unavailable", error=str(error))
+                worked = False
+            if not worked:
+                self._feed.wait_in_thread(
+                    "exports", after=generation, timeout_seconds=_LOOK_EVERY_SECONDS
+                )
+
+    def work_once(self) -> bool:
+        """Do one job, if there is any; whether there was."""
+        job = self._stores.exports.claim(now=self._clock(), stale_after_seconds=STALE_AFTER_SECONDS)
+        if job is None:
+            return False
+        try:
+            self._write(job)
+        except _Stopped:
+            self._save(job, state="queued", written=0)
+        except VersionConflict:
+            log.info("export.taken_over", export_id=job.id)
+        except StoreUnavailable:
+            raise  # nothing can be saved now; the job is claimed again when it is stale
+        except Exception as error:
+            log.exception("export.failed", export_id=job.id)
+            self._save(job, state="failed", error=_reason(error), finished_at=self._clock())
+        return True
+
+    def _write(self, job: ExportJob) -> None:
+        folder = self._state_dir / FOLDER
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        final = folder / f"{job.id}.{job.format}"
+        draft = folder / f".{job.id}.{os.getpid()}.{job.attempt}"
+        written_format = FORMATS[_format(job)]
+        total = self._stores.events.count(job.where, ceiling=_COUNT_CEILING)
+        self._save(job, total=total, written=0)
+        job = msgspec.structs.replace(job, total=total)
+        try:
+            writer = written_format.writer(draft)
+            try:
+                written = self._write_events(job, writer)
+            finally:
+                writer.close()
+            size, digest = _seal(draft)
+            draft.replace(final)
+        finally:
+            draft.unlink(missing_ok=True)
+            draft.with_suffix(".draft").unlink(missing_ok=True)
+        self._save(
+            job,
+            state="done",
+            written=written,
+            total=written,
+            path=f"{FOLDER}/{final.name}",
+            bytes=size,
+            sha256=digest,
+            finished_at=self._clock(),
+        )
+
+    def _write_events(self, job: ExportJob, writer: Writer) -> int:
+        written = 0
+        saved_at = self._clock()
+        for event in self._stores.events.scan(job.where, payload=True):
+            writer.write(event)
+            written += 1
+            if written % 64:
+                continue
+            if self._stopping:
+                raise _Stopped
+            now = self._clock()
+            if (now - saved_at).total_seconds() >= _PROGRESS_EVERY_SECONDS:
+                self._save(job, written=written)
+                saved_at = now
+        return written
+
+    def _save(self, job: ExportJob, **changes: object) -> None:
+        self._stores.exports.update(msgspec.structs.replace(job, **changes), now=self._clock())
+
+
+def _seal(path: Path) -> tuple[int, str]:
+    """Make the file durable; its size and SHA-256."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    path.chmod(0o600)
+    return path.stat().st_size, digest
+
+
+def _format(job: ExportJob) -> Format:
+    return next(name for name in FORMATS if name == job.format)
+
+
+def _reason(error: Exception) -> str:
+    """What the caller may know: our own words, or only the kind of error."""
+    return str(error) if isinstance(error, KintsugiError) else type(error).__name__

@@ -1,0 +1,185 @@
+"""``/v1/exports``: events as a file, written by a job that shows its progress."""
+
+from __future__ import annotations
+
+import base64
+import os
+from datetime import datetime
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import FileResponse, Response
+
+from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.event_query import EventFilters, PageQuery
+from kintsugi.api.export_formats import FORMATS, Format
+from kintsugi.api.permissions import Scope
+from kintsugi.api.problems import FieldError, Invalid
+from kintsugi.api.routing import Routes
+from kintsugi.errors import NotFound
+from kintsugi.model.ids import uuid7
+from kintsugi.model.stores import EventFilter, ExportJob, JobState
+
+routes = Routes("exports")
+
+ExportType = Literal["events", "escalations", "incidents", "audit", "package"]
+_AVAILABLE = ("events",)
+
+ExportId = Annotated[str, Path(max_length=64)]
+
+
+class NewExport(BaseModel):
+    """What to write, and in which format."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: ExportType
+    format: Format = "jsonl"
+    filter: EventFilters = Field(default_factory=EventFilters)
+
+
+class ExportView(msgspec.Struct, frozen=True):
+    """An export.
+
+    Attributes:
+        progress: share of the events written, 0 to 1; None until they are counted.
+        sha256: of the finished file, in hex; empty until done.
+        content: where to download the finished file; None until done.
+    """
+
+    id: str
+    type: str
+    format: str
+    filter: EventFilter
+    state: JobState
+    progress: float | None
+    total: int | None
+    written: int
+    bytes: int
+    sha256: str
+    error: str
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    content: str | None
+
+
+@routes.add("POST", "/v1/exports", Scope.EXPORTS_WRITE, answer=One[ExportView], status=202)
+def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
+    """Queue an export. Times such as ``1h`` count from now, so the window stands still."""
+    if new.type not in _AVAILABLE:
+        raise Invalid(
+            [
+                FieldError(
+                    "body.type",
+                    f'exports of "{new.type}" are not available yet',
+                    help=f"available: {', '.join(_AVAILABLE)}",
+                )
+            ]
+        )
+    now = control.clock()
+    job = ExportJob(
+        id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
+        type=new.type,
+        format=new.format,
+        where=new.filter.where(now=now),
+        state="queued",
+        created_at=now,
+        created_by=caller.name,
+    )
+    control.stores.exports.add(job)
+    control.feed.announce(("exports",))
+    return one(view_of(job), status=202, headers={"location": f"/v1/exports/{job.id}"})
+
+
+@routes.add("GET", "/v1/exports", Scope.EXPORTS_READ, answer=Page[ExportView], parameters=True)
+def list_exports(control: Ctl, query: Annotated[PageQuery, Query()]) -> Response:
+    """Exports, newest first. ``meta.total`` counts those of this page and tells, as
+    ``total_is_floor``, whether there are more."""
+    if query.limit == 0:
+        return reply(Page([], Meta(total=0, total_is_floor=True)))
+    jobs, cursor = control.stores.exports.page(limit=query.limit, cursor=query.cursor)
+    meta = Meta(
+        total=len(jobs),
+        total_is_floor=cursor is not None or query.cursor is not None,
+        next_cursor=cursor,
+    )
+    return reply(Page([view_of(job) for job in jobs], meta))
+
+
+@routes.add("GET", "/v1/exports/{export_id}", Scope.EXPORTS_READ, answer=One[ExportView])
+def show_export(control: Ctl, export_id: ExportId) -> Response:
+    """One export and how far it is."""
+    return one(view_of(control.stores.exports.get(export_id)))
+
+
+@routes.add(
+    "GET",
+    "/v1/exports/{export_id}/content",
+    Scope.EXPORTS_READ,
+    media_types=tuple(written.media_type.partition(";")[0] for written in FORMATS.values()),
+    extra={
+        "parameters": [
+            {
+                "name": "Range",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "pattern": "^bytes=[0-9]{1,9}-$"},
+            }
+        ]
+    },
+)
+def download_export(control: Ctl, export_id: ExportId) -> Response:
+    """The finished file; ranges may be asked for, so a broken download can go on."""
+    job = control.stores.exports.get(export_id)
+    path = control.state_dir / job.path
+    if job.state != "done":
+        raise NotFound(f"export {job.id} is {job.state}; there is no file yet")
+    if not path.is_file():
+        raise NotFound(f"the file of export {job.id} is not on this server any more")
+    digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
+    return FileResponse(
+        path,
+        media_type=FORMATS[_format(job)].media_type,
+        filename=f"kintsugi-{job.type}-{job.id}.{job.format}",
+        headers={"repr-digest": f"sha-256=:{digest}:"},
+    )
+
+
+def view_of(job: ExportJob) -> ExportView:
+    """The job as callers see it: no paths of this machine."""
+    return ExportView(
+        id=job.id,
+        type=job.type,
+        format=job.format,
+        filter=job.where,
+        state=job.state,
+        progress=_progress(job),
+        total=job.total,
+        written=job.written,
+        bytes=job.bytes,
+        sha256=job.sha256,
+        error=job.error,
+        created_at=job.created_at,
+        created_by=job.created_by,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        content=f"/v1/exports/{job.id}/content" if job.state == "done" else None,
+    )
+
+
+def _progress(job: ExportJob) -> float | None:
+    if job.state == "done":
+        return 1.0
+    if job.total is None:
+        return None
+    # Events may arrive while the job runs; only "done" is all of it.
+    return min(0.99, job.written / job.total) if job.total else 0.99
+
+
+def _format(job: ExportJob) -> Format:
+    return next(name for name in get_args(Format) if name == job.format)

@@ -1,0 +1,50 @@
+"""What a token may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+
+class Scope(Enum):
+    """A permission that tokens carry; ``admin`` contains all others."""
+
+    ADMIN = "admin"
+    EVENTS_READ = "events:read"
+    EVENTS_WRITE = "events:write"
+    ESCALATIONS_READ = "escalations:read"
+    CONFIGURATIONS_READ = "configurations:read"
+    CONFIGURATIONS_WRITE = "configurations:write"
+    GATEWAYS_READ = "gateways:read"
+    GATEWAYS_WRITE = "gateways:write"
+    EXPORTS_READ = "exports:read"
+    EXPORTS_WRITE = "exports:write"
+    STATUS_READ = "status:read"
+    TOKENS_ADMIN = "tokens:admin"
+    SQL_READ = "sql:read"
+
+
+class Access(Enum):
+    """Who may use a route that asks for no particular scope."""
+
+    PUBLIC = "public"  # no token at all
+    SIGNED_IN = "signed-in"  # any valid token
+
+
+Permission = Scope | Access
+
+GATEWAY_SCOPES = (
+    Scope.EVENTS_WRITE,
+    Scope.GATEWAYS_READ,
+    Scope.GATEWAYS_WRITE,
+    Scope.CONFIGURATIONS_READ,
+    Scope.CONFIGURATIONS_WRITE,
+)
+
+
+def allows(scopes: Iterable[str], permission: Permission) -> bool:
+    """Whether a valid token with these scopes may do what needs ``permission``."""
+    if isinstance(permission, Access):
+        return True
+    held = set(scopes)
+    return permission.value in held or Scope.ADMIN.value in held

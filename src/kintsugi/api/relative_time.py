@@ -1,0 +1,38 @@
+"""Times as people type them: RFC 3339, or so long ago (``5m``, ``1h``, ``24h``, ``7d``)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+AGO_PATTERN = r"^[0-9]{1,4}[smhdw]$"
+_AGO = re.compile(AGO_PATTERN)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# In a query string an unescaped "+02:00" arrives as " 02:00".
+_LOST_PLUS = re.compile(r"([Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:\d\d)$")
+
+
+def parse_time(text: str, *, now: datetime) -> datetime:
+    """A point in time, in UTC.
+
+    Raises:
+        ValueError: neither form, or without a time zone.
+    """
+    text = text.strip()
+    if _AGO.match(text):
+        try:
+            return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        except OverflowError:
+            return datetime.min.replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text))
+    except ValueError:
+        raise ValueError(
+            f'"{text}" is no time; use RFC 3339 such as 2026-04-23T14:00:00Z, or 5m, 1h, 7d'
+        ) from None
+    if moment.tzinfo is None:
+        raise ValueError(f'"{text}" has no time zone; add Z for UTC, or an offset such as +02:00')
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f'"{text}" is out of range') from None

@@ -1,0 +1,256 @@
+"""Routes that cannot be declared without saying who may use them.
+
+Every request to a :class:`GuardedRoute` passes the same steps in the same order: the body is read
+within its limit and checked, the caller is identified and authorised, an ``Idempotency-Key`` is
+honoured, and only then does the handler run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from kintsugi.api import problems
+from kintsugi.api.auth import authorise
+from kintsugi.api.control import Control
+from kintsugi.api.hygiene import decode_json, read_body
+from kintsugi.api.idempotency import KEY_CHARS_MAX
+from kintsugi.api.permissions import Access, Permission, Scope
+from kintsugi.model.stores import Token
+
+BODY_BYTES_MAX = 2 * 1024 * 1024
+
+Identify = Callable[[Request, Control], Awaitable[Token]]
+
+
+class NoParameters(BaseModel):
+    """For routes without query parameters, so that a mistyped one is refused there too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def _no_parameters(_: Annotated[NoParameters, Query()]) -> None:
+    return None
+
+
+async def bearer(request: Request, control: Control) -> Token:
+    """Identify the caller by ``Authorization: Bearer``. Cookies never count for the API."""
+    return await control.authenticator.bearer(request.headers.get("authorization", ""))
+
+
+class _CheckedRequest(Request):
+    """A request whose body was read within its limit and checked before anyone uses it."""
+
+    checked_body: bytes
+    checked_json: Any
+
+    async def body(self) -> bytes:
+        return self.checked_body
+
+    async def json(self) -> Any:
+        return self.checked_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What stands before a handler.
+
+    Attributes:
+        permission: who may pass.
+        json_body: decode and check the body as JSON; False for handlers that read raw bytes.
+    """
+
+    permission: Permission
+    identify: Identify = bearer
+    body_bytes_max: int = BODY_BYTES_MAX
+    json_body: bool = True
+
+
+class GuardedRoute(APIRoute):
+    """A route behind a :class:`Guard`.
+
+    Raises:
+        TypeError: at start, when no guard with a permission is given.
+    """
+
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, guard: Guard, **options: Any
+    ) -> None:
+        if not isinstance(guard.permission, Scope | Access):
+            raise TypeError(f"{path}: a route must declare its permission")
+        self.guard = guard
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind its guard."""
+        handle = super().get_route_handler()
+        guard = self.guard
+        models = {
+            "query": _models(self.dependant.query_params),
+            "body": _models(self.dependant.body_params),
+        }
+
+        async def answer_or_explain(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                raise problems.Invalid(problems.field_errors(error, models)) from None
+
+        async def guarded(raw: Request) -> Response:
+            control: Control = raw.app.state.control
+            raw.scope["kintsugi.route"] = self.path
+            if guard.permission is not Access.PUBLIC:
+                raw.state.caller = await guard.identify(raw, control)
+                authorise(raw.state.caller, guard.permission)
+            request = _CheckedRequest(raw.scope, raw.receive)
+            request.checked_body = await read_body(raw, bytes_max=guard.body_bytes_max)
+            request.checked_json = None
+            if guard.json_body and request.checked_body:
+                _require_json(raw)
+                request.checked_json = decode_json(request.checked_body)
+            key = raw.headers.get("idempotency-key")
+            if key is None or raw.method != "POST" or guard.permission is Access.PUBLIC:
+                return await answer_or_explain(request)
+            return await control.idempotency.once(request, key, answer_or_explain)
+
+        return guarded
+
+
+@dataclass(slots=True)
+class Routes:
+    """Collects the routes of one resource; :meth:`install` puts them on the application."""
+
+    tag: str
+    _declared: list[Callable[[FastAPI], None]] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        permission: Permission,
+        *,
+        answer: Any = None,
+        status: int = 200,
+        media_types: Sequence[str] = ("application/json",),
+        takes: Any = None,
+        parameters: bool = False,
+        raw_body: bool = False,
+        body_bytes_max: int = BODY_BYTES_MAX,
+        extra: dict[str, Any] | None = None,
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare a route.
+
+        Args:
+            answer: type of the answer's body, documented from our own vocabulary.
+            media_types: of the answer.
+            takes: type of a body that the handler decodes itself.
+            parameters: the handler has a query model; without one, any parameter is refused.
+            raw_body: the handler reads the bytes itself.
+        """
+        if answer is not None:
+            self.answers.append(answer)
+        if takes is not None:
+            self.answers.append(takes)
+
+        def declare(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+            def put(app: FastAPI) -> None:
+                app.router.routes.append(
+                    GuardedRoute(
+                        path,
+                        endpoint,
+                        guard=Guard(
+                            permission=permission,
+                            body_bytes_max=body_bytes_max,
+                            json_body=not raw_body,
+                        ),
+                        methods=[method],
+                        tags=[self.tag],
+                        status_code=status,
+                        response_model=None,
+                        operation_id=endpoint.__name__,
+                        dependencies=[] if parameters else [Depends(_no_parameters)],
+                        responses={
+                            status: _documented(answer, media_types),
+                            "default": {"description": "What went wrong.", "content": _PROBLEM},
+                        },
+                        openapi_extra=_openapi_extra(method, permission, takes, extra),
+                    )
+                )
+
+            self._declared.append(put)
+            return endpoint
+
+        return declare
+
+    def install(self, app: FastAPI) -> None:
+        """Put every declared route on ``app``, in order."""
+        for put in self._declared:
+            put(app)
+
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "The same key with the same body gets the first answer again, for a day.",
+    "schema": {
+        "type": "string",
+        "pattern": "^[!-~]+$",
+        "minLength": 1,
+        "maxLength": KEY_CHARS_MAX,
+    },
+}
+
+
+def _documented(answer: Any, media_types: Sequence[str]) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    if answer is not None:
+        (schema,), _ = msgspec.json.schema_components(
+            [answer], ref_template="#/components/schemas/{name}"
+        )
+    return {
+        "description": "Done.",
+        "content": {media_type: {"schema": schema} for media_type in media_types},
+    }
+
+
+def _openapi_extra(
+    method: str, permission: Permission, takes: Any, extra: dict[str, Any] | None
+) -> dict[str, Any]:
+    documented: dict[str, Any] = {"x-kt-permission": permission.value}
+    documented["security"] = [] if permission is Access.PUBLIC else [{"token": []}]
+    if method == "POST" and permission is not Access.PUBLIC:
+        documented["parameters"] = [_IDEMPOTENCY_KEY]
+    if takes is not None:
+        (schema,), _ = msgspec.json.schema_components(
+            [takes], ref_template="#/components/schemas/{name}"
+        )
+        documented["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
+    documented.update(extra or {})
+    return documented
+
+
+def _require_json(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise HTTPException(415, f'Send the body as application/json, not "{media_type}".')
+
+
+def _models(parameters: Sequence[Any]) -> list[type[BaseModel]]:
+    kinds = (parameter.field_info.annotation for parameter in parameters)
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]

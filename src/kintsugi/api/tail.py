@@ -1,0 +1,121 @@
+"""Endless streams over the store: decisions as they arrive, configurations as they change.
+
+Each stream reads at its own pace in bounded pieces, ends when its token does, and resumes from
+the last position that its reader saw, so that nothing is missed or sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+
+from kintsugi.api import sse
+from kintsugi.api.control import Control
+from kintsugi.errors import NotFound, StoreUnavailable, Unauthenticated
+from kintsugi.model.stores import ConfigurationVersion, EventFilter, StoredEvent
+
+_PIECE = 200
+# How long a stream may outlive its token.
+_TOKEN_CHECK_SECONDS = 1.0
+
+
+class ConfigurationPush(msgspec.Struct, frozen=True):
+    """A version on its way to a gateway."""
+
+    id: str
+    version: int
+    revision: str
+    content: str
+
+
+async def follow_events(
+    control: Control, where: EventFilter, *, after: int | None, authorization: str
+) -> AsyncIterator[bytes]:
+    """Frames ``decision``; their ids are positions.
+
+    Args:
+        after: the last position seen; None starts at ``where.since``, or now without one.
+    """
+    events = control.stores.events
+    if after is None:
+        after = 0 if where.since else await run_in_threadpool(events.last_position)
+
+    def read(seen: int) -> tuple[list[StoredEvent], int]:
+        # The end is read first: whatever is at or before it, and matches, is in the piece.
+        end = events.last_position()
+        piece = events.tail(after=seen, where=where, limit=_PIECE)
+        reached = piece[-1].position if piece else seen
+        return piece, reached if len(piece) == _PIECE else max(reached, end)
+
+    with control.metrics.streams.labels("events").track_inprogress():
+        yield sse.HEARTBEAT
+        async for _ in _turns(control, ("events",), authorization):
+            if _ is None:
+                yield sse.HEARTBEAT
+                continue
+            while True:
+                piece, reached = await run_in_threadpool(read, after)
+                after = reached
+                for stored in piece:
+                    data = msgspec.json.encode(stored.event)
+                    yield sse.frame("decision", data, position=stored.position)
+                if len(piece) < _PIECE:
+                    break
+
+
+async def follow_configuration(
+    control: Control, config_id: str, *, authorization: str
+) -> AsyncIterator[bytes]:
+    """Frames ``configuration``: the newest version at once, then each newer one."""
+    sent = 0
+
+    def newest() -> ConfigurationVersion | None:
+        try:
+            return control.stores.configurations.get(config_id)
+        except NotFound:
+            return None
+
+    with control.metrics.streams.labels("configurations").track_inprogress():
+        yield sse.HEARTBEAT
+        async for _ in _turns(control, ("configurations",), authorization):
+            if _ is None:
+                yield sse.HEARTBEAT
+                continue
+            version = await run_in_threadpool(newest)
+            if version is not None and version.version > sent:
+                sent = version.version
+                push = ConfigurationPush(
+                    version.id, version.version, version.revision, version.content
+                )
+                yield sse.frame("configuration", msgspec.json.encode(push), position=sent)
+
+
+async def _turns(
+    control: Control, channels: tuple[str, ...], authorization: str
+) -> AsyncIterator[bool | None]:
+    """True at once and after every change; None when a heartbeat is due.
+
+    Ends when the server stops, the token ends or the store cannot be reached: the reader then
+    connects again and goes on where it was.
+    """
+    feed = control.feed
+    generation = feed.generation(channels)
+    quiet_seconds = 0.0
+    yield True
+    while not feed.closing:
+        changed = await feed.wait(channels, after=generation, timeout_seconds=_TOKEN_CHECK_SECONDS)
+        try:
+            await control.authenticator.bearer(authorization)
+        except (Unauthenticated, StoreUnavailable):
+            return
+        if changed:
+            generation = feed.generation(channels)
+            quiet_seconds = 0.0
+            yield True
+        else:
+            quiet_seconds += _TOKEN_CHECK_SECONDS
+            if quiet_seconds >= sse.HEARTBEAT_SECONDS:
+                quiet_seconds = 0.0
+                yield None
