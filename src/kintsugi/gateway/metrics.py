@@ -14,12 +14,13 @@ import os
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from kintsugi.gateway.upstream import FAILURES
 from kintsugi.model.verdict import Verdict
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -38,12 +39,9 @@ OVERHEAD_BUCKETS_SECONDS = (
 )
 
 #: Why the shell turned a request away before it was judged.
-REJECTIONS = ("malformed", "too_large", "header_too_large", "timeout", "overloaded", "unready")
-
-#: Why no usable answer came from upstream. A code that is not listed is counted as ``other``.
-UPSTREAM_ERRORS = (
-    *("connect", "refused", "dns", "tls", "timeout", "first_byte_timeout", "idle_timeout"),
-    *("reset", "truncated", "protocol", "too_large", "address_refused", "other"),
+REJECTIONS = (
+    *("malformed", "too_large", "headers_too_large", "timeout", "not_found"),
+    *("overloaded", "draining", "not_ready", "journal_unhealthy"),
 )
 
 
@@ -115,7 +113,7 @@ FAMILIES = (
         "counter",
         "Calls that got no usable answer from upstream, by code.",
         "code",
-        UPSTREAM_ERRORS,
+        tuple(FAILURES),
     ),
     Family(
         "kintsugi_client_aborts_total",
@@ -175,6 +173,7 @@ FAMILIES = (
     ),
 )
 
+_COMBINE: dict[Merge, Callable[[Sequence[float]], float]] = {"sum": sum, "max": max, "min": min}
 _CELL_BYTES = 8
 _TEXT_BYTES = 512
 _HEADER = struct.Struct("<8sII")  # magic, CRC of the layout, cells
@@ -225,10 +224,11 @@ class WorkerMetrics:
         worker_id: the worker's place, ``w0``; the same again after a restart.
     """
 
-    __slots__ = ("_cells", "_map", "_text")
+    __slots__ = ("_cells", "_map", "_text", "directory")
 
     def __init__(self, directory: Path, worker_id: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
         self._map = _open(directory / f"{worker_id}.cells")
         whole = memoryview(self._map)
         end = _HEADER.size + _CELLS * _CELL_BYTES
@@ -269,10 +269,9 @@ class WorkerMetrics:
         """A request was turned away unjudged; ``reason`` is one of ``REJECTIONS``."""
         self._cells[_REJECTED[reason]] += 1.0
 
-    def upstream_failed(self, code: str) -> None:
-        """A call got no usable answer; a dotted code counts under its last word."""
-        word = code.rpartition(".")[2]
-        self._cells[_UPSTREAM.get(word, _UPSTREAM["other"])] += 1.0
+    def upstream_failed(self, kind: str) -> None:
+        """A call got no usable answer; ``kind`` is a key of ``upstream.FAILURES``."""
+        self._cells[_UPSTREAM[kind]] += 1.0
 
     def add(self, name: str, amount: float = 1.0) -> None:
         """Add to a counter without labels."""
@@ -357,8 +356,8 @@ def _merge(family: Family, columns: Sequence[tuple[float, ...]]) -> list[float]:
     cells = range(first, first + family.cells)
     if not columns:
         return [0.0 for _ in cells]
-    combine = {"sum": sum, "max": max, "min": min}[family.merge]
-    return [float(combine([column[cell] for column in columns])) for cell in cells]
+    combine = _COMBINE[family.merge]
+    return [combine([column[cell] for column in columns]) for cell in cells]
 
 
 def _samples(family: Family, merged: Sequence[float]) -> Iterator[str]:

@@ -14,11 +14,11 @@ _TTL_SECONDS = 30.0
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address
 
 
-class AddressRefused(Exception):
+class AddressRefusedError(Exception):
     """This upstream's address is private; set allow_private_network on the target to use it."""
 
 
-class NameUnknown(Exception):
+class NameUnknownError(Exception):
     """The upstream's host name has no address."""
 
 
@@ -60,9 +60,9 @@ class Resolver:
         """Numeric addresses in the order of preference; at least one.
 
         Raises:
-            AddressRefused: one of the addresses is forbidden. One is enough: a name that points
+            AddressRefusedError: one of the addresses is forbidden. One is enough: a name that points
                 both outside and inside is how rebinding looks.
-            NameUnknown: the name does not resolve.
+            NameUnknownError: the name does not resolve.
         """
         key = (host, port)
         expires, found = self._known.get(key, (0.0, ()))
@@ -72,7 +72,7 @@ class Resolver:
         for address in found:
             reason = refusal(address, allow_private_network=allow_private_network)
             if reason:
-                raise AddressRefused(
+                raise AddressRefusedError(
                     f"{host} is at {address}, a {reason} address; "
                     "set allow_private_network: true on the target if this is meant"
                     if reason == "private"
@@ -86,8 +86,8 @@ class Resolver:
                 host, port, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM
             )
         except (socket.gaierror, UnicodeError) as error:
-            raise NameUnknown(f"{host} does not resolve: {error}") from error
+            raise NameUnknownError(f"{host} does not resolve: {error}") from error
         found = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
         if not found:
-            raise NameUnknown(f"{host} has no address")
+            raise NameUnknownError(f"{host} has no address")
         return found

@@ -17,12 +17,12 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 import msgspec
 
-from kintsugi.gateway.resolve import AddressRefused, NameUnknown, Resolver
+from kintsugi.gateway.resolve import AddressRefusedError, NameUnknownError, Resolver
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -54,6 +54,9 @@ class Limits(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Whoever wants the answer. Called on the event loop, never after ``Call.abort``."""
 
+    def upstream_called(self) -> None:
+        """The request was written; may come while ``Pool.call`` runs."""
+
     def upstream_head(self, status: int, headers: Headers) -> None:
         """The head of the final answer arrived; names are in lower case."""
 
@@ -63,24 +66,24 @@ class Sink(Protocol):
     def upstream_ended(self) -> None:
         """The answer is complete."""
 
-    def upstream_failed(self, code: str, detail: str) -> None:
-        """There will be no (more) answer. ``code`` is one of ``FAILURES``."""
+    def upstream_failed(self, kind: str, detail: str) -> None:
+        """There will be no (more) answer. ``kind`` is a key of ``FAILURES``."""
 
 
-#: How a call can fail.
-FAILURES = (
-    "upstream.address_refused",  # private or forbidden address
-    "upstream.dns",
-    "upstream.connect",  # refused, unreachable
-    "upstream.connect_timeout",
-    "upstream.tls",
-    "upstream.reset",  # closed before the head of an answer was complete
-    "upstream.first_byte_timeout",
-    "upstream.truncated",  # closed in the middle of a body
-    "upstream.idle_timeout",
-    "upstream.protocol",  # not HTTP/1.1, or more than it announced
-    "upstream.too_large",
-)
+#: How a call can fail, and the code that the exchange knows it by.
+FAILURES = {
+    "address_refused": "upstream.connect_failed",  # a private or forbidden address
+    "dns": "upstream.connect_failed",
+    "connect": "upstream.connect_failed",  # refused, unreachable
+    "connect_timeout": "upstream.timeout",
+    "tls": "upstream.connect_failed",
+    "reset": "upstream.reset",  # closed before the head of an answer was complete
+    "first_byte_timeout": "upstream.timeout",
+    "truncated": "upstream.reset",  # closed in the middle of a body
+    "idle_timeout": "upstream.timeout",
+    "protocol": "upstream.invalid_response",  # not HTTP/1.1, or more than it announced
+    "too_large": "upstream.too_large",
+}
 
 
 class Call:
@@ -97,7 +100,7 @@ class Call:
         "request",
         "sink",
         "task",
-        "timeout_code",
+        "timeout_kind",
     )
 
     def __init__(
@@ -110,7 +113,7 @@ class Call:
         self.connection: Connection | None = None
         self.task: asyncio.Task[None] | None = None
         self.deadline = 0.0
-        self.timeout_code = ""
+        self.timeout_kind = ""
         self.done = False
         self.paused = False
         self.repeatable = request[0].startswith((b"GET ", b"HEAD "))
@@ -138,11 +141,11 @@ class Call:
             if self.connection is not None:
                 self.connection.discard()
 
-    def fail(self, code: str, detail: str = "") -> None:
+    def fail(self, kind: str, detail: str = "") -> None:
         """End the call from this side."""
         if not self.done:
             self.abort()
-            self.sink.upstream_failed(code, detail)
+            self.sink.upstream_failed(kind, detail)
 
 
 class Connection(asyncio.Protocol):
@@ -207,7 +210,7 @@ class Connection(asyncio.Protocol):
         self.call = call
         call.connection = self
         call.deadline = self.loop.time() + call.limits.first_byte_timeout_seconds
-        call.timeout_code = "upstream.first_byte_timeout"
+        call.timeout_kind = "first_byte_timeout"
         head, body = call.request
         if len(body) <= _JOIN_BYTES_MAX:
             self.transport.write(head + body)
@@ -215,6 +218,7 @@ class Connection(asyncio.Protocol):
             self.transport.writelines((head, body))
         if call.paused:
             self.transport.pause_reading()
+        call.sink.upstream_called()
 
     def quiet(self) -> bool:
         """Whether the other side has neither closed this idle connection nor spoken on it."""
@@ -240,13 +244,12 @@ class Connection(asyncio.Protocol):
     def _await_more(self, call: Call) -> None:
         if self.head_complete:
             call.deadline = self.loop.time() + call.limits.idle_timeout_seconds
-            call.timeout_code = "upstream.idle_timeout"
+            call.timeout_kind = "idle_timeout"
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         descriptor = transport.get_extra_info("socket").fileno()
         self.poller.register(descriptor, select.POLLIN | select.POLLHUP | select.POLLERR)
 
@@ -260,13 +263,13 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            call.fail("upstream.protocol", str(error))
+            call.fail("protocol", str(error))
             return
         if self.head_complete:
             self._await_more(call)
             self._deliver(call)
         elif self.head_bytes > HEAD_BYTES_MAX:
-            call.fail("upstream.protocol", "the head of the answer is too large")
+            call.fail("protocol", "the head of the answer is too large")
 
     def _deliver(self, call: Call) -> None:
         """Tell the sink what one read brought. The sink may abort the call at every step."""
@@ -281,7 +284,7 @@ class Connection(asyncio.Protocol):
             self.parts.clear()
             self.body_bytes += len(data)
             if self.body_bytes > call.limits.body_bytes_max:
-                call.fail("upstream.too_large", f"more than {call.limits.body_bytes_max} bytes")
+                call.fail("too_large", f"more than {call.limits.body_bytes_max} bytes")
                 return
             sink.upstream_data(data)
             if call.done:
@@ -317,13 +320,13 @@ class Connection(asyncio.Protocol):
             self.pool.calls.discard(call)
             call.sink.upstream_ended()
         elif self.head_complete:
-            call.fail("upstream.truncated", str(exc or "closed in the middle of the answer"))
+            call.fail("truncated", str(exc or "closed in the middle of the answer"))
         elif self.used_before and self.head_bytes == 0 and call.repeatable:
             call.repeatable = False
             call.connection = None
             self.pool.connect(call)
         else:
-            call.fail("upstream.reset", str(exc or "closed without an answer"))
+            call.fail("reset", str(exc or "closed without an answer"))
 
     # httptools callbacks
 
@@ -384,7 +387,7 @@ class Pool:
         self._tls = tls
 
     def call(self, origin: Origin, head: bytes, body: bytes, sink: Sink, limits: Limits) -> Call:
-        """Send a request; the sink may be told of a failure only after this has returned."""
+        """Send a request; only ``upstream_called`` may be told before this has returned."""
         call = Call(origin, (head, body), sink, limits)
         self.calls.add(call)
         idle = self._idle.get(origin)
@@ -403,24 +406,24 @@ class Pool:
     def connect(self, call: Call) -> None:
         """Open a connection for a call."""
         call.deadline = self.loop.time() + call.limits.connect_timeout_seconds
-        call.timeout_code = "upstream.connect_timeout"
+        call.timeout_kind = "connect_timeout"
         call.task = self.loop.create_task(self._connect(call))
 
     async def _connect(self, call: Call) -> None:
         try:
             connection = await self._open(call.origin)
-        except AddressRefused as error:
-            call.fail("upstream.address_refused", str(error))
-        except NameUnknown as error:
-            call.fail("upstream.dns", str(error))
+        except AddressRefusedError as error:
+            call.fail("address_refused", str(error))
+        except NameUnknownError as error:
+            call.fail("dns", str(error))
         except ssl.SSLError as error:
-            call.fail("upstream.tls", str(error))
+            call.fail("tls", str(error))
         except OSError as error:
-            call.fail("upstream.connect", str(error))
+            call.fail("connect", str(error))
         else:
             call.task = None
             if connection.closed:
-                call.fail("upstream.reset", "closed at once")
+                call.fail("reset", "closed at once")
             else:
                 connection.begin(call)
 
@@ -445,7 +448,7 @@ class Pool:
             else:
                 self.open_connections += 1
                 return connection
-        raise NameUnknown(f"{origin.host} has no address")
+        raise NameUnknownError(f"{origin.host} has no address")
 
     def _context(self) -> ssl.SSLContext:
         """The platform's trust; made at the first call over TLS, since it takes 10 ms."""
@@ -467,7 +470,7 @@ class Pool:
         """End calls that are over time and close connections that nobody used for long."""
         late = [call for call in self.calls if call.deadline < now and not call.paused]
         for call in late:
-            call.fail(call.timeout_code)
+            call.fail(call.timeout_kind)
         self.calls = {call for call in self.calls if not call.done}
         for origin, idle in self._idle.items():
             keep = [one for one in idle if not one.closed and one.idle_until > now]

@@ -1,0 +1,330 @@
+"""Carries one exchange: executes what it commands and tells it what came of that.
+
+Decides nothing about content. An event that occurs while a command is executed waits its turn, so
+the exchange is never entered twice, and everything that one event makes it send leaves in one
+write.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from kintsugi.gateway import wire
+from kintsugi.gateway.commands import (
+    AbortUpstream,
+    Admit,
+    Answer,
+    CallUpstream,
+    Command,
+    DropClient,
+    EndStream,
+    Record,
+    SendData,
+    StartStream,
+)
+from kintsugi.gateway.events import (
+    AdmissionDurable,
+    AdmissionFailed,
+    ClientAborted,
+    Event,
+    GatewayFailed,
+    Headers,
+    RecordDurable,
+    RecordFailed,
+    UpstreamCalled,
+    UpstreamData,
+    UpstreamEnd,
+    UpstreamFailed,
+    UpstreamHead,
+)
+from kintsugi.gateway.upstream import FAILURES, Call, Origin
+from kintsugi.model.event import DecisionEvent
+
+if TYPE_CHECKING:
+    from kintsugi.gateway.shell import Shell
+
+log = structlog.get_logger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+_clock_ns = time.monotonic_ns
+
+
+class Steps(Protocol):
+    """The exchange as the carrier sees it: ``gateway.exchange.Exchange``."""
+
+    def step(self, event: Event) -> list[Command]:
+        """Decide what follows from an event; perform nothing."""
+
+
+class Client(Protocol):
+    """Where the answer goes: ``gateway.server.ClientConnection``."""
+
+    def send(self, data: bytes) -> None:
+        """Write bytes of the answer."""
+
+    def answer_head(self, status: int, headers: Headers, body_bytes: int | None) -> bytes:
+        """The head of the answer; ``body_bytes`` is None for a stream."""
+
+    def chunked(self) -> bool:
+        """Whether a stream to this client is chunked (HTTP/1.1) or ends with the connection."""
+
+    def answer_ended(self) -> None:
+        """The answer is out; the next request may come."""
+
+    def drop(self) -> None:
+        """Cut the connection."""
+
+
+class Carrier:
+    """One exchange under way. Begins with ``feed(RequestReceived)``."""
+
+    __slots__ = (
+        "_admitted",
+        "_answered",
+        "_body_bytes",
+        "_call",
+        "_client",
+        "_event",
+        "_exchange",
+        "_executing",
+        "_finished",
+        "_out",
+        "_owes_record",
+        "_shell",
+        "_started_ns",
+        "_waiting",
+    )
+
+    def __init__(
+        self, shell: Shell, client: Client, exchange: Steps, *, body_bytes: int, started_ns: int
+    ) -> None:
+        self._shell = shell
+        self._client: Client | None = client
+        self._exchange = exchange
+        self._body_bytes = body_bytes
+        self._started_ns = started_ns
+        self._call: Call | None = None
+        self._event: DecisionEvent | None = None
+        self._waiting: deque[Event] = deque()
+        self._executing = False
+        self._out: list[bytes] = []
+        self._admitted = False
+        self._owes_record = False
+        self._answered = False
+        self._finished = False
+
+    def feed(self, event: Event) -> None:
+        """Tell the exchange of an event and do what it commands."""
+        if self._executing:
+            self._waiting.append(event)
+            return
+        self._executing = True
+        try:
+            while True:
+                for command in self._step(event):
+                    _EXECUTE[type(command)](self, command)
+                if not self._waiting:
+                    break
+                event = self._waiting.popleft()
+        finally:
+            self._executing = False
+        self._flush()
+
+    def _step(self, event: Event) -> list[Command]:
+        try:
+            return self._exchange.step(event)
+        except Exception:  # a defect must end this exchange closed, and only this one
+            log.exception("exchange.failed", event_type=type(event).__name__)
+            if isinstance(event, GatewayFailed):
+                self._give_up()
+                return []
+            return self._step(GatewayFailed(_clock_ns()))
+
+    def _give_up(self) -> None:
+        """The exchange cannot even end itself: say nothing more to anybody."""
+        if self._call is not None:
+            self._call.abort()
+            self._call = None
+        if self._admitted and self._owes_record:
+            self._owes_record = False
+            self._shell.metrics.dropped()
+        if not self._answered:
+            self._drop_client(DropClient())
+
+    def _flush(self) -> None:
+        out = self._out
+        client = self._client
+        if out:
+            if client is not None:
+                client.send(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+        if self._answered:
+            if client is not None:
+                self._client = None
+                self._shell.metrics.answered((_clock_ns() - self._started_ns) * 1e-9)
+                client.answer_ended()
+            if not self._owes_record and self._call is None and not self._finished:
+                self._finished = True
+                self._shell.finished(self._body_bytes)
+
+    # What the client's connection reports
+
+    def client_gone(self) -> None:
+        """The client left before its answer was complete."""
+        self._client = None
+        self._shell.metrics.add("kintsugi_client_aborts_total")
+        self._answered = True
+        if self._call is not None:
+            self._call.resume()  # a paused read would never end; the exchange decides what to drop
+        self.feed(ClientAborted(_clock_ns()))
+
+    def pause(self) -> None:
+        """The client does not keep up: stop reading from upstream."""
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self._call is not None:
+            self._call.resume()
+
+    # Commands
+
+    def _admit(self, command: Admit) -> None:
+        self._count_admission()
+        self._owes_record = True
+        self._shell.journal.append(_encode(command.admission), self._admission_ended)
+
+    def _count_admission(self) -> None:
+        if not self._admitted:
+            self._admitted = True
+            self._shell.metrics.admitted()
+
+    def _record(self, command: Record) -> None:
+        self._count_admission()
+        self._event = command.event
+        self._owes_record = True
+        self._shell.journal.append(_encode(command.event), self._record_ended)
+
+    def _call_upstream(self, command: CallUpstream) -> None:
+        origin, host = self._shell.origin(command.origin, command.allow_private_network)
+        head = wire.request_head(b"POST", command.path, host, command.headers, len(command.body))
+        self._call = self._shell.pool.call(origin, head, command.body, self, self._shell.limits)
+
+    def _abort_upstream(self, _command: AbortUpstream) -> None:
+        if self._call is not None:
+            self._call.abort()
+            self._call = None
+
+    def _answer(self, command: Answer) -> None:
+        if self._client is not None:
+            head = self._client.answer_head(command.status, command.headers, len(command.body))
+            self._out.append(head)
+            self._out.append(command.body)
+        self._answered = True
+
+    def _start_stream(self, command: StartStream) -> None:
+        if self._client is not None:
+            self._out.append(self._client.answer_head(command.status, command.headers, None))
+
+    def _send_data(self, command: SendData) -> None:
+        if self._client is not None:
+            chunked = self._client.chunked()
+            self._out.append(wire.chunk(command.data) if chunked else command.data)
+
+    def _end_stream(self, _command: EndStream) -> None:
+        if self._client is not None and self._client.chunked():
+            self._out.append(wire.LAST_CHUNK)
+        self._answered = True
+
+    def _drop_client(self, _command: DropClient) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            if self._out:
+                client.send(b"".join(self._out))
+                self._out.clear()
+            client.drop()
+        self._answered = True
+
+    # What the journal reports
+
+    def _admission_ended(self, error: Exception | None) -> None:
+        if error is None:
+            self.feed(AdmissionDurable(_clock_ns()))
+        else:
+            self._shell.metrics.add("kintsugi_evidence_failures_total")
+            self._owes_record = False
+            self.feed(AdmissionFailed(_clock_ns()))
+            if not self._owes_record and self._event is None:
+                self._shell.metrics.dropped()
+
+    def _record_ended(self, error: Exception | None) -> None:
+        event = cast("DecisionEvent", self._event)  # set by the command that is answered here
+        self._owes_record = False
+        self._shell.metrics.decided(event.verdict, event.overhead_ms * 1e-3)
+        if event.fail_open:
+            self._shell.metrics.add("kintsugi_fail_open_total")
+        for evaluation in event.evaluations:
+            if evaluation.outcome == "error":
+                self._shell.metrics.add("kintsugi_policy_errors_total")
+        if error is None:
+            self.feed(RecordDurable(_clock_ns()))
+        else:
+            # Counted as decided all the same: the journal keeps the record and writes it later.
+            self._shell.metrics.add("kintsugi_evidence_failures_total")
+            self.feed(RecordFailed(_clock_ns()))
+
+    # upstream.Sink
+
+    def upstream_called(self) -> None:
+        self.feed(UpstreamCalled(_clock_ns()))
+
+    def upstream_head(self, status: int, headers: Headers) -> None:
+        self.feed(UpstreamHead(_clock_ns(), status, headers))
+
+    def upstream_data(self, data: bytes) -> None:
+        self.feed(UpstreamData(_clock_ns(), data))
+
+    def upstream_ended(self) -> None:
+        self._call = None
+        self.feed(UpstreamEnd(_clock_ns()))
+
+    def upstream_failed(self, kind: str, detail: str) -> None:
+        self._call = None
+        self._shell.metrics.upstream_failed(kind)
+        log.warning("upstream.failed", kind=kind, detail=detail)
+        self.feed(UpstreamFailed(_clock_ns(), FAILURES[kind]))
+
+
+_EXECUTE: dict[type, Callable[[Carrier, Any], None]] = {
+    Admit: Carrier._admit,
+    CallUpstream: Carrier._call_upstream,
+    AbortUpstream: Carrier._abort_upstream,
+    Record: Carrier._record,
+    Answer: Carrier._answer,
+    StartStream: Carrier._start_stream,
+    SendData: Carrier._send_data,
+    EndStream: Carrier._end_stream,
+    DropClient: Carrier._drop_client,
+}
+
+
+def parse_origin(text: str, *, allow_private_network: bool) -> tuple[Origin, bytes]:
+    """A configured origin as the pool's key, and the value of the Host header.
+
+    Raises:
+        ValueError: not ``http`` or ``https``, or no usable host or port.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'"{text}" is no origin; write https://host or http://host:port')
+    tls = parts.scheme == "https"
+    origin = Origin(parts.hostname, parts.port or (443 if tls else 80), tls, allow_private_network)
+    return origin, parts.netloc.rpartition("@")[2].encode("ascii")

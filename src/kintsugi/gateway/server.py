@@ -1,0 +1,599 @@
+"""Clients' connections: bytes to requests, answers to bytes.
+
+llhttp parses, strictly. One request of a connection is served at a time: bytes that arrive
+meanwhile are held unparsed up to a limit, and then no longer read.
+
+A connection is in one of six states, each with its own deadline, looked at by the shell's tick:
+
+===========  ==========================================  =====================================
+state        what happens                                time limit
+===========  ==========================================  =====================================
+IDLE         between requests                            ``client_idle_timeout_seconds``
+HEAD         a head has begun to arrive                  ``client_header_timeout_seconds``
+BODY         the head is complete, the body is not       ``client_body_timeout_seconds``, and one
+                                                         second more for each KiB that came
+BUSY         an exchange runs                            upstream's; while the client does not
+                                                         read, ``client_body_timeout_seconds``
+LINGERING    refused; what still comes is thrown away    2 s
+CLOSED       gone
+===========  ==========================================  =====================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from enum import Enum
+from typing import NamedTuple, cast
+
+import httptools
+import msgspec
+import structlog
+
+from kintsugi.gateway import metrics, wire
+from kintsugi.gateway.carrier import Carrier
+from kintsugi.gateway.events import Headers, RequestReceived, RequestRefused
+from kintsugi.gateway.shell import Shell
+
+log = structlog.get_logger(__name__)
+
+HEADERS_MAX = 128
+HEAD_BYTES_MAX = 65_536
+_HELD_BYTES_MAX = 65_536
+_PIPELINED_MAX = 64
+_LINGER_SECONDS = 2.0
+_BODY_BYTES_PER_SECOND_MIN = 1024
+_WRITE_BUFFER_BYTES = 262_144
+
+#: Routes that an exchange answers, with the one method of each. Nothing else is served: a route
+#: that no dialect reads would be a way around policy.
+GOVERNED = {
+    b"/v1/chat/completions": b"POST",
+    b"/v1/models": b"GET",
+}
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+OWN = (b"/health", b"/healthz", b"/readyz", b"/metrics")
+
+
+class State(Enum):
+    """What a connection is doing; see the table at the top."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    BUSY = "busy"
+    LINGERING = "lingering"
+    CLOSED = "closed"
+
+
+class Request(NamedTuple):
+    """A whole request, waiting for the one before it."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes
+    keep_alive: bool
+    http_1_0: bool
+    refusal: str
+
+
+class _RefusedError(Exception):
+    """Stops the parser in the middle; the refusal is in ``ClientConnection._refusal``."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client's connection, see the module's text."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_carrier",
+        "_close_after",
+        "_deadline",
+        "_framing",
+        "_framing_twice",
+        "_head_bytes",
+        "_head_complete",
+        "_headers",
+        "_held",
+        "_http_1_0",
+        "_keep_alive",
+        "_method",
+        "_parser",
+        "_read_bytes",
+        "_reading_paused",
+        "_refusal",
+        "_requests",
+        "_shell",
+        "_state",
+        "_target",
+        "_transport",
+        "_write_paused",
+    )
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._state = State.IDLE
+        self._deadline = 0.0
+        self._read_bytes = 0
+        self._carrier: Carrier | None = None
+        self._requests: deque[Request] = deque()
+        self._held: list[bytes] = []
+        self._reading_paused = False
+        self._write_paused = False
+        self._close_after = False
+        self._refusal = ""
+        self._keep_alive = True
+        self._http_1_0 = False
+        self._forget_request()
+
+    def _forget_request(self) -> None:
+        self._method = b""
+        self._target = b""
+        self._headers: Headers = []
+        self._framing: dict[bytes, bytes] = {}
+        self._framing_twice = False
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._head_complete = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        shell = self._shell
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
+        shell.connections.add(self)
+        # The first request must begin soon; only later ones may take the idle time.
+        self._deadline = shell.now + shell.gateway.client_header_timeout_seconds
+        if len(shell.connections) > shell.connections_max:
+            shell.metrics.rejected("overloaded")
+            self._refuse_here(503, "overloaded", "too many connections; try again shortly")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = State.CLOSED
+        self._shell.held_body_bytes -= self._body_bytes
+        self._body_bytes = 0
+        for request in self._requests:
+            self._release(request)
+        self._requests.clear()
+        self._held.clear()
+        carrier, self._carrier = self._carrier, None
+        if carrier is not None:
+            carrier.client_gone()
+        self._shell.closed(self)
+
+    def eof_received(self) -> bool:
+        return False  # a client that ends its side has left: nobody half-closes HTTP on purpose
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._deadline = self._shell.now + self._shell.gateway.client_body_timeout_seconds
+        if self._carrier is not None:
+            self._carrier.pause()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._carrier is not None:
+            self._carrier.resume()
+
+    def data_received(self, data: bytes) -> None:
+        state = self._state
+        if state is State.BUSY:
+            self._hold(data)
+        elif state is not State.LINGERING and state is not State.CLOSED:
+            self._parse(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        if sum(map(len, self._held)) > _HELD_BYTES_MAX and not self._reading_paused:
+            # From here on a client that leaves is only noticed when something is written to it.
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
+        shell = self._shell
+        if self._state is State.IDLE:
+            self._state = State.HEAD
+            self._deadline = shell.now + shell.gateway.client_header_timeout_seconds
+        elif self._state is State.HEAD:
+            # The read that a head began in is not counted: it may hold the end of a body too.
+            self._head_bytes += len(data)
+        self._read_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refusal = "request.malformed"
+        except httptools.HttpParserError:
+            self._refusal = self._refusal or "request.malformed"
+        if self._state is State.BODY:
+            timeout_seconds = shell.gateway.client_body_timeout_seconds
+            earned = self._deadline + len(data) / _BODY_BYTES_PER_SECOND_MIN
+            self._deadline = min(earned, shell.now + timeout_seconds)
+        elif self._state is State.HEAD and self._head_bytes > HEAD_BYTES_MAX:
+            self._refusal = self._refusal or "headers_too_large"
+        if self._refusal:
+            self._requests.append(self._take_request(self._refusal))
+        if self._requests and self._carrier is None:
+            self._serve_next()
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if len(self._requests) >= _PIPELINED_MAX:
+            self._refusal = "request.malformed"
+            raise _RefusedError
+        self._forget_request()
+        self._state = State.HEAD
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_complete:
+            return  # a trailer: read and forgotten, or it would pass for a header (RFC 9110 §6.5)
+        name = name.lower()
+        self._headers.append((name, value))
+        if name in _FRAMING:
+            self._framing_twice |= name in self._framing
+            self._framing[name] = value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        shell = self._shell
+        framing = self._framing
+        self._head_complete = True
+        self._state = State.BODY
+        self._deadline = shell.now + shell.gateway.client_body_timeout_seconds
+        self._method = parser.get_method()
+        self._keep_alive = parser.should_keep_alive()
+        self._http_1_0 = parser.get_http_version() != "1.1"
+        length = framing.get(b"content-length", b"0")
+        encoding = framing.get(b"transfer-encoding")
+        if (
+            self._framing_twice
+            or (b"host" not in framing and not self._http_1_0)
+            or (encoding is not None and not self._chunks_are_clear(encoding))
+            or not length.isdigit()
+            or parser.should_upgrade()
+        ):
+            self._refuse("request.malformed")
+        if len(self._headers) > HEADERS_MAX or self._head_too_large():
+            self._refuse("headers_too_large")
+        if len(length) > 18 or int(length) > shell.gateway.request_body_bytes_max:
+            self._refuse("request.too_large")
+        if b"expect" in framing:
+            self._answer_expectation(framing[b"expect"], has_body=bool(encoding) or int(length) > 0)
+
+    def _chunks_are_clear(self, encoding: bytes) -> bool:
+        """Whether no other hop could see another end of this body (RFC 9112 §6.1, §11.2)."""
+        plain = encoding.strip().lower() == b"chunked"
+        return plain and b"content-length" not in self._framing and not self._http_1_0
+
+    def _head_too_large(self) -> bool:
+        if self._head_bytes + self._read_bytes <= HEAD_BYTES_MAX:
+            return False  # an upper bound is enough, nearly always
+        size = len(self._target) + sum(len(name) + len(value) for name, value in self._headers)
+        return size > HEAD_BYTES_MAX
+
+    def _answer_expectation(self, value: bytes, *, has_body: bool) -> None:
+        if value.lower() != b"100-continue":
+            self._refuse("request.malformed")
+        in_turn = self._carrier is None and not self._requests
+        if has_body and in_turn and not self._http_1_0:
+            self._transport.write(wire.CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        shell = self._shell
+        shell.held_body_bytes += len(data)
+        if self._body_bytes > shell.gateway.request_body_bytes_max:
+            self._refuse("request.too_large")
+        if shell.held_body_bytes > shell.held_body_bytes_max:
+            self._refuse("overloaded")
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        self._requests.append(self._take_request(""))
+
+    def _refuse(self, code: str) -> None:
+        self._refusal = code
+        raise _RefusedError
+
+    def _take_request(self, refusal: str) -> Request:
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        # What is passed on stays on the shell's account until the exchange has ended.
+        self._shell.held_body_bytes -= self._body_bytes - len(body)
+        self._body_bytes = 0
+        return Request(
+            self._method,
+            self._target,
+            self._headers,
+            body,
+            self._keep_alive,
+            self._http_1_0,
+            refusal,
+        )
+
+    # Requests
+
+    def _serve_next(self) -> None:
+        """Serve requests until one takes time or none is left."""
+        while self._requests and self._carrier is None and self._state is not State.CLOSED:
+            request = self._requests.popleft()
+            self._close_after = (
+                not request.keep_alive or bool(request.refusal) or self._shell.draining
+            )
+            self._http_1_0 = request.http_1_0
+            self._state = State.BUSY
+            self._deadline = 0.0
+            if request.refusal == "headers_too_large":
+                self._shell.metrics.rejected("headers_too_large")
+                self._release(request)
+                self._refuse_here(431, "headers_too_large", "the request's headers are too large")
+            else:
+                self._route(request)
+
+    def _release(self, request: Request) -> None:
+        self._shell.held_body_bytes -= len(request.body)
+
+    def _route(self, request: Request) -> None:
+        path = request.target
+        if path not in GOVERNED:
+            routed = wire.path_of(path) if request.target else b""
+            if routed is None:
+                self._release(request)
+                self._shell.metrics.rejected("malformed")
+                self._refuse_here(400, "request.malformed", "this request target is not served")
+                return
+            path = routed
+        method = GOVERNED.get(path)
+        if method is None:
+            self._release(request)
+            self._route_own(path, request)
+        elif request.method != method and not request.refusal:
+            self._release(request)
+            self._not_allowed(method, head_only=request.method == b"HEAD")
+        else:
+            self._exchange(request)
+
+    def _route_own(self, path: bytes, request: Request) -> None:
+        if request.refusal:
+            reason = request.refusal.rpartition(".")[2]
+            self._shell.metrics.rejected(reason)
+            status, message = _REFUSALS[reason]
+            self._refuse_here(status, request.refusal, message)
+        elif path not in OWN:
+            self._shell.metrics.rejected("not_found")
+            shown = path[:200].decode("ascii", "replace")
+            body = wire.error_body("not_found", f"{shown} is not served by this gateway")
+            self._reply(404, body, head_only=request.method == b"HEAD")
+        elif request.method not in (b"GET", b"HEAD"):
+            self._not_allowed(b"GET", head_only=False)
+        else:
+            self._own(path, head_only=request.method == b"HEAD")
+
+    def _own(self, path: bytes, *, head_only: bool) -> None:
+        shell = self._shell
+        status = 200
+        if path == b"/metrics":
+            body = metrics.render(shell.metrics.directory)
+            self._reply(status, body, head_only=head_only, content_type=metrics.CONTENT_TYPE)
+            return
+        if path == b"/readyz" and not shell.ready:
+            status = 503
+        self._reply(status, msgspec.json.encode(shell.health()), head_only=head_only)
+
+    def _not_allowed(self, method: bytes, *, head_only: bool) -> None:
+        self._shell.metrics.rejected("not_found")
+        body = wire.error_body("method_not_allowed", f"use {method.decode()} here")
+        self._reply(405, body, head_only=head_only, extra=b"allow: %b\r\n" % method)
+
+    def _exchange(self, request: Request) -> None:
+        shell = self._shell
+        in_force = shell.in_force
+        if in_force is None:
+            self._release(request)
+            shell.metrics.rejected("not_ready")
+            message = "no configuration is in force yet; try again shortly"
+            self._refuse_here(503, "not_ready", message)
+            return
+        if not shell.journal.healthy:
+            self._release(request)
+            shell.metrics.rejected("journal_unhealthy")
+            message = "evidence cannot be recorded at the moment, so nothing is let through"
+            self._refuse_here(503, "evidence_unavailable", message)
+            return
+        event = self._event(request)
+        carrier = Carrier(
+            shell,
+            self,
+            shell.new_exchange(in_force),
+            body_bytes=len(request.body),
+            started_ns=event.at_ns,
+        )
+        self._carrier = carrier
+        shell.began()
+        carrier.feed(event)
+
+    def _event(self, request: Request) -> RequestReceived | RequestRefused:
+        shell = self._shell
+        refusal = request.refusal
+        if not refusal and shell.in_flight >= shell.concurrency_max:
+            refusal = "overloaded"
+        event_id, now = shell.stamp()
+        at_ns = time.monotonic_ns()
+        if not refusal:
+            return RequestReceived(
+                at_ns,
+                event_id,
+                now,
+                request.method,
+                request.target,
+                request.headers,
+                request.body,
+            )
+        shell.metrics.rejected(refusal.rpartition(".")[2])
+        return RequestRefused(
+            at_ns,
+            event_id,
+            now,
+            request.method,
+            request.target,
+            request.headers,
+            refusal,
+            request.body,
+        )
+
+    # carrier.Client
+
+    def send(self, data: bytes) -> None:
+        """Write bytes of the answer."""
+        self._transport.write(data)
+
+    def chunked(self) -> bool:
+        """Whether a stream to this client is chunked; HTTP/1.0 does not know chunks."""
+        return not self._http_1_0
+
+    def answer_head(self, status: int, headers: Headers, body_bytes: int | None) -> bytes:
+        """The head of an answer; ``body_bytes`` is None for a stream."""
+        if self._shell.draining:
+            self._close_after = True
+        if body_bytes is not None:
+            framing = b"content-length: %d\r\n" % body_bytes
+        elif self._http_1_0:
+            framing = b""
+            self._close_after = True
+        else:
+            framing = b"transfer-encoding: chunked\r\n"
+        if self._close_after:
+            framing += b"connection: close\r\n"
+        elif self._http_1_0:
+            framing += b"connection: keep-alive\r\n"
+        return b"%b%b%b%b\r\n" % (
+            wire.status_line(status),
+            wire.header_lines(headers),
+            self._shell.date,
+            framing,
+        )
+
+    def answer_ended(self) -> None:
+        """The answer is out: close, or serve what was held back, or wait."""
+        self._carrier = None
+        if self._state is not State.BUSY:
+            return
+        if self._close_after:
+            self._linger()
+            return
+        shell = self._shell
+        self._state = State.IDLE
+        self._deadline = shell.now + shell.gateway.client_idle_timeout_seconds
+        if self._requests or self._held:
+            # Not here: the exchange that has just ended is still on the stack.
+            shell.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._carrier is not None or self._state is not State.IDLE:
+            return
+        if self._requests:
+            self._serve_next()
+        elif self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            if self._reading_paused:
+                self._reading_paused = False
+                self._transport.resume_reading()
+            self._parse(data)
+
+    def drop(self) -> None:
+        """Cut the connection so that the client sees a broken answer."""
+        self._carrier = None
+        self._state = State.LINGERING
+        self._transport.abort()
+
+    # Answers of the shell's own
+
+    def _reply(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        head_only: bool = False,
+        content_type: bytes = b"application/json",
+        extra: bytes = b"",
+    ) -> None:
+        headers = [(b"content-type", content_type), (b"cache-control", b"no-store")]
+        head = self.answer_head(status, headers, len(body))
+        if extra:
+            head = head[:-2] + extra + b"\r\n"
+        self._transport.write(head if head_only else head + body)
+        self.answer_ended()
+
+    def _refuse_here(self, status: int, code: str, message: str) -> None:
+        """Refuse what never became an exchange, and close."""
+        self._close_after = True
+        self._state = State.BUSY
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        extra = b"retry-after: 1\r\n" if status == 503 else b""
+        self._reply(status, wire.error_body(code, message, kind=kind), extra=extra)
+
+    def _linger(self) -> None:
+        """End our side and read on a little.
+
+        Closing at once while the client still sends makes the kernel answer with a reset, and a
+        reset can take back the answer before the client has read it (RFC 9112 §9.6).
+        """
+        self._requests.clear()
+        self._held.clear()
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        self._state = State.LINGERING
+        self._deadline = self._shell.now + _LINGER_SECONDS
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    # shell.Swept
+
+    def sweep(self, now: float) -> None:
+        """Act when the state's time is over."""
+        state = self._state
+        if now <= self._deadline or state is State.CLOSED:
+            return
+        if state is State.BUSY:
+            if self._write_paused:
+                self._transport.abort()  # connection_lost tells the exchange
+        elif state is State.LINGERING:
+            self._transport.abort()
+        elif state is State.IDLE:
+            self._close_idle()
+        else:
+            self._requests.append(self._take_request("request.timeout"))
+            self._serve_next()
+
+    def _close_idle(self) -> None:
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # it never read its last answer; waiting for that has no end
+        else:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """Close if nothing is going on; else close after the present answer."""
+        if self._state is State.IDLE:
+            self._transport.close()
+
+
+_REFUSALS = {
+    "malformed": (400, "this is not a well-formed HTTP/1.1 request"),
+    "too_large": (413, "the request's body is too large"),
+    "timeout": (408, "the request did not arrive in time"),
+    "overloaded": (503, "the gateway is at its limit; try again shortly"),
+    "draining": (503, "the gateway is shutting down; try again"),
+}
