@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from kintsugi.model.config import Target
-from kintsugi.model.decision import Phase
-from kintsugi.policy.plan import Plan
+from kintsugi.model.content import Part
+from kintsugi.model.decision import Decision, Facts, Phase
+
+if TYPE_CHECKING:
+    from kintsugi.policy.plan import Plan
+
+Decide = Callable[["Plan", Phase, Sequence[Part], Facts], Decision]
 
 
 class Secret:
@@ -68,6 +74,7 @@ class InForce:
     __slots__ = (
         "config",
         "config_version",
+        "decide",
         "engine_version",
         "fingerprint_key",
         "gateway",
@@ -92,7 +99,9 @@ class InForce:
         fingerprint_key: bytes,
         simulator_url: str = "",
         secrets: Mapping[str, Secret] | None = None,
+        decide: Decide,
     ) -> None:
+        self.decide = decide
         self.plan = plan
         self.config = plan.config
         self.gateway = plan.config.gateway

@@ -1,0 +1,252 @@
+"""Everything that is known about one exchange, and the two records that are made of it.
+
+Each field is set by the code that did the thing, where it did it; nothing here guesses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from kintsugi.gateway.dialects.dialect import Dialect, RequestView
+from kintsugi.gateway.dialects.splice import CannotSplice, splice
+from kintsugi.gateway.in_force import InForce, Upstream
+from kintsugi.gateway.streaming import StreamSession
+from kintsugi.model.content import Edit, Identity
+from kintsugi.model.decision import Decision, Evaluation, Facts
+from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.verdict import Verdict
+
+PASSED = Decision(Verdict.ALLOW, "policy.passed")
+
+
+class Account:
+    """What happened so far in one exchange.
+
+    Attributes:
+        received_at_ns, called_at_ns, heard_at_ns: when the request was complete, when it was
+            written to upstream, when upstream was last heard of; 0 while not yet.
+        request: None when the body could not be read or was not looked at.
+        decisions: one per phase that ran, in order.
+        answer_body: upstream's whole answer, when it is not streamed.
+    """
+
+    __slots__ = (
+        "answer_body",
+        "answer_masks",
+        "body",
+        "called_at_ns",
+        "decisions",
+        "dialect",
+        "event_id",
+        "failed_open",
+        "heard_at_ns",
+        "identity",
+        "in_force",
+        "input_tokens",
+        "now",
+        "output_tokens",
+        "received_at_ns",
+        "request",
+        "request_digest",
+        "request_masks",
+        "response_model",
+        "session",
+        "upstream",
+        "upstream_status",
+    )
+
+    def __init__(
+        self,
+        in_force: InForce,
+        dialect: Dialect,
+        *,
+        event_id: str,
+        now: datetime,
+        at_ns: int,
+        body: bytes,
+    ) -> None:
+        self.in_force = in_force
+        self.dialect = dialect
+        self.event_id = event_id
+        self.now = now
+        self.body = body
+        self.request_digest = digest_of(body)
+        self.identity = Identity()
+        self.request: RequestView | None = None
+        self.upstream: Upstream | None = None
+        self.upstream_status = 0
+        self.decisions: list[Decision] = []
+        self.request_masks: Sequence[Edit] | None = None
+        self.answer_masks: Sequence[Edit] | None = None
+        self.answer_body = b""
+        self.session: StreamSession | None = None
+        self.response_model = ""
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.failed_open = False
+        self.received_at_ns = at_ns
+        self.called_at_ns = 0
+        self.heard_at_ns = 0
+
+    @property
+    def decision(self) -> Decision:
+        """The strictest decision so far; the earliest of equals."""
+        found = PASSED
+        for decision in self.decisions:
+            if decision.verdict.strictness > found.verdict.strictness:
+                found = decision
+        return found
+
+    def facts(self) -> Facts:
+        """What rules may use besides the texts."""
+        return Facts(
+            self.now,
+            self.identity,
+            self.request.model if self.request is not None else "",
+            self.in_force.fingerprint_key,
+        )
+
+    def overhead_ms(self, at_ns: int) -> float:
+        """Time spent in the gateway until ``at_ns``: total less waiting for upstream."""
+        waited_ns = max(self.heard_at_ns - self.called_at_ns, 0) if self.called_at_ns else 0
+        return _milliseconds(at_ns - self.received_at_ns - waited_ns)
+
+    def admission(self) -> Admission:
+        """The record that is made before upstream is called."""
+        in_force = self.in_force
+        return Admission(
+            id=self.event_id,
+            timestamp=self.now,
+            gateway_id=in_force.gateway_id,
+            worker_id=in_force.worker_id,
+            dialect=self.dialect.name,
+            config_version=in_force.config_version,
+            revision=in_force.plan.revision,
+            request_digest=self.request_digest,
+            model=self.request.model if self.request is not None else "",
+            identity=self.identity,
+        )
+
+    def event(
+        self, status: ExchangeStatus, *, at_ns: int, http_status: int, error: str = ""
+    ) -> DecisionEvent:
+        """The record that is made before the end of the answer leaves.
+
+        Args:
+            http_status: what the client is answered; 0 when nothing.
+        """
+        in_force = self.in_force
+        identity = self.identity
+        decision = self.decision
+        session = self.session
+        target = self.upstream.target if self.upstream is not None else None
+        reader = session.reader if session is not None else None
+        if session is not None:
+            response_bytes = session.byte_count
+            response_digest = "sha256:" + session.digest.hexdigest()
+        else:
+            response_bytes = len(self.answer_body)
+            response_digest = digest_of(self.answer_body) if self.upstream_status else ""
+        return DecisionEvent(
+            id=self.event_id,
+            timestamp=self.now,
+            gateway_id=in_force.gateway_id,
+            worker_id=in_force.worker_id,
+            dialect=self.dialect.name,
+            config_version=in_force.config_version,
+            revision=in_force.plan.revision,
+            engine_version=in_force.engine_version,
+            verdict=decision.verdict,
+            reason_code=decision.reason_code,
+            status=status,
+            policy_name=decision.policy_name,
+            http_status=http_status,
+            streamed=session is not None,
+            streaming_mode=session.mode if session is not None else "",
+            model=self.request.model if self.request is not None else "",
+            response_model=reader.model if reader is not None else self.response_model,
+            provider=target.provider if target is not None else "",
+            target_id=target.id if target is not None else "",
+            upstream_status=self.upstream_status,
+            user_id=identity.user_id,
+            team_id=identity.team_id,
+            session_id=identity.session_id,
+            agent_id=identity.agent_id,
+            workflow=identity.workflow,
+            request_id=identity.request_id,
+            trace_id=identity.trace_id,
+            parent_span_id=identity.parent_span_id,
+            key_name=identity.key_name,
+            error=error,
+            input_tokens=reader.input_tokens if reader is not None else self.input_tokens,
+            output_tokens=reader.output_tokens if reader is not None else self.output_tokens,
+            latency_ms=_milliseconds(at_ns - self.received_at_ns),
+            overhead_ms=self.overhead_ms(at_ns),
+            request_bytes=len(self.body),
+            response_bytes=response_bytes,
+            request_digest=self.request_digest,
+            response_digest=response_digest,
+            fail_open=self.failed_open or (session is not None and session.failed_open),
+            evaluations=self._evaluations(),
+            payload=self._payload(),
+        )
+
+    def _evaluations(self) -> tuple[Evaluation, ...]:
+        found: tuple[Evaluation, ...] = ()
+        for decision in self.decisions:
+            found += decision.evaluations
+        return found
+
+    def _payload(self) -> Payload:
+        """Both directions as evidence keeps them. What was never judged was never masked, so it
+        is kept only where the configuration asks for everything."""
+        capture = self.in_force.gateway.payload
+        if capture == "none":
+            return Payload()
+        limit = self.in_force.gateway.payload_bytes_max
+        masks: tuple[Sequence[Edit] | None, Sequence[Edit] | None]
+        masks = (self.request_masks, self.answer_masks) if capture == "redacted" else ((), ())
+        request, answer = b"", b""
+        if masks[0] is not None:
+            request = masked(self.body, masks[0])
+        if masks[1] is not None:
+            if self.session is not None:
+                answer = self.session.reader.whole(masks[1])
+            else:
+                answer = masked(self.answer_body, masks[1], self.dialect)
+        return Payload(
+            request=_text(request, limit),
+            response=_text(answer, limit),
+            masked=len(masks[0] or ()) + len(masks[1] or ()),
+            truncated=len(request) > limit or len(answer) > limit,
+        )
+
+
+def masked(body: bytes, masks: Sequence[Edit], dialect: Dialect | None = None) -> bytes:
+    """A document as evidence may show it; nothing at all where it cannot be masked."""
+    if not masks:
+        return body
+    try:
+        return splice(body, masks, break_structures=True)
+    except CannotSplice:
+        return b""
+
+
+def strictest(decisions: Iterable[Decision]) -> Decision:
+    """The strictest of some decisions, the earliest of equals; ``PASSED`` when there is none."""
+    return max(decisions, key=lambda decision: decision.verdict.strictness, default=PASSED)
+
+
+def digest_of(body: bytes) -> str:
+    """SHA-256 as events carry it."""
+    return "sha256:" + hashlib.sha256(body).hexdigest()
+
+
+def _text(body: bytes, limit: int) -> str:
+    return body[:limit].decode(errors="ignore" if len(body) > limit else "replace")
+
+
+def _milliseconds(nanoseconds: int) -> float:
+    return round(nanoseconds / 1e6, 3)

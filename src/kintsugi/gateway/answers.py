@@ -1,0 +1,170 @@
+"""What the gateway itself says to a client: headers on every answer, and every refusal it knows."""
+
+from __future__ import annotations
+
+import msgspec
+
+from kintsugi.gateway.dialects.dialect import Dialect, Problem
+from kintsugi.gateway.events import Headers
+from kintsugi.model.decision import Decision, Phase
+from kintsugi.model.verdict import Verdict
+
+_JSON = (b"content-type", b"application/json")
+# The SDKs repeat a 409 by themselves; a block would be asked for, and recorded, three times.
+_NO_RETRY = (b"x-should-retry", b"false")
+
+# Of upstream's headers, what a client has use for. Cookies and connection matters stay here.
+_FROM_UPSTREAM = frozenset(
+    (
+        b"content-type",
+        b"x-request-id",
+        b"request-id",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-should-retry",
+        b"openai-model",
+        b"openai-processing-ms",
+        b"openai-version",
+    )
+)
+# Of the client's headers, what upstream gets. Never a credential: those come from configuration.
+_TO_UPSTREAM = frozenset(
+    (
+        b"content-type",
+        b"accept",
+        b"user-agent",
+        b"openai-beta",
+        b"traceparent",
+        b"tracestate",
+        b"x-request-id",
+        b"idempotency-key",
+    )
+)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """One way in which the gateway says no."""
+
+    status: int
+    type: str
+    message: str
+    retry_after_seconds: int = 0
+
+
+_UPSTREAM = "upstream_error"
+_CLOSED = "The gateway cannot serve this now; try again."
+
+REFUSALS: dict[str, Refusal] = {
+    "invalid_api_key": Refusal(401, "authentication_error", "No valid gateway key was presented."),
+    "unknown_url": Refusal(404, "invalid_request_error", "The gateway serves no such path."),
+    "method_not_allowed": Refusal(405, "invalid_request_error", "Use POST here."),
+    "model_not_found": Refusal(404, "invalid_request_error", "This model is not configured."),
+    "request.malformed": Refusal(400, "invalid_request_error", "This is not valid HTTP."),
+    "request.invalid": Refusal(422, "invalid_request_error", "The body cannot be read."),
+    "request.timeout": Refusal(408, "invalid_request_error", "The request took too long to arrive."),
+    "request.too_large": Refusal(413, "invalid_request_error", "The request is too large."),
+    "pack.disabled": Refusal(
+        503, "server_error", "This configuration is switched off (pack.enabled: false)."
+    ),
+    "overloaded": Refusal(503, "server_error", _CLOSED, 1),
+    "draining": Refusal(503, "server_error", "This gateway is shutting down; try again.", 1),
+    "evidence_unavailable": Refusal(
+        503, "server_error", "The decision could not be recorded, so nothing is answered.", 1
+    ),
+    "gateway.internal": Refusal(500, "server_error", "The gateway failed; nothing was let through."),
+    "upstream.connect_failed": Refusal(502, _UPSTREAM, "The model provider cannot be reached."),
+    "upstream.timeout": Refusal(502, _UPSTREAM, "The model provider took too long."),
+    "upstream.reset": Refusal(502, _UPSTREAM, "The model provider cut the connection."),
+    "upstream.invalid_response": Refusal(502, _UPSTREAM, "The model provider broke HTTP's rules."),
+    "upstream.too_large": Refusal(502, _UPSTREAM, "The model provider's answer is too large."),
+    "upstream.encoded": Refusal(
+        502, _UPSTREAM, "The model provider compressed its answer, so it cannot be judged."
+    ),
+    "upstream.unreadable": Refusal(
+        502, _UPSTREAM, "The model provider's answer cannot be read, so it cannot be judged."
+    ),
+    "upstream.secret_missing": Refusal(
+        502, _UPSTREAM, "The secret for this model provider is not in the gateway's environment."
+    ),
+    "upstream.not_configured": Refusal(502, _UPSTREAM, "This target has no address."),
+}
+_UNFORESEEN = Refusal(502, _UPSTREAM, "The model provider gave no usable answer.")
+
+
+def refusal(code: str) -> Refusal:
+    """The refusal with this code; an upstream failure where the code is not in the table."""
+    return REFUSALS.get(code, _UNFORESEEN)
+
+
+def refuse(
+    dialect: Dialect,
+    code: str,
+    *,
+    event_id: str,
+    message: str = "",
+    param: str = "",
+) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of a refusal in the words of a dialect."""
+    refused = refusal(code)
+    headers = [_JSON]
+    if refused.retry_after_seconds:
+        headers.append((b"retry-after", b"%d" % refused.retry_after_seconds))
+    elif refused.status < 500:
+        headers.append(_NO_RETRY)
+    text = message or refused.message
+    problem = Problem(refused.type, code, text, param=param, event_id=event_id)
+    return refused.status, headers, dialect.problem_body(problem)
+
+
+def stopped(decision: Decision, phase: Phase, *, event_id: str) -> Problem:
+    """Why a policy stopped the exchange, for the client. Free of the exchange's content."""
+    if decision.verdict is Verdict.ESCALATE:
+        code = "escalation_required"
+    elif phase is Phase.INPUT:
+        code = "input_blocked"
+    else:
+        code = "output_blocked"
+    return Problem(
+        "policy_violation",
+        code,
+        decision.message or f"Stopped by policy {decision.policy_name}: {decision.reason_code}.",
+        policy=decision.policy_name,
+        reason_code=decision.reason_code,
+        event_id=event_id,
+    )
+
+
+def block(dialect: Dialect, problem: Problem) -> tuple[int, Headers, bytes]:
+    """Status, headers and body of an answer that a policy put in the place of the model's."""
+    return 409, [_JSON, _NO_RETRY], dialect.problem_body(problem)
+
+
+def own_headers(
+    *, event_id: str, verdict: Verdict, config_version: str, overhead_ms: float
+) -> Headers:
+    """The headers that stand on every answer."""
+    return [
+        (b"x-kt-event-id", event_id.encode()),
+        (b"x-kt-decision", verdict.value.encode()),
+        (b"x-kt-config-version", config_version.encode()),
+        (b"x-kt-overhead-ms", b"%.3f" % overhead_ms),
+    ]
+
+
+def from_upstream(headers: Headers) -> Headers:
+    """Upstream's headers that the client gets."""
+    return [
+        header
+        for header in headers
+        if header[0] in _FROM_UPSTREAM or header[0].startswith(b"x-ratelimit-")
+    ]
+
+
+def to_upstream(headers: Headers, authorization: str | None) -> Headers:
+    """The client's headers that upstream gets, and the target's own credential."""
+    forwarded = [header for header in headers if header[0] in _TO_UPSTREAM]
+    # A compressed answer could not be judged.
+    forwarded.append((b"accept-encoding", b"identity"))
+    if authorization is not None:
+        forwarded.append((b"authorization", authorization.encode()))
+    return forwarded

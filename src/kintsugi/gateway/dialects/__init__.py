@@ -1,0 +1,14 @@
+"""The wire formats that the gateway governs. The table is closed: what is not here is not served.
+
+To add one, write a module with a class that satisfies ``Dialect`` and name it in ``DIALECTS``.
+"""
+
+from __future__ import annotations
+
+from kintsugi.gateway.dialects.dialect import Dialect
+from kintsugi.gateway.dialects.openai_chat import OpenAIChat
+
+OPENAI_CHAT = OpenAIChat()
+
+DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT,)
+BY_PATH: dict[bytes, Dialect] = {dialect.path: dialect for dialect in DIALECTS}

@@ -1,0 +1,364 @@
+"""A streamed answer under judgement: what may leave when, and with which bytes.
+
+Three modes. ``buffer`` holds everything until the whole answer is judged. ``window`` lets a frame
+go as soon as no rule could still match a text that it carries. ``observe`` lets everything go and
+only records. In every mode the decision on record is the one on the whole texts, so it is the
+decision that the same answer gets when it is not streamed.
+
+The end of an answer (the frame that finishes the last choice, ``[DONE]``, and what follows) stays
+here in every mode until the exchange has its record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, StreamReader
+from kintsugi.gateway.dialects.json_text import MalformedDocument
+from kintsugi.gateway.dialects.splice import CannotSplice, splice
+from kintsugi.gateway.sse import FrameSplitter, frame_data, with_data
+from kintsugi.model.config import Streaming
+from kintsugi.model.content import Edit, Part
+from kintsugi.model.decision import Decision
+
+Judge = Callable[[Sequence[Part]], Decision]
+
+_NOTHING_SAID = FrameView()
+# A match whose end does not come (an endless key) keeps its text here. It is looked at again only
+# when the text has grown by this share, which bounds the work by a multiple of the text.
+_REGROWTH = 8
+
+
+class Window:
+    """How far one channel has been judged.
+
+    Attributes:
+        settled: characters before this one will not change and are judged for good.
+        judged: characters that the last judgement saw.
+        edits: for settled text, in characters of the whole channel.
+        context: the text from ``context_start`` on, as far as it was judged.
+    """
+
+    __slots__ = ("channel", "context", "context_start", "edits", "judged", "pieces_seen", "settled")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.settled = 0
+        self.judged = 0
+        self.edits: list[Edit] = []
+        self.context = ""
+        self.context_start = 0
+        self.pieces_seen = 0
+
+    def due(self, hold_chars: int) -> bool:
+        """Whether enough is new to look again."""
+        new = self.channel.length - self.judged
+        held = self.channel.length - self.settled
+        return new > 0 and (held <= 4 * hold_chars + 64 or new * _REGROWTH >= held)
+
+    def part(self) -> Part:
+        """The unsettled text with its context, for rules to look at."""
+        channel = self.channel
+        self.context += "".join(channel.pieces[self.pieces_seen :])
+        self.pieces_seen = len(channel.pieces)
+        self.judged = channel.length
+        return Part(
+            channel.role,
+            channel.kind,
+            self.context,
+            channel.path,
+            self.settled - self.context_start,
+            channel.name,
+        )
+
+    def settle(self, limit: int, edits: Sequence[Edit], context_chars: int) -> None:
+        """Settle the text before ``limit``, less what an unfinished edit may still reach."""
+        shift = self.context_start
+        moved = [Edit(e.path, e.start + shift, e.end + shift, e.replacement) for e in edits]
+        for edit in reversed(moved):
+            # An edit that touches the limit could still grow together with its neighbour.
+            if not self.channel.closed and edit.start < limit <= edit.end:
+                limit = edit.start
+        self.edits += [edit for edit in moved if edit.start < limit]
+        if limit > self.settled:
+            self.settled = limit
+        start = max(self.context_start, self.settled - context_chars)
+        self.context = self.context[start - shift :]
+        self.context_start = start
+
+
+class Frame:
+    """A frame that is held."""
+
+    __slots__ = ("data", "finishes", "pieces", "raw")
+
+    def __init__(self, raw: bytes, data: bytes | None, view: FrameView) -> None:
+        self.raw = raw
+        self.data = data
+        self.pieces = view.pieces
+        self.finishes = view.finishes
+
+
+class StreamSession:
+    """One streamed answer, from its first byte to its decision.
+
+    Args:
+        hold_chars: how many characters from the end of a text no judgement is final in
+            (``Plan.hold_chars``).
+        context_chars: how many judged characters a rule may look back on.
+        judge: decides on parts of the answer, see ``decide``.
+        fails_open: let frames pass that cannot be read.
+
+    Attributes:
+        stop: the decision that ended the stream early; None while it goes on.
+        unreadable: why the stream cannot be judged any further; empty while it can.
+        failed_open: a frame passed that could not be read.
+        started: some of it was let go already.
+        decision: on the whole answer; None before ``finish`` or ``conclude``.
+        inconsistent: the whole text was judged stricter than its windows were: a defect in a rule.
+    """
+
+    def __init__(
+        self,
+        reader: StreamReader,
+        *,
+        mode: Streaming,
+        hold_chars: int,
+        context_chars: int,
+        judge: Judge,
+        fails_open: bool,
+    ) -> None:
+        self.reader = reader
+        self.mode = mode
+        self.stop: Decision | None = None
+        self.unreadable = ""
+        self.failed_open = False
+        self.started = False
+        self.inconsistent = False
+        self.decision: Decision | None = None
+        self.byte_count = 0
+        self.digest = hashlib.sha256()
+        self.finished_choices: set[int] = set()
+        self._judge = judge
+        self._hold_chars = hold_chars
+        self._context_chars = context_chars
+        self._fails_open = fails_open
+        self._splitter = FrameSplitter()
+        self._held: list[Frame] = []
+        self._ending: int | None = None  # position in _held from which on frames wait for the record
+        self._windows: dict[str, Window] = {}
+        self._whole: Decision | None = None  # a judgement that saw all text there is
+
+    def feed(self, data: bytes) -> bytes:
+        """Take in what one read delivered; return what may leave now.
+
+        After that, ``stop`` or ``unreadable`` may be set, and then nothing is returned.
+        """
+        self.byte_count += len(data)
+        self.digest.update(data)
+        for raw in self._splitter.feed(data):
+            self._take(raw)
+            if self.unreadable:
+                return b""
+        if self.mode == "window" and self._hold_chars:
+            self._judge_windows()
+            if self.stop is not None:
+                return b""
+        return b"" if self.mode == "buffer" else self._release()
+
+    def finish(self) -> None:
+        """Upstream is done: take in the last frame, though its empty line is missing, and decide.
+
+        A client that reads on to the end of the connection would read that frame too.
+        """
+        if self._splitter.rest:
+            rest, self._splitter.rest = self._splitter.rest, b""
+            self._take(rest)
+        if not self.unreadable:
+            self.conclude()
+
+    def conclude(self) -> None:
+        """Decide on all the text there is, complete or not."""
+        channels = sorted(self.reader.channels, key=_rank)
+        whole = self._whole
+        if whole is None:
+            whole = self._judge([channel.part() for channel in channels if channel.length])
+        if self.stop is not None and not whole.verdict.stops:
+            whole, self.inconsistent = self.stop, True
+        self.decision = whole
+        if whole.verdict.stops and self.mode != "observe":
+            self.stop = whole
+        self._settle_everything(whole)
+
+    def rest(self) -> bytes:
+        """Everything that is still held, edited; call it after ``finish`` when nothing stopped.
+
+        Raises:
+            CannotSplice: an edit cannot be made; nothing more may leave.
+        """
+        held, self._held = self._held, []
+        return b"".join([self._bytes(frame) for frame in held])
+
+    def _take(self, raw: bytes) -> None:
+        data = frame_data(raw)
+        view = _NOTHING_SAID
+        if data is not None:
+            try:
+                view = self.reader.read(data)
+            except MalformedDocument as error:
+                if not self._fails_open:
+                    self.unreadable = str(error)
+                    return
+                self.failed_open = True
+                view = self.reader.read_opaque(data.decode(errors="replace"))
+        if view.pieces:
+            self._whole = None
+        if view.closing or (view.finishes and self.reader.all_finished):
+            if self._ending is None:
+                self._ending = len(self._held)
+        elif view.pieces and not self.reader.all_finished:
+            self._ending = None  # it went on after what looked like its end
+        self._held.append(Frame(raw, data, view))
+
+    def _judge_windows(self) -> None:
+        """Judge new text, and settle what no longer text could change."""
+        windows = []
+        for channel in self.reader.channels:
+            window = self._windows.get(channel.path)
+            if window is None:
+                window = self._windows[channel.path] = Window(channel)
+            if window.due(self._hold_chars):
+                windows.append(window)
+        if not windows:
+            return
+        windows.sort(key=_window_rank)
+        fresh = all(window.context_start == 0 == window.settled for window in windows)
+        decision = self._judge([window.part() for window in windows])
+        if fresh and len(windows) == len(self._windows):
+            self._whole = decision
+        limits = {
+            window.channel.path: window.channel.length
+            if window.channel.closed
+            else window.channel.length - self._hold_chars
+            for window in windows
+        }
+        if decision.verdict.stops:
+            # Until the finding is final, hold everything: policies after it did not run.
+            if self._is_final(decision, limits):
+                self.stop = decision
+            return
+        edits: dict[str, list[Edit]] = {}
+        for edit in decision.edits:
+            edits.setdefault(edit.path, []).append(edit)
+        for window in windows:
+            path = window.channel.path
+            window.settle(limits[path], edits.get(path, ()), self._context_chars)
+
+    def _is_final(self, decision: Decision, limits: dict[str, int]) -> bool:
+        """Whether a stopping finding would stand whatever text came next."""
+        for evaluation in decision.evaluations:
+            if not evaluation.effective.stops:
+                continue
+            for finding in evaluation.findings:
+                window = self._windows.get(finding.path)
+                if window is None or not finding.length:
+                    return True  # about the whole, or without a place: nothing to wait for
+                if window.context_start + finding.offset < limits.get(finding.path, 0):
+                    return True
+            if not evaluation.findings:
+                return True
+        return False
+
+    def _settle_everything(self, decision: Decision) -> None:
+        """Take the edits of the whole for all text that is still here."""
+        edits: dict[str, list[Edit]] = {}
+        for edit in decision.edits:
+            edits.setdefault(edit.path, []).append(edit)
+        for channel in self.reader.channels:
+            window = self._windows.get(channel.path)
+            if window is None:
+                window = self._windows[channel.path] = Window(channel)
+            whole = edits.get(channel.path, [])
+            if self.mode == "window" and self._hold_chars:
+                settled = window.settled
+                gone = [edit for edit in whole if edit.start < settled]
+                if gone != [edit for edit in window.edits if edit.start < settled]:
+                    self.inconsistent = True
+            window.edits = whole
+            window.settled = channel.length
+
+    def _release(self) -> bytes:
+        """The bytes of every frame, from the oldest on, whose texts are all settled."""
+        count = 0
+        speaks = self.started or self._hold_chars == 0 or self.mode == "observe"
+        everything = self.mode == "observe" or self._hold_chars == 0
+        end = len(self._held) if self._ending is None else self._ending
+        for frame in self._held[:end]:
+            if frame.pieces:
+                if not everything and not all(self._is_settled(piece) for piece in frame.pieces):
+                    break
+                speaks = True
+            count += 1
+        # Until there is a word to send, a stop can still be an honest error instead of a stream.
+        if not count or not speaks:
+            return b""
+        going, self._held = self._held[:count], self._held[count:]
+        if self._ending is not None:
+            self._ending -= count
+        try:
+            released = b"".join([self._bytes(frame) for frame in going])
+        except CannotSplice as error:
+            self.unreadable = str(error)
+            return b""
+        for frame in going:
+            self.finished_choices.update(frame.finishes)
+        self.started = True
+        return released
+
+    def _is_settled(self, piece: Piece) -> bool:
+        return piece.end <= self._windows[piece.channel.path].settled
+
+    def _bytes(self, frame: Frame) -> bytes:
+        """The frame as it leaves: as it came, unless an edit touches one of its texts."""
+        if frame.data is None or self.mode == "observe":
+            return frame.raw
+        edits: list[Edit] = []
+        clear: list[str] = []
+        for piece in frame.pieces:
+            window = self._windows.get(piece.channel.path)
+            if window is None or not window.edits:
+                continue
+            touching = _within(piece, window.edits)
+            if touching:
+                edits += touching
+                clear += self.reader.clears(piece)
+        if not edits:
+            return frame.raw
+        return with_data(frame.raw, splice(frame.data, edits, clear=clear))
+
+
+def _within(piece: Piece, edits: Sequence[Edit]) -> list[Edit]:
+    """The share of a text's edits that falls on one piece of it.
+
+    The marker goes where the edited span begins; from the pieces after that, the rest of the span
+    is taken out.
+    """
+    return [
+        Edit(
+            piece.pointer,
+            max(edit.start - piece.start, 0),
+            min(edit.end, piece.end) - piece.start,
+            edit.replacement if edit.start >= piece.start else "",
+        )
+        for edit in edits
+        if edit.start < piece.end and edit.end > piece.start
+    ]
+
+
+def _rank(channel: Channel) -> tuple[int | str, ...]:
+    return channel.rank
+
+
+def _window_rank(window: Window) -> tuple[int | str, ...]:
+    return window.channel.rank
