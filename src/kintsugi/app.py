@@ -1,7 +1,72 @@
-"""The only module that knows everybody: builds and wires."""
+"""The only module that knows everybody: builds and wires.
+
+Imports stand inside the functions on purpose: ``kt policy lint`` must not load a database driver,
+and a gateway must not load the control plane. Each function is one process.
+"""
 
 from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from kintsugi.cli.main import run
+from kintsugi.cli.parts import GatewayStart, Parts, ServerStart, SimulatorStart
+from kintsugi.cli.supervise import stop_when_stdin_closes
 
 
 def main() -> None:
     """Entry point of ``kt``."""
+    parts = Parts(
+        serve=serve,
+        run_gateway=run_gateway,
+        run_simulator=run_simulator,
+        backup=backup,
+        restore=restore,
+        find_postgresql=find_postgresql,
+    )
+    sys.exit(run(parts, os.environ))
+
+
+def serve(start: ServerStart) -> int:
+    """The control plane, until SIGTERM; the exit code."""
+    from kintsugi import logs
+    from kintsugi.control_plane import run as run_control_plane
+
+    logs.configure(service="server")
+    _watch_parent(start.with_parent)
+    return run_control_plane(start)
+
+
+def run_gateway(start: GatewayStart) -> int:
+    """A gateway, until SIGTERM; the exit code."""
+    from kintsugi import logs
+    from kintsugi.gateway.settings import GatewaySettings
+    from kintsugi.gateway.supervisor import run as supervise
+
+    logs.configure(service="gateway")
+    _watch_parent(start.with_parent)
+    return supervise(
+        GatewaySettings(
+            state_dir=start.state,
+            gateway_id=_gateway_id(start.state),
+            host=start.listen.host,
+            port=start.listen.port,
+            workers=start.workers,
+            policy_config=start.policy_config,
+            api_url=start.api_url,
+            api_token=start.api_token,
+            simulator_url=start.simulator_url,
+        )
+    )
+
+
+def run_simulator(start: SimulatorStart) -> int:
+    """The scripted provider, until SIGTERM; the exit code."""
+    from kintsugi.simulator.server import run as simulate
+
+    _watch_parent(start.with_parent)
+    return simulate(start.listen, start.script)

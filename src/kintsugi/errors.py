@@ -115,6 +115,16 @@ class ApiUnreachable(KintsugiError):
 
 
 class ApiRefused(KintsugiError):
-    """The control plane refused the request."""
+    """The control plane refused the request.
+
+    Attributes:
+        status: the HTTP status of the answer.
+        problem_code: the stable code in its problem details, empty when it sent none.
+    """
 
     code = "api.refused"
+
+    def __init__(self, message: str = "", *, status: int = 0, problem_code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem_code = problem_code

@@ -25,24 +25,22 @@ _TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
 _PAGE_ROWS = 200
 
 
+class ProblemPart(msgspec.Struct, frozen=True):
+    """One of several things that stand in the way."""
+
+    where: str = ""
+    code: str = ""
+    message: str = ""
+    help: str = ""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """RFC 9457 problem details, as the control plane sends them."""
 
     title: str = ""
-    status: int = 0
     detail: str = ""
     code: str = ""
-    errors: list[Any] = []
-
-
-class Refusal(ApiRefused):
-    """The control plane refused; ``problem`` says why, all reasons included."""
-
-    def __init__(self, problem: Problem) -> None:
-        lines = [problem.detail or problem.title or f"HTTP {problem.status}"]
-        lines += [f"  {_reason(error)}" for error in problem.errors]
-        super().__init__("\n".join(lines))
-        self.problem = problem
+    errors: tuple[ProblemPart, ...] = ()
 
 
 class ServerEvent(msgspec.Struct, frozen=True):
@@ -50,6 +48,7 @@ class ServerEvent(msgspec.Struct, frozen=True):
 
     name: str
     data: str
+    id: str
 
 
 class Client:
@@ -78,7 +77,7 @@ class Client:
         self._http.close()
 
     def get(self, path: str, params: Params | None = None) -> Any:
-        """``data`` of one thing or of one page."""
+        """``data`` of one thing, or of a list without pages."""
         return self._call("GET", path, params=params)["data"]
 
     def page(self, path: str, params: Params | None = None) -> tuple[list[Any], dict[str, Any]]:
@@ -100,35 +99,46 @@ class Client:
                 return
             query["cursor"] = cursor
 
-    def post(self, path: str, body: Any = None, *, timeout_seconds: float | None = None) -> Any:
-        """``data`` of the answer; None when it has no body."""
-        return self._call("POST", path, body=body, timeout_seconds=timeout_seconds).get("data")
+    def post(
+        self,
+        path: str,
+        body: Any = None,
+        params: Params | None = None,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> Any:
+        """``data`` of the answer."""
+        return self._call("POST", path, params=params, body=body, timeout_seconds=timeout_seconds)[
+            "data"
+        ]
 
-    def put(
-        self, path: str, body: Any, *, params: Params | None = None, if_match: str = ""
-    ) -> dict[str, Any]:
-        """The whole answer: ``data`` and what stands beside it."""
-        headers = {"If-Match": if_match} if if_match else {}
-        return self._call("PUT", path, params=params, body=body, headers=headers)
+    def put(self, path: str, body: Any, params: Params | None = None) -> Any:
+        """``data`` of the answer."""
+        return self._call("PUT", path, params=params, body=body)["data"]
 
-    def delete(self, path: str) -> Any:
-        """``data`` of the answer; None when it has no body."""
-        return self._call("DELETE", path).get("data")
+    @contextmanager
+    def events(
+        self, path: str, params: Params | None = None, *, after: str = ""
+    ) -> Iterator[Iterator[ServerEvent]]:
+        """Messages of a server-sent event stream, until the server ends it.
 
-    def events(self, path: str, params: Params | None = None) -> Iterator[ServerEvent]:
-        """Messages of a server-sent event stream until the server ends it."""
+        Entered once the server has taken up its position: whatever is stored from then on comes.
+
+        Args:
+            after: ``id`` of the last message that was seen, to go on behind it.
+        """
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
         # A quiet stream is normal; the heartbeat every ten seconds proves that it lives.
-        timeout = httpx2.Timeout(30.0, connect=5.0, read=30.0)
-        headers = {"Accept": "text/event-stream"}
+        timeout = httpx2.Timeout(30.0, connect=5.0)
+        query = dict(params or {})
         with (
             self._reaching(),
-            self._http.stream(
-                "GET", path, params=dict(params or {}), headers=headers, timeout=timeout
-            ) as response,
+            self._http.stream("GET", path, params=query, headers=headers, timeout=timeout) as got,
         ):
-            self._raise_for(response)
-            for message in httpx2.EventSource(response):
-                yield ServerEvent(message.event, message.data)
+            self._raise_for(got)
+            lines = got.iter_lines()
+            next(lines, None)  # the first heartbeat
+            yield _messages(lines)
 
     def download(self, path: str, into: IO[bytes], progress: Callable[[int], None]) -> str:
         """Stream a file to ``into``; its SHA-256 in hex. ``progress`` gets the bytes so far."""
@@ -150,26 +160,19 @@ class Client:
         *,
         params: Params | None = None,
         body: Any = None,
-        headers: Mapping[str, str] | None = None,
         timeout_seconds: float | None = None,
     ) -> dict[str, Any]:
-        sent = dict(headers or {})
-        content = None
-        if body is not None:
-            sent["Content-Type"] = "application/json"
-            content = msgspec.json.encode(body)
+        has_body = body is not None
         with self._reaching():
             response = self._http.request(
                 method,
                 path,
                 params=dict(params or {}),
-                content=content,
-                headers=sent,
+                content=msgspec.json.encode(body) if has_body else None,
+                headers={"Content-Type": "application/json"} if has_body else None,
                 timeout=_TIMEOUT if timeout_seconds is None else timeout_seconds,
             )
             self._raise_for(response)
-            if not response.content:
-                return {}
             try:
                 answer = msgspec.json.decode(response.content)
             except msgspec.DecodeError as error:
@@ -200,27 +203,37 @@ class Client:
             problem = msgspec.json.decode(response.content, type=Problem)
         except (msgspec.DecodeError, msgspec.ValidationError):
             problem = Problem(title=f"HTTP {response.status_code} from {self._url}")
-        problem = msgspec.structs.replace(problem, status=response.status_code)
         if response.status_code == httpx2.codes.UNAUTHORIZED and not self._has_token:
-            problem = msgspec.structs.replace(
-                problem,
-                detail="no token is known here; set KT_API_TOKEN, or run where "
-                "STATE/admin-token can be read (--state DIR)",
-            )
-        raise Refusal(problem)
+            problem = Problem(detail="no token is known here")
+        raise ApiRefused(
+            "\n".join([problem.detail or problem.title, *map(_reason, problem.errors)]),
+            status=response.status_code,
+            problem_code=problem.code,
+        )
 
 
-def _reason(error: Any) -> str:
-    """One of several things in the way, on one line: a diagnostic, or whatever was sent."""
-    if not isinstance(error, dict):
-        return str(error)
-    position = error.get("position") or {}
-    place = ":".join(
-        str(part)
-        for part in (error.get("file"), position.get("line"), position.get("column"))
-        if part
-    )
-    words = [place + ":" if place else "", str(error.get("code", "")), str(error.get("path", ""))]
-    message = str(error.get("message") or error.get("detail") or error.get("msg") or "")
-    hint = f" ({error['help']})" if error.get("help") else ""
-    return " ".join(word for word in [*words, message] if word) + hint
+def _messages(lines: Iterator[str]) -> Iterator[ServerEvent]:
+    """Server-sent events from their lines (WHATWG HTML §9.2)."""
+    name, identifier, data = "message", "", list[str]()
+    for line in lines:
+        if not line:
+            if data:
+                yield ServerEvent(name, "\n".join(data), identifier)
+            name, data = "message", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "event":
+                name = value
+            case "data":
+                data.append(value)
+            case "id":
+                identifier = value
+
+
+def _reason(error: ProblemPart) -> str:
+    """One of several things in the way, on one line."""
+    words = (f"{error.where}:" if error.where else "", error.code, error.message)
+    hint = f" ({error.help})" if error.help else ""
+    return "  " + " ".join(filter(None, words)) + hint

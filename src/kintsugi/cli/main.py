@@ -76,7 +76,7 @@ class LazyCommands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the base class's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the same
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -158,7 +158,7 @@ def exit_code(error: KintsugiError) -> int:
     match error:
         case ConfigurationInvalid():
             return EXIT_WRONG
-        case InvalidInput():
+        case InvalidInput() | ApiRefused(status=422):
             return EXIT_USAGE
         case _:
             return EXIT_FAILED
@@ -169,9 +169,9 @@ def next_step(error: KintsugiError) -> str:
     match error:
         case ApiUnreachable():
             return "start it with `kt up`, or find out what is wrong with `kt doctor`"
-        case ApiRefused() if getattr(getattr(error, "problem", None), "status", 0) == 401:
-            return "set KT_API_TOKEN to a valid token; `kt tokens create` makes one"
-        case ApiRefused() if getattr(getattr(error, "problem", None), "status", 0) == 403:
+        case ApiRefused(status=401):
+            return "set KT_API_TOKEN, or name the state folder of this machine's server (--state)"
+        case ApiRefused(status=403):
             return "use a token with that scope; `kt tokens create --scope ...` makes one"
         case DatabaseUnusable() | StoreUnavailable():
             return "see what `kt doctor` says about the database"

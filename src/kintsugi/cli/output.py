@@ -75,6 +75,12 @@ class Output:
         self._stdout.write(text + "\n")
         self._stdout.flush()
 
+    def text(self, document: str) -> None:
+        """A whole document as result: byte for byte into a pipe, harmless on a terminal."""
+        terminal = self._stdout.isatty()
+        self._stdout.write(harmless(document) if terminal else document)
+        self._stdout.flush()
+
     def say(self, text: str) -> None:
         """Talk: progress and explanations."""
         self._stderr.write(harmless(text) + "\n")

@@ -14,12 +14,6 @@ import msgspec
 from kintsugi.errors import KintsugiError
 
 
-class AlreadyRunning(KintsugiError):
-    """Another `kt up` holds this state folder."""
-
-    code = "up.already_running"
-
-
 class Up(msgspec.Struct, frozen=True):
     """One running instance.
 
@@ -90,7 +84,7 @@ def held(state: Path) -> Iterator[None]:
     """Hold the state folder for one ``kt up``; the kernel lets go when the process dies.
 
     Raises:
-        AlreadyRunning: another process holds it.
+        KintsugiError: another process holds it.
     """
     lock = _lock_path(state)
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +92,7 @@ def held(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunning(f"Kintsugi runs on {state} already") from None
+            raise KintsugiError(f"Kintsugi runs on {state} already") from None
         yield
 
 

@@ -1,0 +1,254 @@
+"""``kt doctor``: what is wrong here, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+import msgspec
+import typer
+
+from kintsugi import __version__
+from kintsugi.cli.client import Client
+from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.output import Output, table
+from kintsugi.cli.parts import Parts, program
+from kintsugi.cli.runfile import Up, read_up
+from kintsugi.cli.settings import Settings
+from kintsugi.errors import ApiRefused, ApiUnreachable, DatabaseUnusable
+
+Outcome = Literal["ok", "warning", "failed", "not attempted"]
+
+DISK_BYTES_WARNING = 5_000_000_000
+DISK_BYTES_FAILED = 500_000_000
+CLOCK_SECONDS_WARNING = 2.0
+WAITING_RECORDS_WARNING = 10_000
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check.
+
+    Attributes:
+        next: what to do about it; empty when there is nothing to do.
+    """
+
+    check: str
+    outcome: Outcome
+    detail: str
+    next: str = ""
+
+
+class Patient(msgspec.Struct, frozen=True):
+    """What is examined. ``running`` is None when no ``kt up`` holds the state folder."""
+
+    settings: Settings
+    parts: Parts
+    running: Up | None
+
+
+def doctor(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Examine this installation. Exit code 3 when a check failed."""
+    here = program(context)
+    settings = here.settings(state=state, api_url=api_url)
+    patient = Patient(settings, here.parts, read_up(settings.state))
+    findings = [finding for check in CHECKS for finding in check(patient)]
+    Output(json=as_json).result(
+        findings,
+        lambda: table(
+            ("check", "outcome", "detail", "next"),
+            ((found.check, found.outcome, found.detail, found.next) for found in findings),
+            empty="",
+        ),
+    )
+    if any(found.outcome == "failed" for found in findings):
+        raise typer.Exit(3)
+
+
+def _python(_: Patient) -> Iterator[Finding]:
+    detail = f"kt {__version__}, Python {platform.python_version()}, {platform.platform()}"
+    yield Finding("python", "ok", detail)
+
+
+def _postgresql(patient: Patient) -> Iterator[Finding]:
+    try:
+        yield Finding("postgresql", "ok", patient.parts.find_postgresql())
+    except DatabaseUnusable as error:
+        yield Finding("postgresql", "failed", str(error), "set KT_DATABASE_URL to one that runs")
+
+
+def _state_folder(patient: Patient) -> Iterator[Finding]:
+    state = patient.settings.state
+    place = _nearest_existing(state)
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield Finding("state folder", "failed", f"{place} cannot be written", "use --state DIR")
+        return
+    detail = str(state) if place == state else f"{state} (made on first use)"
+    yield Finding("state folder", "ok", detail)
+    token = state / "admin-token"
+    if token.exists() and token.stat().st_mode & 0o077:
+        yield Finding(
+            "admin token", "warning", f"{token} can be read by others", f"chmod 600 {token}"
+        )
+    free = shutil.disk_usage(place).free
+    detail = f"{free / 1e9:.1f} GB free on {place}"
+    if free < DISK_BYTES_FAILED:
+        yield Finding("disk space", "failed", detail, "free some: a full disk stops the gateway")
+    elif free < DISK_BYTES_WARNING:
+        yield Finding("disk space", "warning", detail, "free some, or move the state folder")
+    else:
+        yield Finding("disk space", "ok", detail)
+
+
+def _ports(patient: Patient) -> Iterator[Finding]:
+    if patient.running:
+        yield Finding("ports", "ok", f"{patient.running.gateway_url} {patient.running.api_url}")
+        return
+    taken = [port for port in (41002, 41001) if not _can_listen(port)]
+    if taken:
+        yield Finding(
+            "ports",
+            "warning",
+            f"taken by other programs: {', '.join(map(str, taken))}",
+            "kt up --gateway-port 0 --api-port 0 takes free ones",
+        )
+    else:
+        yield Finding("ports", "ok", "41002 and 41001 are free")
+
+
+def _control_plane(patient: Patient) -> Iterator[Finding]:
+    url = patient.settings.api_url
+    began = time.time()
+    try:
+        answer = httpx2.get(f"{url}/readyz", timeout=3.0, trust_env=False)
+    except httpx2.TransportError as error:
+        outcome: Outcome = "failed" if patient.running else "not attempted"
+        yield Finding("control plane", outcome, f"{url}: {error}", "kt up")
+        return
+    if not answer.is_success:
+        yield Finding(
+            "control plane",
+            "failed",
+            f"{url} answers {answer.status_code}: {answer.text[:200]}",
+            f"see {patient.settings.state}/logs/server.log",
+        )
+        return
+    yield Finding("control plane", "ok", url)
+    if date := answer.headers.get("date"):
+        # The header counts whole seconds, so half a second either way is no difference at all.
+        apart = abs(parsedate_to_datetime(date).timestamp() + 0.5 - (began + time.time()) / 2)
+        good = apart < CLOCK_SECONDS_WARNING
+        yield Finding(
+            "clock",
+            "ok" if good else "warning",
+            f"{apart:.1f} s between this machine and the control plane",
+            "" if good else "synchronise the clocks (NTP): evidence is ordered by time",
+        )
+
+
+def _gateways(patient: Patient) -> Iterator[Finding]:
+    if patient.running:
+        yield _gateway_health(patient.running.gateway_url)
+    try:
+        with Client(patient.settings) as client:
+            gateways, status = client.get("/v1/gateways"), client.get("/v1/status")
+    except (ApiUnreachable, ApiRefused) as error:
+        yield Finding("reconciliation", "not attempted", str(error).splitlines()[0])
+        return
+    if not gateways:
+        yield Finding("reconciliation", "not attempted", "no gateway has registered")
+    for gateway in gateways:
+        if gateway["load_error"]:
+            name = f"configuration on {gateway['id']}"
+            yield Finding(name, "failed", gateway["load_error"], "kt config rollback, or fix it")
+    yield from map(_reconciliation, status["gateways"])
+
+
+def _gateway_health(url: str) -> Finding:
+    try:
+        answer = httpx2.get(f"{url}/readyz", timeout=3.0, trust_env=False)
+    except httpx2.TransportError as error:
+        return Finding("gateway", "failed", f"{url}: {error}", "see STATE/logs/gateway.log")
+    if answer.is_success:
+        return Finding("gateway", "ok", url)
+    return Finding(
+        "gateway", "failed", f"{url} answers {answer.status_code}: {answer.text[:200]}",
+        "see STATE/logs/gateway.log",
+    )  # fmt: skip
+
+
+def _reconciliation(counted: dict[str, Any]) -> Finding:
+    name = f"reconciliation of {counted['gateway_id']}"
+    detail = ", ".join(f"{counted[key]} {key}" for key in ("shipped", "waiting", "stored"))
+    if counted["gap"]:
+        missing = f"{counted['gap']} acknowledged records are not stored; {detail}"
+        return Finding(name, "failed", missing, "keep the gateway's journal and report this")
+    if counted["waiting"] > WAITING_RECORDS_WARNING:
+        return Finding(name, "warning", detail, "see why the control plane takes so few")
+    if not counted["connected"]:
+        last_seen = f"away since {counted['last_seen_at']}; {detail}"
+        return Finding(name, "warning", last_seen, "is that gateway still wanted?")
+    return Finding(name, "ok", detail)
+
+
+def _configuration(patient: Patient) -> Iterator[Finding]:
+    from kintsugi.policy.lint import lint  # here: so that a broken one cannot stop the doctor
+
+    running = patient.running
+    file = Path(running.config_file) if running else patient.settings.state / "policy-config.yaml"
+    try:
+        source = file.read_text(encoding="utf-8")
+    except OSError as error:
+        yield Finding(
+            "configuration", "not attempted", f"{file}: {error.strerror}", "kt up makes one"
+        )
+        return
+    report = lint(source, file=str(file))
+    if report.valid:
+        yield Finding("configuration", "ok", str(file))
+    else:
+        first = report.diagnostics[0]
+        yield Finding(
+            "configuration",
+            "failed",
+            f"{first.file}:{first.position.line} {first.code} {first.message}",
+            f"kt policy lint --file {file}",
+        )
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def _can_listen(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    _python,
+    _postgresql,
+    _state_folder,
+    _ports,
+    _control_plane,
+    _gateways,
+    _configuration,
+)
+"""In the order in which they are shown: each makes sense only when those above are well."""

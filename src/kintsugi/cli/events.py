@@ -1,0 +1,144 @@
+"""``kt events``: decisions as they were recorded."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.export_job import ExportRequest, download, run_job
+from kintsugi.cli.filters import Where, event_filters
+from kintsugi.cli.gateways import flat
+from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.output import Output, facts, json_text, table
+from kintsugi.cli.parts import program
+from kintsugi.errors import ApiUnreachable
+
+app = typer.Typer(help="Decisions: tail, show and export.", no_args_is_help=True)
+
+_RECONNECT_SECONDS = 1.0
+_COLUMNS = ("time", "verdict", "reason", "model", "user", "status", "ms", "id")
+
+
+@app.command("tail")
+@event_filters
+def tail(
+    context: typer.Context,
+    where: Where,
+    limit: LimitOption = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with new ones as they are decided.")
+    ] = False,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show the newest matching decisions, oldest of them first.
+
+    JSON is one event a line, so that it can be piped while it grows.
+    """
+    output = Output(json=as_json)
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        if follow:
+            _follow(client, where, limit, output)
+        else:
+            _show(output, _newest(client, where, limit))
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="As x-kt-event-id said.")],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show one decision with every policy's own result and the recorded payload."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        event = client.get(f"/v1/events/{event_id}")
+    Output(json=as_json).result(event, lambda: facts(flat(event)))
+
+
+@app.command("export")
+@event_filters
+def export(
+    context: typer.Context,
+    where: Where,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")],
+    file_format: Annotated[
+        str, typer.Option("--format", help="json, jsonl, csv or parquet.")
+    ] = "jsonl",
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Write all matching decisions to a file, whole or not at all, and check its SHA-256."""
+    talk = Output(json=as_json)
+    request = ExportRequest(type="events", format=file_format, filter=dict(where))
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        job = run_job(client, request, talk)
+        download(client, job, output, talk)
+    made = {
+        "file": str(output),
+        "events": job.written,
+        "bytes": job.bytes,
+        "sha256": job.sha256,
+        "export_id": job.id,
+    }
+    talk.result(made, lambda: facts(made.items()))
+
+
+def _newest(client: Client, where: Where, limit: int) -> list[dict[str, Any]]:
+    return list(client.all("/v1/events", where, limit=limit))[::-1]
+
+
+def _follow(client: Client, where: Where, limit: int, output: Output) -> None:
+    """The newest ones, then new ones for ever, over restarts of the control plane too."""
+    live = {name: text for name, text in where.items() if name != "since"}
+    seen: set[str] = set()
+    position = ""
+    while True:
+        try:
+            with client.events("/v1/events/tail", live, after=position) as messages:
+                if not position:
+                    # Asked for when the stream stands, so that nothing falls between the two;
+                    # what both have is shown once.
+                    newest = _newest(client, where, limit)
+                    seen = {event["id"] for event in newest}
+                    _show(output, newest)
+                for message in messages:
+                    position = message.id
+                    event = msgspec.json.decode(message.data)
+                    if event["id"] not in seen:
+                        _show(output, [event])
+        except ApiUnreachable:
+            if not position:
+                raise
+        output.say("the stream ended; connecting again")
+        time.sleep(_RECONNECT_SECONDS)
+
+
+def _show(output: Output, events: list[dict[str, Any]]) -> None:
+    if output.json:
+        for event in events:
+            output.line(json_text(event, indent=0))
+    else:
+        rows = map(_row, events)
+        output.console().print(table(_COLUMNS, rows, empty="no decision matches"))
+
+
+def _row(event: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        event["timestamp"][:23].replace("T", " "),
+        event["verdict"],
+        event["reason_code"],
+        event.get("model"),
+        event.get("user_id"),
+        event.get("http_status"),
+        round(event.get("latency_ms", 0.0), 1),
+        event["id"],
+    )

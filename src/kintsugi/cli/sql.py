@@ -1,0 +1,85 @@
+"""``kt sql``: read-only SQL over the contract's views, through the control plane."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.output import Output, table
+from kintsugi.cli.parts import program
+from kintsugi.errors import InvalidInput
+from kintsugi.model.stores import QueryResult
+
+_SLACK_SECONDS = 15.0  # the server enforces the time limit; this is for the way there and back
+
+
+def sql(
+    context: typer.Context,
+    statement: Annotated[
+        str | None,
+        typer.Argument(
+            help="One SELECT; without one, --file or standard input.", show_default=False
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Read the statement from a file.")
+    ] = None,
+    row_limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Stop after so many rows.")
+    ] = 10_000,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=300, help="Seconds a query may take.")
+    ] = 30.0,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV (RFC 4180).")] = False,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Query `ai_decision_events` and `policy_evaluations` with read-only SQL."""
+    body = {
+        "statement": _statement(statement, file),
+        "row_limit": row_limit,
+        "timeout_seconds": timeout,
+    }
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        answer = client.post("/v1/sql", body, timeout_seconds=timeout + _SLACK_SECONDS)
+    result = msgspec.convert(answer, QueryResult)
+    output = Output(json=as_json)
+    if as_csv:
+        output.line(_csv(result).removesuffix("\n"))
+    else:
+        rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+        output.result(rows, lambda: table(result.columns, result.rows, empty="no rows"))
+    if result.truncated:
+        output.say(f"stopped after {row_limit} rows; --row-limit N shows more")
+
+
+def _statement(statement: str | None, file: Path | None) -> str:
+    if statement and file:
+        raise InvalidInput("give the statement or --file, not both")
+    if statement and statement != "-":
+        return statement
+    if file:
+        try:
+            return file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InvalidInput(f"{file}: {error.strerror}") from error
+    if sys.stdin.isatty() and statement != "-":
+        raise InvalidInput("no statement; give one, --file FILE, or pipe one in")
+    return sys.stdin.read()
+
+
+def _csv(result: QueryResult) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(result.columns)
+    writer.writerows(result.rows)
+    return text.getvalue()

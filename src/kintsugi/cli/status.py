@@ -1,0 +1,202 @@
+"""``kt status`` and ``kt down``: what runs, in which version, and whether every record arrived."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.options import JsonOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+from kintsugi.cli.runfile import Up, is_held, read_server, read_up
+from kintsugi.cli.settings import Settings
+from kintsugi.errors import ApiRefused, ApiUnreachable, KintsugiError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_DOWN_POLL_SECONDS = 0.05
+
+
+class Pids(msgspec.Struct, frozen=True):
+    """Process ids; None or an empty list where that part does not run at the moment."""
+
+    up: int
+    server: int | None
+    database: int | None
+    gateway: int | None
+    gateway_workers: list[int]
+    simulator: int | None
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """What one worker has in force."""
+
+    gateway_id: str
+    worker_id: str
+    pid: int
+    config_version: str
+    revision: str
+    in_force_since: str
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """Reconciliation, end to end: admitted = decided + in flight; decided = shipped + waiting;
+    shipped = stored. ``gap``: acknowledged and not stored; anything but 0 is lost evidence."""
+
+    admitted: int = 0
+    decided: int = 0
+    in_flight: int = 0
+    shipped: int = 0
+    waiting: int = 0
+    stored: int = 0
+    gap: int = 0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Everything that ``kt status --json`` says.
+
+    Attributes:
+        workers: of every gateway on this control plane that is connected.
+        counters: summed over them; None where the control plane could not be asked.
+        problems: what is not as it should be; empty when all is well.
+    """
+
+    state: str
+    gateway_url: str
+    api_url: str
+    simulator_url: str
+    config_file: str
+    started_at: str
+    pids: Pids
+    workers: list[WorkerStatus]
+    counters: Counters | None
+    restarts: dict[str, int]
+    problems: list[str]
+
+
+def status(context: typer.Context, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show what runs here, the configuration in force per worker, and the counters.
+
+    Exit code 1 when nothing runs, 3 when something that runs is not well.
+    """
+    settings = program(context).settings(state=state)
+    running = read_up(settings.state)
+    if running is None:
+        raise KintsugiError(f"nothing runs on {settings.state}; start it with `kt up`")
+    found = look(settings, running)
+    Output(json=as_json).result(found, lambda: _text(found))
+    if found.problems:
+        raise typer.Exit(3)
+
+
+def down(
+    context: typer.Context,
+    state: StateOption = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a clean stop.")] = 90.0,
+) -> None:
+    """Stop what `kt up` started: the gateway drains and ships, then the rest."""
+    settings = program(context).settings(state=state)
+    output = Output()
+    running = read_up(settings.state)
+    if running is None:
+        output.say(f"Nothing runs on {settings.state}.")
+        return
+    os.kill(running.pid, signal.SIGTERM)
+    output.say("Stopping: the gateway finishes what is in flight and ships its records.")
+    deadline = time.monotonic() + timeout
+    while is_held(settings.state):
+        if time.monotonic() > deadline:
+            raise KintsugiError(
+                f"process {running.pid} still runs after {timeout:g} s; see {settings.state}/logs"
+            )
+        time.sleep(_DOWN_POLL_SECONDS)
+    output.say("Stopped.")
+
+
+def look(settings: Settings, running: Up) -> Status:
+    """Gather the status; what cannot be asked is named in ``problems``."""
+    server = read_server(settings.state)
+    problems = [f"{part} does not run" for part in _expected(running) if part not in running.pids]
+    gateways: list[dict[str, Any]] = []
+    counters = None
+    try:
+        with Client(settings) as client:
+            gateways = [found for found in client.get("/v1/gateways") if found["connected"]]
+            counters = _sum(client.get("/v1/status")["gateways"])
+    except (ApiUnreachable, ApiRefused) as error:
+        problems.append(f"workers and counters are unknown: {error}")
+    problems += [
+        f"{found['id']}: {found['load_error']}" for found in gateways if found["load_error"]
+    ]
+    workers = [
+        WorkerStatus(gateway_id=gateway["id"], **_named(worker, WorkerStatus))
+        for gateway in gateways
+        for worker in gateway["workers"]
+    ]
+    return Status(
+        state=str(settings.state),
+        gateway_url=running.gateway_url,
+        api_url=running.api_url,
+        simulator_url=running.simulator_url,
+        config_file=running.config_file,
+        started_at=running.started_at,
+        pids=Pids(
+            up=running.pid,
+            server=running.pids.get("server"),
+            database=server.database_pid if server else None,
+            gateway=running.pids.get("gateway"),
+            gateway_workers=[worker.pid for worker in workers],
+            simulator=running.pids.get("simulator"),
+        ),
+        workers=workers,
+        counters=counters,
+        restarts=running.restarts,
+        problems=problems,
+    )
+
+
+def _expected(running: Up) -> tuple[str, ...]:
+    return ("server", "gateway", "simulator") if running.simulator_url else ("server", "gateway")
+
+
+def _sum(reconciliations: list[dict[str, Any]]) -> Counters:
+    return Counters(
+        **{
+            name: sum(counted[name] for counted in reconciliations)
+            for name in Counters.__struct_fields__
+        }
+    )
+
+
+def _named(values: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The values that a kind has fields for."""
+    return {name: values[name] for name in kind.__struct_fields__ if name in values}
+
+
+def _text(found: Status) -> RenderableType:
+    from rich.console import Group  # here: only text output pays for it
+
+    columns = ("worker", "pid", "in force", "since")
+    rows = (
+        (worker.worker_id, worker.pid, worker.config_version, worker.in_force_since)
+        for worker in found.workers
+    )
+    summary = facts(
+        [
+            ("gateway", found.gateway_url),
+            ("console", found.api_url),
+            ("state", found.state),
+            ("pids", msgspec.to_builtins(found.pids)),
+            ("counters", msgspec.to_builtins(found.counters)),
+            ("restarts", found.restarts or ""),
+            ("problems", "\n".join(found.problems)),
+        ]
+    )
+    return Group(summary, "", table(columns, rows, empty="no worker has reported"))

@@ -1,0 +1,74 @@
+"""``kt tokens``: access to the control plane, handed out and taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+
+app = typer.Typer(help="Access tokens of the control plane.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who or what will use it.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What it may do, such as events:read; repeat for several."),
+    ],
+    expires_in_days: Annotated[
+        int | None, typer.Option(min=1, help="Without it the token lasts until it is revoked.")
+    ] = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Make a token. Its text is shown once, on stdout, and kept nowhere."""
+    body: dict[str, Any] = {"name": name, "scopes": scope}
+    if expires_in_days:
+        body["expires_at"] = datetime.now(UTC) + timedelta(days=expires_in_days)
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        made = client.post("/v1/tokens", body)
+    output = Output(json=as_json)
+    output.result(made, lambda: facts((key, made.get(key)) for key in made))
+    output.say("Keep the token now; it is not shown again.")
+
+
+@app.command("list")
+def list_tokens(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show all tokens, without their texts."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        tokens = client.get("/v1/tokens")
+    columns = ("id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
+    Output(json=as_json).result(
+        tokens,
+        lambda: table(
+            columns, ([token.get(column) for column in columns] for token in tokens), empty="none"
+        ),
+    )
+
+
+@app.command("revoke")
+def revoke(
+    context: typer.Context,
+    token_id: Annotated[str, typer.Argument(help="As `kt tokens list` shows it.")],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """End a token, for good."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        token = client.post(f"/v1/tokens/{token_id}/revoke")
+    Output(json=as_json).result(token, lambda: facts((key, token.get(key)) for key in token))
