@@ -46,6 +46,7 @@ CODES: dict[str, str] = {
     "W104": "no provider target",
     "W105": "credentials over plain HTTP",
     "W106": "audit-logger not last",
+    "W107": "option without effect",
 }
 
 

@@ -96,12 +96,22 @@ def check_config(
         The configuration, None when there are errors, and all diagnostics in order of place.
     """
     problems = Problems(file)
+    config = read_config(source, problems)
+    return (None if problems.has_errors else config), problems.found
+
+
+def read_config(source: str | bytes, problems: Problems) -> Config | None:
+    """As much of a configuration as can be read, so that later stages find their problems too.
+
+    Returns:
+        With errors in ``problems`` it must not be put in force: what was wrong is blank, and its
+        chain holds only the policies whose blocks are right.
+    """
     document = read_document(source, problems)
     if document is None:
-        return None, problems.found
+        return None
     text = source if isinstance(source, str) else source.decode("utf-8-sig")
-    config = _read(document, text, problems)
-    return (None if problems.has_errors else config), problems.found
+    return _read(document, text, problems)
 
 
 def _read(document: Node, source: str, problems: Problems) -> Config | None:
@@ -349,9 +359,10 @@ def _read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...
             )
         else:
             block = blocks[kind]
-            below = f"policy.{block.key}"
+            below = f"policy.{kind}"
             options = reader.read(block.value, KINDS[kind].options, below, block.position)
-            chain.append(PolicyBlock(kind, options))
+            if not problems.reported(below):
+                chain.append(PolicyBlock(kind, options))
     for kind, block in blocks.items():
         if kind not in first:
             _check_unused(kind, block, problems)
@@ -367,32 +378,19 @@ def _read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...
 
 
 def _policy_blocks(document: Mapping, problems: Problems) -> dict[str, Entry]:
-    """Blocks under ``policy`` by canonical kind."""
+    """Blocks under ``policy`` by kind."""
     section = _section(document, "policy")
     if section is None or (isinstance(section.value, Scalar) and section.value.value is None):
         return {}
-    if not isinstance(section.value, Mapping):
-        message = f"expected a mapping, found {noun(section.value)}"
-        problems.add("E005", message, section.value.position, "policy")
-        return {}
-    blocks: dict[str, Entry] = {}
-    for entry in section.value.entries:
-        kind = canonical_kind(entry.key)
-        if kind in blocks:
-            problems.add(
-                "E007",
-                f'"{entry.key}" and "{blocks[kind].key}" are the same policy',
-                entry.position,
-                f"policy.{entry.key}",
-                help=f"keep one, as {kind}",
-            )
-        else:
-            blocks[kind] = entry
-    return blocks
+    if isinstance(section.value, Mapping):
+        return {entry.key: entry for entry in section.value.entries}
+    message = f"expected a mapping, found {noun(section.value)}"
+    problems.add("E005", message, section.value.position, "policy")
+    return {}
 
 
 def _check_unused(kind: str, block: Entry, problems: Problems) -> None:
-    path = f"policy.{block.key}"
+    path = f"policy.{kind}"
     if kind not in KINDS:
         _unknown_kind(block.key, block.position, path, problems)
         return

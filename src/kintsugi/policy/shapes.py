@@ -20,7 +20,17 @@ from collections.abc import Iterable
 
 from kintsugi.model.config import Position
 from kintsugi.policy.diagnostics import Problems, nearest
-from kintsugi.policy.document import Entry, Mapping, Node, Scalar, Sequence, join, noun, plain
+from kintsugi.policy.document import (
+    Entry,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    join,
+    noun,
+    plain,
+    shortened,
+)
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -58,12 +68,40 @@ def to_canonical(document: Mapping, problems: Problems) -> Mapping | None:
     if isinstance(policy, Mapping) and {"name", "version"} <= set(policy.keys()):
         _refuse_single_policy(document, policy, problems)
         return None
-    return document
+    return _with_canonical_kinds(document, problems)
 
 
 def canonical_kind(word: str) -> str:
     """``prompt_injection`` and ``Prompt-Injection`` are ``prompt-injection``."""
     return word.strip().lower().replace("_", "-")
+
+
+def _with_canonical_kinds(document: Mapping, problems: Problems) -> Mapping:
+    """The document with ``prompt_injection`` under ``policy`` written ``prompt-injection``."""
+    policy = document.get("policy")
+    if not isinstance(policy, Mapping):
+        return document
+    blocks: dict[str, Entry] = {}
+    for entry in policy.entries:
+        kind = canonical_kind(entry.key)
+        if kind in blocks:
+            problems.add(
+                "E007",
+                f'"{shortened(entry.key)}" names a policy that has a block already',
+                entry.position,
+                join("policy", kind),
+                help=f"it stands at line {blocks[kind].position.line}; keep one, as {kind}",
+            )
+        else:
+            blocks[kind] = Entry(kind, entry.position, entry.value)
+    canonical = Mapping(tuple(blocks.values()), policy.position)
+    return Mapping(
+        tuple(
+            Entry(e.key, e.position, canonical) if e.key == "policy" else e
+            for e in document.entries
+        ),
+        document.position,
+    )
 
 
 def kind_of_type(word: str) -> str:

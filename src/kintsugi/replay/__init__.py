@@ -1,0 +1,1 @@
+"""Runs recorded or written-down exchanges through the gateway's own decision code."""

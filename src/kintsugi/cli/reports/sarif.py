@@ -1,0 +1,101 @@
+"""Reports as SARIF 2.1.0, which code scanning services read."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from kintsugi import __version__
+from kintsugi.cli.output import json_text
+from kintsugi.cli.reports.words import bad_results, describe
+from kintsugi.model.config import Position
+from kintsugi.policy.diagnostics import CODES
+from kintsugi.policy.lint import LintReport
+from kintsugi.replay.results import CaseOutcome, RunReport
+
+_SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
+_FAILED, _ERROR, _RUN = "case-failed", "case-error", "run"
+_RUN_RULES = {
+    _FAILED: "a policy test case failed",
+    _ERROR: "a policy test case could not run",
+    _RUN: "the run as a whole is not fine",
+}
+
+
+def lint(report: LintReport) -> str:
+    """One result per diagnostic; every known code is described."""
+    results = []
+    for diagnostic in report.diagnostics:
+        text = ". ".join(part for part in (diagnostic.message, diagnostic.help) if part)
+        result = _result(
+            diagnostic.code,
+            diagnostic.severity.value,
+            text,
+            diagnostic.file,
+            diagnostic.position,
+        )
+        if diagnostic.path:
+            location = result["locations"][0]
+            location["logicalLocations"] = [{"fullyQualifiedName": diagnostic.path}]
+        results.append(result)
+    return _log(CODES, results)
+
+
+def run(report: RunReport) -> str:
+    """One result per case that failed or could not run."""
+    results = [
+        _result(
+            _ERROR if result.outcome is CaseOutcome.ERROR else _FAILED,
+            "error",
+            "\n".join([result.id, *describe(result)]),
+            result.file,
+            result.position,
+        )
+        for result in bad_results(report)
+    ]
+    results += [_result(_RUN, "error", t, report.file, Position()) for t in report.trouble]
+    return _log(_RUN_RULES, results)
+
+
+def _result(rule: str, level: str, text: str, file: str, at: Position) -> dict[str, Any]:
+    return {
+        "ruleId": rule,
+        "level": level,
+        "message": {"text": text},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(file.replace("\\", "/"))},
+                    "region": {"startLine": at.line, "startColumn": at.column},
+                }
+            }
+        ],
+    }
+
+
+def _log(rules: dict[str, str], results: list[dict[str, Any]]) -> str:
+    described = [
+        {
+            "id": code,
+            "shortDescription": {"text": title},
+            "defaultConfiguration": {"level": "warning" if code.startswith("W") else "error"},
+        }
+        for code, title in rules.items()
+    ]
+    order = {code: index for index, code in enumerate(rules)}
+    driver = {"name": "Kintsugi", "semanticVersion": __version__, "rules": described}
+    return json_text(
+        {
+            "$schema": _SCHEMA,
+            "version": "2.1.0",
+            "runs": [
+                {
+                    "tool": {"driver": driver},
+                    "columnKind": "unicodeCodePoints",
+                    "results": [{**r, "ruleIndex": order[r["ruleId"]]} for r in results],
+                }
+            ],
+        }
+    )
