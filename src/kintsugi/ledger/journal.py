@@ -77,6 +77,9 @@ class Damage(msgspec.Struct, frozen=True):
     Attributes:
         offset: where the damaged line begins.
         resume_at: where the next line with a right CRC begins; the end of the bytes if none does.
+            The same as ``offset`` when the line itself is whole but does not continue the one
+            before.
+        resume_seq: the sequence number of that line; None if there is none.
         seq: the sequence number that was expected there; None when nothing was read before it.
         torn: the bytes simply end inside a line, as a write that was cut short leaves them.
             Anything else is corruption of what was whole once.
@@ -84,6 +87,7 @@ class Damage(msgspec.Struct, frozen=True):
 
     offset: int
     resume_at: int
+    resume_seq: int | None
     seq: int | None
     why: str
     torn: bool
@@ -167,7 +171,12 @@ def decode_header(record: bytes) -> Header:
 
 
 def scan(
-    data: bytes, *, after: Position | None = None, offset: int = 0, verify_chain: bool = True
+    data: bytes,
+    *,
+    after: Position | None = None,
+    offset: int = 0,
+    lines_max: int | None = None,
+    verify_chain: bool = True,
 ) -> Scan:
     """Every whole valid record from the start of ``data``, and the first damage.
 
@@ -176,17 +185,18 @@ def scan(
         after: the position before ``data``. Without one, ``data`` begins with a header, whose own
             carried position is used.
         offset: where ``data`` begins in its file; offsets in the result count from there.
-        verify_chain: False checks CRC and sequence only, which is enough to read on; it costs
-            half.
+        lines_max: stop after so many lines; what follows is not looked at.
+        verify_chain: False checks CRC and sequence only, which is enough to read on and costs
+            less.
     """
     lines: list[Line] = []
     start = 0
-    why = ""
-    while start < len(data):
+    while start < len(data) and (lines_max is None or len(lines) < lines_max):
         newline = data.find(b"\n", start)
         if newline < 0:
-            why = "the line is not complete"
-            break
+            damage = _damage(data, start, offset, after, "the line is not complete", None)
+            return Scan(tuple(lines), offset + start, damage)
+        line = None
         try:
             line = decode_line(data[start:newline], offset=offset + start)
             if after is None:
@@ -196,21 +206,12 @@ def scan(
             if verify_chain and sha256(after.chain + line.record).digest() != line.chain:
                 raise LineDamaged("the chain does not continue from the line before")
         except LineDamaged as error:
-            why = str(error)
-            break
+            damage = _damage(data, start, offset, after, str(error), line)
+            return Scan(tuple(lines), offset + start, damage)
         lines.append(line)
         after = Position(line.seq, line.chain)
         start = newline + 1
-    damage = None
-    if start < len(data):
-        damage = Damage(
-            offset=offset + start,
-            resume_at=offset + _next_valid(data, start),
-            seq=None if after is None else after.seq + 1,
-            why=why,
-            torn=b"\n" not in data[start:],
-        )
-    return Scan(tuple(lines), offset + start, damage)
+    return Scan(tuple(lines), offset + start, None)
 
 
 def _carried(line: Line) -> Position:
@@ -218,16 +219,29 @@ def _carried(line: Line) -> Position:
     return Position(header.previous_seq, bytes.fromhex(header.previous_chain))
 
 
-def _next_valid(data: bytes, start: int) -> int:
-    """Where the first line with a right CRC after the damaged one begins, or the end."""
+def _damage(
+    data: bytes, start: int, offset: int, after: Position | None, why: str, whole: Line | None
+) -> Damage:
+    following = whole or _next_whole(data, start, offset)
+    return Damage(
+        offset=offset + start,
+        resume_at=offset + len(data) if following is None else following.offset,
+        resume_seq=None if following is None else following.seq,
+        seq=None if after is None else after.seq + 1,
+        why=why,
+        torn=b"\n" not in data[start:],
+    )
+
+
+def _next_whole(data: bytes, start: int, offset: int) -> Line | None:
+    """The first line with a right CRC after the damaged one."""
     while (newline := data.find(b"\n", start)) >= 0:
         start = newline + 1
         end = data.find(b"\n", start)
         if end < 0:
             break
         try:
-            decode_line(data[start:end])
+            return decode_line(data[start:end], offset=offset + start)
         except LineDamaged:
             continue
-        return start
-    return len(data)
+    return None

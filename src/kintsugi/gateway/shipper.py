@@ -1,0 +1,445 @@
+"""Ships decision records from the journals to the control plane, and trims what has arrived.
+
+At least once, in order, never dropping: a batch is tried until the control plane takes it, however
+long it is away; the control plane knows records by their id, so a second copy is harmless. A record
+that it refuses for what is in it is set aside in ``rejected.jsonl``, loudly, and the rest goes on.
+
+A segment is deleted when nobody writes it any more, every record of it has arrived, every
+exchange admitted in it has a decision that has arrived, and every earlier segment of its series is
+gone. So what recovery needs is always there, without the two having to agree on anything.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from kintsugi.errors import ApiUnreachable
+from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
+from kintsugi.gateway.journal_records import DECISION_IN_LINE, peek
+from kintsugi.ledger.journal import Damage
+from kintsugi.ledger.journal_files import (
+    RECOVERY_WORKER_ID,
+    SegmentName,
+    list_segments,
+    sync_directory,
+    write_whole,
+)
+from kintsugi.ledger.journal_reader import Entry, JournalReader, Place, read_segment
+
+log = structlog.get_logger(__name__)
+
+BATCH_RECORDS_MAX = 1000
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+POLL_SECONDS = 0.05
+BACKOFF_SECONDS_MAX = 10.0
+
+_BAD_LINE = re.compile(r"body line (\d+)")
+# Statuses that speak about what is in the batch. Every other one is about the way there (a token,
+# an address, an overload) and is tried again.
+_REFUSES_CONTENT = frozenset({400, 422})
+_TOO_LARGE = 413
+
+
+class ShipperCounters(msgspec.Struct, frozen=True):
+    """Decision records of this gateway. ``decided = shipped + quarantined + waiting``.
+
+    Attributes:
+        shipped: acknowledged by the control plane, since this state folder exists.
+        waiting: in the journals and not yet acknowledged.
+        quarantined: refused for their content, since this state folder exists.
+        last_error: why the last attempt failed; empty when it did not.
+    """
+
+    shipped: int = 0
+    waiting: int = 0
+    quarantined: int = 0
+    last_error: str = ""
+
+
+class _Progress(msgspec.Struct):
+    """What ``shipper.json`` keeps: how far every segment has arrived."""
+
+    shipped: int = 0
+    quarantined: int = 0
+    places: dict[str, Place] = {}
+
+
+class _Rejected(msgspec.Struct):
+    """One line of ``rejected.jsonl``."""
+
+    rejected_at: datetime
+    segment: str
+    offset: int
+    seq: int
+    status: int
+    reason: str
+    record: msgspec.Raw
+
+
+class _Stopping(Exception):
+    """Unwinds the thread when it is asked to stop while a batch is under way."""
+
+
+class Shipper:
+    """Follows ``journal`` in a thread of its own.
+
+    Args:
+        state: the gateway's folder; keeps ``shipper.json`` and ``rejected.jsonl``.
+        control_plane: used by this thread alone.
+        poll_seconds: how often to look for new records; what a record waits at most.
+    """
+
+    def __init__(
+        self,
+        journal: Path,
+        state: Path,
+        control_plane: ControlPlane,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        backoff_seconds_max: float = BACKOFF_SECONDS_MAX,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._journal = journal
+        self._state = state
+        self._control_plane = control_plane
+        self._poll_seconds = poll_seconds
+        self._backoff_seconds_max = backoff_seconds_max
+        self._clock = clock
+        self._progress = self._load_progress()
+        self._reader = JournalReader(
+            journal, places=self._progress.places, on_damage=self._passed_over
+        )
+        # Read and not yet acknowledged as a whole.
+        self._in_hand: Sequence[Entry] = ()
+        self._admitted_in: dict[bytes, SegmentName] = {}
+        self._counted = {name: place.offset for name, place in self._progress.places.items()}
+        self._waiting = 0
+        self._last_error = ""
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._rounds = threading.Condition()
+        self._round_begun = 0
+        self._round_drained = 0
+        self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
+
+    @property
+    def counters(self) -> ShipperCounters:
+        """A snapshot; from any thread."""
+        return ShipperCounters(
+            self._progress.shipped,
+            max(self._waiting, 0),
+            self._progress.quarantined,
+            self._last_error,
+        )
+
+    def start(self) -> None:
+        """Begin shipping."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for new records now, and do not wait out a pause after a failure."""
+        self._wake.set()
+
+    def flush(self, *, timeout_seconds: float) -> bool:
+        """Wait until everything that was in the journals when this was called has arrived.
+
+        Returns:
+            False when it has not after ``timeout_seconds``; nothing is lost then, it is shipped
+            after the next start.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self._rounds:
+            # The round under way may have looked already; the one after it has not.
+            wanted = self._round_begun + 1
+            while self._round_drained < wanted:
+                self._wake.set()
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._thread.is_alive():
+                    return False
+                self._rounds.wait(min(left, 0.1))
+        return True
+
+    def stop(self, *, timeout_seconds: float = 5.0) -> None:
+        """End the thread; a batch under way is sent again after the next start."""
+        self._stopping.set()
+        self._wake.set()
+        self._control_plane.abort()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    # In the thread
+
+    def _run(self) -> None:
+        remembered = False
+        while not self._stopping.is_set():
+            try:
+                if not remembered:
+                    self._remember_admissions()
+                    remembered = True
+                self._round()
+            except _Stopping:
+                break
+            except Exception:  # the thread's edge: whatever it is, shipping must not end silently
+                log.exception("shipper.failed")
+                self._stopping.wait(1.0)
+        self._control_plane.close()
+
+    def _round(self) -> None:
+        with self._rounds:
+            self._round_begun += 1
+        try:
+            self._count_new()
+            if not self._in_hand:
+                self._in_hand = self._reader.read(
+                    lines_max=BATCH_RECORDS_MAX, bytes_max=BATCH_BYTES_MAX
+                )
+            if self._in_hand:
+                self._ship(self._in_hand)
+                return
+            self._trim()
+        except OSError as error:
+            # The journal's or the state folder's disk. What is in hand stays in hand.
+            self._failed(f"the state folder cannot be used: {error}")
+        else:
+            # Everything counted has been read, so more than nothing would be a miscount: records
+            # that were counted and then written again elsewhere when their sync failed.
+            self._waiting = min(self._waiting, 0)
+            self._succeeded()
+            with self._rounds:
+                self._round_drained = self._round_begun
+                self._rounds.notify_all()
+        self._wake.wait(self._poll_seconds)
+        self._wake.clear()
+
+    def _ship(self, entries: Sequence[Entry]) -> None:
+        decisions: list[Entry] = []
+        for entry in entries:
+            kind, exchange_id = peek(entry.line.record)
+            if kind == "decision":
+                decisions.append(entry)
+            elif kind == "admitted":
+                self._admitted_in[exchange_id] = entry.segment
+        rejected = self._deliver(decisions)
+        # Only now: until its decision has arrived an admission keeps its segment.
+        for entry in decisions:
+            self._admitted_in.pop(peek(entry.line.record)[1], None)
+        for entry in entries:
+            self._progress.places[entry.segment.file_name] = entry.place
+        self._progress.shipped += len(decisions) - rejected
+        self._progress.quarantined += rejected
+        self._waiting -= len(decisions)
+        self._in_hand = ()
+        self._save_progress()
+
+    def _deliver(self, batch: Sequence[Entry]) -> int:
+        """Send until every record has arrived or is set aside; how many were set aside."""
+        if not batch:
+            return 0
+        answer = self._post(batch)
+        if answer.status < 300:
+            return 0
+        problem = problem_of(answer)
+        named = {
+            int(found[1]) - 1: error.message
+            for error in problem.errors
+            if (found := _BAD_LINE.fullmatch(error.where))
+        }
+        bad = {index: reason for index, reason in named.items() if 0 <= index < len(batch)}
+        if bad and answer.status != _TOO_LARGE:
+            for index, reason in bad.items():
+                self._set_aside(batch[index], answer.status, reason)
+            rest = [entry for index, entry in enumerate(batch) if index not in bad]
+            return len(bad) + self._deliver(rest)
+        if len(batch) == 1:
+            self._set_aside(batch[0], answer.status, problem.detail)
+            return 1
+        # Refused as a whole without a word about which: halve until the one is found.
+        middle = len(batch) // 2
+        return self._deliver(batch[:middle]) + self._deliver(batch[middle:])
+
+    def _post(self, batch: Sequence[Entry]) -> Answer:
+        """Send until there is an answer about the batch itself."""
+        body = b"\n".join([entry.line.record for entry in batch])
+        attempt = 0
+        while True:
+            try:
+                answer = self._control_plane.request(
+                    "POST", "/v1/events", body, "application/x-ndjson"
+                )
+            except ApiUnreachable as error:
+                why = str(error)
+            else:
+                if answer.status < 300:
+                    self._succeeded()
+                    return answer
+                if answer.status in _REFUSES_CONTENT or answer.status == _TOO_LARGE:
+                    return answer
+                why = f"the control plane answered {answer.status}: {problem_of(answer).detail}"
+            attempt += 1
+            self._failed(why)
+            self._pause(attempt)
+
+    def _pause(self, attempt: int) -> None:
+        seconds = backoff_seconds(
+            attempt,
+            noise=random.random(),  # noqa: S311 spreads load, guards nothing
+            ceiling_seconds=self._backoff_seconds_max,
+        )
+        self._wake.wait(seconds)
+        self._wake.clear()
+        if self._stopping.is_set():
+            raise _Stopping
+        self._count_new()
+
+    def _failed(self, why: str) -> None:
+        if self._stopping.is_set():
+            raise _Stopping
+        if not self._last_error:
+            log.warning("shipper.waits", why=why, waiting=self._waiting)
+        self._last_error = why
+
+    def _succeeded(self) -> None:
+        if self._last_error:
+            log.info("shipper.goes_on", waiting=self._waiting)
+        self._last_error = ""
+
+    def _set_aside(self, entry: Entry, status: int, reason: str) -> None:
+        rejected = _Rejected(
+            rejected_at=self._clock(),
+            segment=entry.segment.file_name,
+            offset=entry.line.offset,
+            seq=entry.line.seq,
+            status=status,
+            reason=reason,
+            record=msgspec.Raw(entry.line.record),
+        )
+        path = self._state / "rejected.jsonl"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(msgspec.json.encode(rejected) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self._state)
+        log.error(
+            "shipper.record_rejected",
+            segment=rejected.segment,
+            seq=rejected.seq,
+            status=status,
+            reason=reason,
+            kept_in=str(path),
+        )
+
+    # What has arrived
+
+    def _load_progress(self) -> _Progress:
+        path = self._state / "shipper.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Progress)
+        except FileNotFoundError:
+            return _Progress()
+        except msgspec.DecodeError as error:
+            # Everything still here is sent again, which is harmless.
+            log.warning("shipper.progress_unreadable", file=str(path), why=str(error))
+            return _Progress()
+
+    def _save_progress(self) -> None:
+        # Not synced: after a power loss an older state is found, and records are sent again.
+        write_whole(
+            self._state / "shipper.json", msgspec.json.encode(self._progress), durable=False
+        )
+
+    def _remember_admissions(self) -> None:
+        """Find the admissions whose decision has not arrived, among what was read before."""
+        for segment in list_segments(self._journal):
+            arrived = self._progress.places.get(segment.file_name, Place()).offset
+            if not arrived:
+                continue
+            for line in read_segment(
+                self._journal / segment.file_name, on_damage=lambda _damage: None
+            ):
+                if line.end > arrived:
+                    break
+                kind, exchange_id = peek(line.record)
+                if kind == "admitted":
+                    self._admitted_in[exchange_id] = segment
+                elif kind == "decision":
+                    self._admitted_in.pop(exchange_id, None)
+
+    def _trim(self) -> None:
+        held = set(self._admitted_in.values())
+        blocked: set[str] = set()
+        deleted = False
+        segments = list_segments(self._journal)
+        # Recovery's own last: its decisions answer admissions in the others.
+        segments.sort(key=lambda segment: segment.worker_id == RECOVERY_WORKER_ID)
+        others_left = False
+        for segment in segments:
+            if segment.worker_id == RECOVERY_WORKER_ID and others_left:
+                break
+            if (
+                segment.series in blocked
+                or segment in held
+                or not self._reader.is_finished(segment)
+                or self._reader.is_damaged(segment)
+                or self._has_tail(segment)
+            ):
+                blocked.add(segment.series)
+                others_left = others_left or self._reader.is_finished(segment)
+                continue
+            (self._journal / segment.file_name).unlink(missing_ok=True)
+            self._progress.places.pop(segment.file_name, None)
+            self._counted.pop(segment.file_name, None)
+            deleted = True
+        if deleted:
+            self._save_progress()
+
+    def _has_tail(self, segment: SegmentName) -> bool:
+        """Whether a torn tail is left, which recovery has to report and cut first."""
+        size = (self._journal / segment.file_name).stat().st_size
+        return size > self._reader.place(segment).offset
+
+    # What waits
+
+    def _count_new(self) -> None:
+        """Add what was appended since the last look, without taking it apart."""
+        for segment in list_segments(self._journal):
+            name = segment.file_name
+            counted = self._counted.get(name, 0)
+            try:
+                with (self._journal / name).open("rb") as file:
+                    file.seek(counted)
+                    while data := file.read(BATCH_BYTES_MAX):
+                        end = data.rfind(b"\n") + 1
+                        if not end:
+                            break
+                        self._waiting += data.count(DECISION_IN_LINE, 0, end)
+                        counted += end
+                        file.seek(counted)
+            except FileNotFoundError:
+                continue
+            self._counted[name] = counted
+
+    def _passed_over(self, segment: SegmentName, damage: Damage) -> None:
+        path = self._journal / segment.file_name
+        with path.open("rb") as file:
+            file.seek(damage.offset)
+            lost = file.read(damage.resume_at - damage.offset)
+        self._waiting -= lost.count(DECISION_IN_LINE)
+        log.error(
+            "shipper.journal_damaged",
+            file=str(path),
+            offset=damage.offset,
+            bytes=len(lost),
+            seq=damage.seq,
+            why=damage.why,
+        )
