@@ -1,0 +1,271 @@
+-- The whole schema on one page, as the sum of all migrations leaves it (a test compares the two).
+-- Change it together with a new migration; this file is never run on a living database.
+--
+-- Events are partitioned by month, and the partition key is the id: ids are UUIDv7, so a range of
+-- ids is a range of time. That gives three things that partitions on the timestamp would not:
+--   * "id" alone is a primary key, so the database itself keeps an event from being stored twice;
+--   * a lookup by id opens one partition;
+--   * "evaluations JOIN events ON event_id = id" joins month with month, although the join says
+--     nothing about time (enable_partitionwise_join, set on the database).
+-- A condition on "timestamp" prunes too: every partition carries a CHECK on it. Partitions are made
+-- by create_month() before the first row of their month; there is no default partition to hide in.
+--
+-- Columns of text use the collation "C": equal on every machine, and the fastest to compare.
+
+CREATE SCHEMA kintsugi;
+
+-- One row per decision: what is filtered, counted and charted. "decision" and the empty string for
+-- "not said" are kept as the views show them, so that a filter on a view is a filter on an index.
+CREATE TABLE kintsugi.events (
+    id uuid NOT NULL,
+    position bigint NOT NULL,
+    timestamp timestamptz NOT NULL,
+    stored_at timestamptz NOT NULL DEFAULT now(),
+    latency_ms double precision NOT NULL,
+    overhead_ms double precision NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    http_status integer NOT NULL,
+    streamed boolean NOT NULL,
+    decision text COLLATE "C" NOT NULL,
+    reason_code text COLLATE "C" NOT NULL,
+    policy_name text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    error text COLLATE "C" NOT NULL,
+    gateway_id text COLLATE "C" NOT NULL,
+    config_version text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    team_id text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    agent_id text COLLATE "C" NOT NULL,
+    workflow text COLLATE "C" NOT NULL,
+    model text COLLATE "C" NOT NULL,
+    provider text COLLATE "C" NOT NULL,
+    trace_id text COLLATE "C" NOT NULL,
+    incident_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+
+CREATE INDEX events_position ON kintsugi.events (position);
+CREATE INDEX events_timestamp ON kintsugi.events (timestamp, id);
+CREATE INDEX events_decision ON kintsugi.events (decision, timestamp);
+CREATE INDEX events_reason_code ON kintsugi.events (reason_code, timestamp);
+CREATE INDEX events_gateway_id ON kintsugi.events (gateway_id, timestamp);
+CREATE INDEX events_config_version ON kintsugi.events (config_version, timestamp);
+CREATE INDEX events_policy_name ON kintsugi.events (policy_name, timestamp) WHERE policy_name <> '';
+CREATE INDEX events_user_id ON kintsugi.events (user_id, timestamp) WHERE user_id <> '';
+CREATE INDEX events_team_id ON kintsugi.events (team_id, timestamp) WHERE team_id <> '';
+CREATE INDEX events_session_id ON kintsugi.events (session_id, timestamp) WHERE session_id <> '';
+CREATE INDEX events_agent_id ON kintsugi.events (agent_id, timestamp) WHERE agent_id <> '';
+CREATE INDEX events_workflow ON kintsugi.events (workflow, timestamp) WHERE workflow <> '';
+CREATE INDEX events_model ON kintsugi.events (model, timestamp) WHERE model <> '';
+CREATE INDEX events_trace_id ON kintsugi.events (trace_id, timestamp) WHERE trace_id <> '';
+CREATE INDEX events_incident_id ON kintsugi.events (incident_id, timestamp) WHERE incident_id <> '';
+
+-- The event as its writer wrote it, JSON without the payload: what is given back, byte for byte.
+-- "text" rather than "json": the database has no use for its structure, so it need not parse it.
+CREATE TABLE kintsugi.event_records (
+    id uuid NOT NULL,
+    record text COLLATE "C" NOT NULL,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+
+-- Prompts and answers, JSON, apart from the record so that they can be erased without it.
+CREATE TABLE kintsugi.event_payloads (
+    id uuid NOT NULL,
+    payload text COLLATE "C" NOT NULL,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+
+-- One row per policy and phase. "result" is the verdict that acted, in the present tense.
+CREATE TABLE kintsugi.evaluations (
+    event_id uuid NOT NULL,
+    timestamp timestamptz NOT NULL,
+    ordinal smallint NOT NULL,
+    findings integer NOT NULL,
+    policy_name text COLLATE "C" NOT NULL,
+    phase text COLLATE "C" NOT NULL,
+    mode text COLLATE "C" NOT NULL,
+    outcome text COLLATE "C" NOT NULL,
+    result text COLLATE "C" NOT NULL,
+    reason_code text COLLATE "C" NOT NULL,
+    PRIMARY KEY (event_id, ordinal)
+) PARTITION BY RANGE (event_id);
+
+-- The few evaluations that did something, for "which policy blocked most" joined to the events.
+CREATE INDEX evaluations_acted ON kintsugi.evaluations (event_id) INCLUDE (policy_name, result)
+    WHERE result <> 'pass' AND result <> 'skipped';
+CREATE INDEX evaluations_timestamp ON kintsugi.evaluations
+    USING brin (timestamp) WITH (autosummarize = on);
+
+-- Full text, filled in the background: its index costs more than all the rest of an ingest.
+CREATE TABLE kintsugi.event_texts (
+    id uuid NOT NULL,
+    timestamp timestamptz NOT NULL,
+    document tsvector NOT NULL,
+    PRIMARY KEY (id)
+) PARTITION BY RANGE (id);
+
+CREATE INDEX event_texts_timestamp ON kintsugi.event_texts (timestamp, id);
+CREATE INDEX event_texts_document ON kintsugi.event_texts USING gin (document);
+
+-- One row. Its lock is the order of ingest: whoever holds it gives out the next positions and
+-- commits before the next one can, so that a position once passed never gains an event.
+CREATE TABLE kintsugi.ingest_position (
+    only_row boolean NOT NULL DEFAULT true,
+    last_position bigint NOT NULL,
+    PRIMARY KEY (only_row),
+    CHECK (only_row)
+);
+INSERT INTO kintsugi.ingest_position (last_position) VALUES (0);
+
+-- One row: events up to this position are in event_texts.
+CREATE TABLE kintsugi.search_position (
+    only_row boolean NOT NULL DEFAULT true,
+    last_position bigint NOT NULL,
+    PRIMARY KEY (only_row),
+    CHECK (only_row)
+);
+INSERT INTO kintsugi.search_position (last_position) VALUES (0);
+
+-- Kept in the transaction that stores the events, so that a chart costs the same at any traffic.
+CREATE TABLE kintsugi.decisions_per_minute (
+    minute timestamptz NOT NULL,
+    gateway_id text COLLATE "C" NOT NULL,
+    decision text COLLATE "C" NOT NULL,
+    count bigint NOT NULL,
+    PRIMARY KEY (minute, gateway_id, decision)
+);
+
+CREATE TABLE kintsugi.stored_by_gateway (
+    gateway_id text COLLATE "C" NOT NULL,
+    count bigint NOT NULL,
+    PRIMARY KEY (gateway_id)
+);
+
+CREATE TABLE kintsugi.configuration_versions (
+    id text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    content text NOT NULL,
+    revision text COLLATE "C" NOT NULL,
+    author text NOT NULL,
+    note text NOT NULL,
+    pack_version text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (id, version)
+);
+
+-- "report" is JSON, as the gateway sent it.
+CREATE TABLE kintsugi.gateways (
+    id text COLLATE "C" NOT NULL,
+    report text NOT NULL,
+    registered_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE TABLE kintsugi.tokens (
+    id text COLLATE "C" NOT NULL,
+    secret_sha256 text COLLATE "C" NOT NULL,
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    PRIMARY KEY (id),
+    UNIQUE (secret_sha256)
+);
+
+-- "job" is JSON; the columns beside it are what claiming and listing need.
+CREATE TABLE kintsugi.exports (
+    id text COLLATE "C" NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    attempt integer NOT NULL,
+    created_at timestamptz NOT NULL,
+    progress_at timestamptz NOT NULL,
+    job text NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX exports_created_at ON kintsugi.exports (created_at, id);
+CREATE INDEX exports_unfinished ON kintsugi.exports (created_at)
+    WHERE state = 'queued' OR state = 'running';
+
+CREATE TABLE kintsugi.idempotent_answers (
+    token_id text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    request_sha256 text NOT NULL,
+    status integer NOT NULL,
+    body bytea NOT NULL,
+    saved_at timestamptz NOT NULL,
+    PRIMARY KEY (token_id, key)
+);
+
+CREATE INDEX idempotent_answers_saved_at ON kintsugi.idempotent_answers (saved_at);
+
+-- The password of the login under which `kt sql` runs, where the server asks for one. Whoever can
+-- read this table owns the database already. Never dumped.
+CREATE TABLE kintsugi.reader_login (
+    only_row boolean NOT NULL DEFAULT true,
+    password text NOT NULL,
+    PRIMARY KEY (only_row),
+    CHECK (only_row)
+);
+
+-- Makes the partitions of one month (UTC), if they are not there. A table is built apart and then
+-- attached: CREATE TABLE ... PARTITION OF would wait for every reader and hold up all others.
+CREATE FUNCTION kintsugi.create_month(moment timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog SET timezone = 'UTC' AS $$
+DECLARE
+    first_day CONSTANT timestamptz := date_trunc('month', moment);
+    next_first_day CONSTANT timestamptz := first_day + interval '1 month';
+    -- The id's time may differ from the timestamp by a second (store/admissible.py).
+    tolerance CONSTANT interval := interval '1 second';
+    parent text;
+    child text;
+BEGIN
+    PERFORM 1 FROM kintsugi.ingest_position FOR UPDATE;
+    FOREACH parent IN ARRAY
+        ARRAY['events', 'event_records', 'event_payloads', 'evaluations', 'event_texts']
+    LOOP
+        child := parent || to_char(first_day, '_YYYY_MM');
+        CONTINUE WHEN to_regclass('kintsugi.' || child) IS NOT NULL;
+        EXECUTE format(
+            'CREATE TABLE kintsugi.%I (LIKE kintsugi.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            child, parent);
+        IF parent NOT IN ('event_records', 'event_payloads') THEN
+            EXECUTE format(
+                'ALTER TABLE kintsugi.%I ADD CONSTRAINT %I CHECK '
+                '(timestamp >= %L::timestamptz AND timestamp < %L::timestamptz)',
+                child, child || '_timestamp', first_day - tolerance, next_first_day + tolerance);
+        END IF;
+        EXECUTE format(
+            'ALTER TABLE kintsugi.%I ATTACH PARTITION kintsugi.%I FOR VALUES FROM (%L) TO (%L)',
+            parent, child, kintsugi.first_id(first_day), kintsugi.first_id(next_first_day));
+    END LOOP;
+END
+$$;
+
+-- The smallest UUIDv7 of a millisecond.
+CREATE FUNCTION kintsugi.first_id(moment timestamptz) RETURNS uuid
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog AS $$
+    SELECT rpad(lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0'), 32, '0')::uuid
+$$;
+
+-- The contract's views: names and columns stay as they are.
+CREATE VIEW public.ai_decision_events AS
+SELECT
+    id, timestamp, decision, user_id, team_id, gateway_id, model, provider, reason_code,
+    policy_name, status, error, http_status, streamed, input_tokens, output_tokens,
+    -- Filled when prices are known; a guess would be worse than a null.
+    NULL::numeric AS cost_usd,
+    latency_ms, overhead_ms, config_version, session_id, agent_id, workflow, trace_id, incident_id,
+    stored_at
+FROM kintsugi.events;
+
+CREATE VIEW public.policy_evaluations AS
+SELECT
+    event_id::text || ':' || ordinal::text AS id,
+    event_id, timestamp, policy_name, phase, mode, outcome, result, reason_code, findings, ordinal
+FROM kintsugi.evaluations;

