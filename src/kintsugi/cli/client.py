@@ -191,8 +191,7 @@ class Client:
             )
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
             raise ApiUnreachable(
-                f"no control plane answers at {self._url} ({error}); start one with `kt up`, or "
-                "name another with --api-url or KT_API_URL"
+                f"no control plane answers at {self._url} ({error})"
             ) from error
 
     def _raise_for(self, response: httpx2.Response) -> None:

@@ -168,7 +168,10 @@ def next_step(error: KintsugiError) -> str:
     """What the person can do about it; empty when the message says so itself."""
     match error:
         case ApiUnreachable():
-            return "start it with `kt up`, or find out what is wrong with `kt doctor`"
+            return (
+                "start one with `kt up`, name another with --api-url or KT_API_URL, or ask "
+                "`kt doctor`"
+            )
         case ApiRefused(status=401):
             return "set KT_API_TOKEN, or name the state folder of this machine's server (--state)"
         case ApiRefused(status=403):

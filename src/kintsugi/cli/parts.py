@@ -85,7 +85,6 @@ class Parts:
     serve: Callable[[ServerStart], int]
     run_gateway: Callable[[GatewayStart], int]
     run_simulator: Callable[[SimulatorStart], int]
-    ensure_tokens: Callable[[Path], None]
     backup: Callable[[Path, str, Path], dict[str, Any]]
     restore: Callable[[Path, str, Path], dict[str, Any]]
     find_postgresql: Callable[[], str]

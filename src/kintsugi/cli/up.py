@@ -20,7 +20,6 @@ from kintsugi.cli.options import StateOption
 from kintsugi.cli.output import Output
 from kintsugi.cli.parts import Address, program
 from kintsugi.cli.runfile import Up, held, read_up, server_path, up_path, write_json
-from kintsugi.cli.starter import checked_config
 from kintsugi.cli.supervise import Child, Part, Supervisor
 from kintsugi.errors import InvalidInput, KintsugiError
 
@@ -77,7 +76,6 @@ def up(
     ] = False,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C or `kt down`."""
-    parts = program(context).parts
     folder = program(context).settings(state=state).state
     debug = program(context).environ.get("KT_DEBUG", "") not in ("", "0")
     output = Output()
@@ -96,10 +94,8 @@ def up(
             api=_free(Address("127.0.0.1", api_port), "--api-port"),
             simulator=_free(Address("127.0.0.1", 0), "") if simulate else None,
             workers=workers or len(os.sched_getaffinity(0)),
-            config_file=checked_config(policy_config, folder),
+            config_file=policy_config or folder / 'policy-config.yaml',
         )
-        # Before anything starts: the gateway then needs not wait for the control plane's tokens.
-        parts.ensure_tokens(folder)
         _Instance(plan, output, debug=debug).run()
 
 
