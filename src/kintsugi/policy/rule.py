@@ -6,8 +6,9 @@ searched in one pass (``automata.py``), and a rule is asked only when one of its
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,13 +16,12 @@ from kintsugi.model.config import FailMode
 from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-
-if TYPE_CHECKING:
-    from kintsugi.policy.normalise import Layer
+from kintsugi.policy.automata import Pattern, Sighting
+from kintsugi.policy.normalise import Layer
+from kintsugi.policy.redaction import Redaction
 
 ModeWord = Literal["enforce", "monitor"]
 TextPhase = Literal["input", "output"]
-Marker = Literal["label", "asterisks", "partial"]
 
 ACTIONS_AVAILABLE = (Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK)
 
@@ -55,42 +55,6 @@ class TextRuleOptions(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fie
     phases: tuple[TextPhase, ...] = ()
 
 
-class Redaction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a redacted span is shown.
-
-    Attributes:
-        marker_format: ``label`` writes ``[REDACTED:US_SSN]``; ``asterisks`` writes ``***``;
-            ``partial`` keeps the last four characters of a span of eight or more.
-        custom_markers: text to write per entity, whatever the format.
-        preserve_length: make the marker as long as the span: asterisks are counted, a label is
-            cut or padded with asterisks.
-        include_metadata: keep offset, length and fingerprint of each span in the record. Without
-            it a finding says only that and how often its rule matched.
-    """
-
-    marker_format: Marker = "label"
-    custom_markers: dict[str, str] = {}
-    preserve_length: bool = False
-    include_metadata: bool = True
-
-
-class Pattern(msgspec.Struct, frozen=True):
-    """One regular expression in RE2's syntax.
-
-    Attributes:
-        name: the recogniser within the policy; becomes ``Finding.rule``.
-        regex: the expression. A group named ``value`` narrows the finding to itself.
-        tail: expression that extends a match as far as it goes, such as the body of a key. It
-            never decides whether there is a match, so a streaming window need not hold it back.
-        ignore_case: whether upper and lower case are one.
-    """
-
-    name: str
-    regex: str
-    tail: str = ""
-    ignore_case: bool = True
-
-
 class Detection(msgspec.Struct, frozen=True):
     """What a rule saw, in characters of the layer it saw it in."""
 
@@ -103,33 +67,41 @@ class Detection(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Sighting(msgspec.Struct, frozen=True):
-    """A layer of a part and which of the rule's patterns are somewhere in it."""
-
-    layer: Layer
-    patterns: tuple[int, ...]
-
-
-class Rule(Protocol):
+class Rule(ABC):
     """A compiled rule for one phase.
 
     Attributes:
         patterns: what to look for; a ``Sighting`` refers to them by position.
+        redaction: how its findings are shown where they are redacted.
+        message: one sentence for the caller when it acts; free of the caller's content.
         context_chars: how far before a finding the rule looks to confirm it. Streaming windows
             keep that much.
+        reach_chars: how far after the start of a finding the rule looks, where that is further
+            than the pattern itself reaches.
+        clear_reason: reason code of its evaluation when it found nothing.
+        action: overrules the ``action`` option, for kinds that know another place for it.
     """
 
-    @property
-    def patterns(self) -> tuple[Pattern, ...]: ...
+    patterns: tuple[Pattern, ...] = ()
+    redaction: Redaction = Redaction()
+    message: str = ""
+    context_chars: int = 1
+    reach_chars: int = 0
+    clear_reason: str = ""
+    action: Verdict | None = None
 
-    @property
-    def context_chars(self) -> int: ...
+    def reads(self, part: Part, layer: Layer) -> bool:  # noqa: ARG002
+        """Whether the rule looks at this part, read this way."""
+        return not layer.words_only
 
-    def reads(self, part: Part) -> bool:
-        """Whether the rule looks at this kind of part at all."""
-
+    @abstractmethod
     def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
-        """Judge one part in which patterns were seen, once; may raise, see ``decide``."""
+        """Judge one part in which patterns were seen, once; may raise, see ``decide``.
+
+        For answers, whether something is a finding may depend on nothing but the
+        ``context_chars`` before it and what its own pattern covers: that is what makes a
+        stream's findings the same in any chunking.
+        """
 
 
 class OptionNote(msgspec.Struct, frozen=True):
@@ -155,7 +127,9 @@ class RuleKind(msgspec.Struct, frozen=True):
         reasons: every reason code that it may give, besides ``rule.error``.
         detector_version: part of the revision: raised whenever the same options may judge the
             same text differently.
+        message: one sentence for the caller when it acts.
         method, cost, limits: how it works, what it costs, what it cannot do.
+        sensitive: whether what it finds must not be shown in evidence: data, not wording.
         needs_whole_text: whether answers must be complete before it can judge them.
         notes: which of the options given have no effect in this release.
         build: makes the rule for one phase. Raises ``OptionInvalid`` for a value that has the
@@ -170,24 +144,34 @@ class RuleKind(msgspec.Struct, frozen=True):
     actions: tuple[Verdict, ...]
     reasons: tuple[str, ...]
     detector_version: int
+    message: str
     method: str
     cost: str
     limits: tuple[str, ...]
     build: Callable[[Any, Phase], Rule]
     notes: Callable[[Any], Sequence[OptionNote]] = no_notes
+    sensitive: bool = False
     needs_whole_text: bool = False
 
 
-class OptionInvalid(Exception):
+class OptionInvalid(ValueError):
     """An option whose value cannot be used; the plan turns it into a diagnostic.
 
     Attributes:
         path: dotted, below the policy's own block: ``detection.attack_patterns.2``.
         help: what would be right.
+        suggestion: the word that was probably meant.
     """
 
-    def __init__(self, path: str, message: str, help: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        path: str,
+        message: str,
+        help: str = "",  # noqa: A002  # the diagnostic's own word
+        suggestion: str = "",
+    ) -> None:
         super().__init__(message)
+        self.suggestion = suggestion
         self.path = path
         self.message = message
         self.help = help

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.rule import OptionInvalid, OptionNote, Rule, RuleKind, RuleOptions
+from kintsugi.policy.automata import Sighting
+from kintsugi.policy.rule import Detection, OptionInvalid, OptionNote, Rule, RuleKind, RuleOptions
 
 
 class Options(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,12 +38,23 @@ def _notes(options: Options) -> Sequence[OptionNote]:
     return notes
 
 
-def _build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
+class AuditRule(Rule):
+    """Looks for nothing: that it ran is what it records."""
+
+    clear_reason = "audit.recorded"
+
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:  # noqa: ARG002
+        """Never called: there are no patterns."""
+        return ()
+
+
+def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
+    """The rule for the audit phase."""
     if not 1 <= options.retention_days <= 36_500:
         raise OptionInvalid(
             "retention_days", f"{options.retention_days} is out of range", "use 1 to 36500"
         )
-    raise NotImplementedError
+    return AuditRule()
 
 
 KIND = RuleKind(
@@ -53,9 +66,10 @@ KIND = RuleKind(
     actions=(Verdict.ALLOW,),
     reasons=("audit.recorded",),
     detector_version=1,
+    message="The decision is on record.",
     method="Leaves one evaluation per decision. The journal records decisions with or without it.",
     cost="None.",
     limits=("Retention is not enforced yet: nothing is deleted.",),
-    build=_build,
+    build=build,
     notes=_notes,
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.rule import Redaction, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.automata import Pattern, Sighting
+from kintsugi.policy.recogniser import Recogniser, RecogniserRule, own_patterns
+from kintsugi.policy.redaction import Redaction
+from kintsugi.policy.rule import Detection, OptionInvalid, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.terms import DISTANCE_MAX, FuzzyTerm, exact
 
 
 class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,8 +36,93 @@ class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     redaction: Redaction = Redaction()
 
 
-def _build(options: Options, phase: Phase) -> Rule:
-    raise NotImplementedError
+# Markings as documents carry them: in capitals or as a labelled field, not as ordinary words.
+_MARKINGS = {
+    "high": (
+        ("top_secret", r"\bTOP[ -]SECRET\b"),
+        ("secret_marking", r"(?:\bSECRET\s?//|//\s?SECRET\b|\(S(?://[A-Z]{2,8})?\)|\bNOFORN\b)"),
+        ("strictly_confidential", r"\b(?:STRICTLY|HIGHLY|COMPANY)[ -]CONFIDENTIAL\b"),
+        ("confidential", r"\bCONFIDENTIAL\b"),
+        (
+            "classification_field",
+            r"(?i)\b(?:classification|sensitivity|data class)\s{0,3}[:=]\s{0,3}"
+            r"(?:top secret|secret|(?:strictly |highly )?confidential|restricted)\b",
+        ),
+        ("restricted_marking", r"\bRESTRICTED(?: DATA)?\b"),
+        ("attorney_client", r"(?i)\battorney[- ]client privileged?\b"),
+    ),
+    "restricted": (
+        ("internal_only", r"(?i)\b(?:for )?internal (?:use )?only\b"),
+        ("do_not_distribute", r"(?i)\b(?:do not|not for) (?:distribute|distribution|forward|release)\b"),
+        ("proprietary", r"(?i)\bproprietary (?:and|&) confidential\b|\bPROPRIETARY\b"),
+        ("need_to_know", r"(?i)\bneed[- ]to[- ]know(?: basis)?\b"),
+        ("draft_privileged", r"(?i)\bprivileged (?:and|&) confidential\b"),
+    ),
+}
+_LEVELS: dict[str, tuple[str, ...]] = {
+    "standard": (),
+    "high": ("high",),
+    "restricted": ("high", "restricted"),
+}
+_PATTERN, _TERM, _MARKED = "dlp.pattern_matched", "dlp.term_matched", "dlp.classification_marked"
+
+
+class DlpRule(RecogniserRule):
+    """Recognisers, and after them the fuzzy terms, whose patterns are only pieces."""
+
+    def __init__(
+        self, recognisers: Sequence[Recogniser], fuzzy: Sequence[FuzzyTerm], redaction: Redaction
+    ) -> None:
+        super().__init__(recognisers, redaction=redaction)
+        self._fuzzy = tuple(fuzzy)
+        self._first_fuzzy = len(self.patterns)
+        self.patterns += tuple(term.pattern for term in fuzzy)
+        reach = max((term.reach_chars for term in fuzzy), default=0)
+        self.reach_chars = max(self.reach_chars, reach)
+        self.context_chars = max(self.context_chars, reach)
+
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
+        """Confirm what was seen."""
+        found: list[Detection] = []
+        for sighting in sightings:
+            for index in sighting.patterns:
+                if index < self._first_fuzzy:
+                    found.extend(self.confirmed(sighting, index))
+                else:
+                    found.extend(self._fuzzy[index - self._first_fuzzy].find(sighting, index))
+        return found
+
+
+def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
+    """The rule for one phase; the same in both."""
+    recognisers = own_patterns(
+        options.detect_patterns, name="pattern", path="detect_patterns", reason_code=_PATTERN
+    )
+    fuzzy: list[FuzzyTerm] = []
+    if not 0 <= options.max_distance <= DISTANCE_MAX:
+        raise OptionInvalid(
+            "max_distance", f"{options.max_distance} is out of range", f"use 0 to {DISTANCE_MAX}"
+        )
+    for number, term in enumerate(options.blocked_terms, start=1):
+        name, path = f"term_{number}", f"blocked_terms.{number - 1}"
+        if options.fuzzy_matching and options.max_distance:
+            fuzzy.append(
+                FuzzyTerm(
+                    term,
+                    distance_max=options.max_distance,
+                    name=name,
+                    path=path,
+                    reason_code=_TERM,
+                )
+            )
+        else:
+            recognisers.append(exact(term, name=name, path=path, reason_code=_TERM))
+    for level in _LEVELS[options.sensitivity_level]:
+        recognisers += [
+            Recogniser(Pattern(name, regex, ignore_case=False), _MARKED)
+            for name, regex in _MARKINGS[level]
+        ]
+    return DlpRule(recognisers, fuzzy, options.redaction)
 
 
 KIND = RuleKind(
@@ -43,8 +134,10 @@ KIND = RuleKind(
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("dlp.pattern_matched", "dlp.term_matched", "dlp.classification_marked"),
     detector_version=1,
+    message="The text contains data that may not leave.",
     method="Your patterns and terms in the shared scan; fuzzy terms by Levenshtein distance.",
     cost="Part of the shared scan, whatever the number of patterns.",
     limits=("It finds what it was told to find.",),
-    build=_build,
+    build=build,
+    sensitive=True,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.rule import Redaction, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.redaction import Redaction
+from kintsugi.policy.rule import Rule, RuleKind, TextRuleOptions
 
 
 class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +41,7 @@ KIND = RuleKind(
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("pii.detected",),
     detector_version=1,
+    message="The text contains personal data.",
     method="Patterns, then checksums (python-stdnum), number plans (phonenumbers) or context words.",
     cost="Part of the shared scan; a few microseconds more per candidate.",
     limits=(
@@ -47,4 +49,5 @@ KIND = RuleKind(
         "Numbers without a checksum are found only near a word that says what they are.",
     ),
     build=_build,
+    sensitive=True,
 )

@@ -98,6 +98,7 @@ KIND = RuleKind(
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("prompt_injection.detected",),
     detector_version=1,
+    message="The text tries to change the instructions that the model works under.",
     method="Weighted patterns in several languages over the plain, folded and decoded text.",
     cost="Part of the shared scan; about 10 microseconds more for a text with signals.",
     limits=(

@@ -12,6 +12,9 @@ from kintsugi.policy.rule import OptionNote, Rule, RuleKind, TextRuleOptions
 Industry = Literal[
     "general", "critical_infrastructure", "automotive", "education", "law_enforcement"
 ]
+ModeOrIndustry = Literal[
+    "enforce", "monitor", "critical_infrastructure", "automotive", "education", "law_enforcement"
+]
 
 
 class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,14 +27,8 @@ class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     max_age: no effect yet.
     """
 
-    mode: Literal[  # type: ignore[assignment] # wider: documented configurations name industries
-        "enforce",
-        "monitor",
-        "critical_infrastructure",
-        "automotive",
-        "education",
-        "law_enforcement",
-    ] = "enforce"
+    # Wider than the other kinds': documented configurations name the industry here.
+    mode: ModeOrIndustry = "enforce"  # type: ignore[assignment]
     industry: Industry = "general"
     categories: tuple[str, ...] = ()
     block_if: tuple[str, ...] = ()
@@ -59,6 +56,7 @@ KIND = RuleKind(
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("safety.unsafe_content",),
     detector_version=1,
+    message="The text contains unsafe content.",
     method="Keywords and phrases by category. Not a model: it does not understand.",
     cost="Part of the shared scan.",
     limits=("A keyword in a harmless sentence is found; harm in clean words is not.",),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.rule import Redaction, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.redaction import Redaction
+from kintsugi.policy.rule import Rule, RuleKind, TextRuleOptions
 
 
 class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,8 +36,10 @@ KIND = RuleKind(
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("secrets.detected",),
     detector_version=1,
+    message="The text contains a secret such as a key or a password.",
     method="Formats of known providers; otherwise randomness of a value behind a telling word.",
     cost="Part of the shared scan; a few microseconds more per candidate.",
     limits=("A secret without a known format and without a telling word is not found.",),
     build=_build,
+    sensitive=True,
 )

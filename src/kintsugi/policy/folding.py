@@ -1,0 +1,132 @@
+"""Characters that only look different: compatibility forms, look-alikes, invisible ones.
+
+Everything here maps one character at a time, without regard to its neighbours. So a text folds
+the same however it is cut into pieces, which streaming windows rely on.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt) without the tag characters, plus the
+# remaining bidirectional controls: nothing of them is seen, all of them split a word in two.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U0001d173-\U0001d17a"
+    "\U000e0100-\U000e01ef\U000e0001]"
+)
+# Tag characters mirror ASCII, invisibly: whole messages are smuggled in them.
+_TAGS = range(0xE0020, 0xE007F)
+
+# Look-alikes that compatibility forms do not cover, after Unicode's confusables.txt (UTS #39),
+# reduced to what a reader takes for a Latin letter or a digit.
+_LOOK_ALIKES = {
+    "a": "аɑαᴀ",
+    "b": "Ьʙᏼ",
+    "c": "сϲᴄⅽ",
+    "d": "ԁᴅđɖ",
+    "e": "еҽєεᴇ℮ɛ",
+    "f": "ꜰƒғ",
+    "g": "ɡɢց",
+    "h": "һʜհħ",
+    "i": "іıɩιӏɪі",
+    "j": "јᴊϳ",
+    "k": "кκᴋ",
+    "l": "ⅼʟłǀ",
+    "m": "мᴍⅿ",
+    "n": "ոɴпηñ",
+    "o": "оοօᴏøσ",
+    "p": "рρᴘ",
+    "q": "ԛգ",
+    "r": "гʀᴦ",
+    "s": "ѕꜱ",
+    "t": "тτᴛŧ",
+    "u": "υսᴜц",
+    "v": "ѵνᴠ",
+    "w": "ԝωᴡшѡ",
+    "x": "хχⅹ",
+    "y": "уγʏү",
+    "z": "ᴢʐ",
+    "A": "АΑᎪ",
+    "B": "ВΒᏴ",
+    "C": "СϹᏟ",
+    "D": "ᎠĐ",
+    "E": "ЕΕᎬ",
+    "F": "Ϝ",
+    "G": "ԌᏀ",
+    "H": "НΗᎻ",
+    "I": "ІΙӀ",
+    "J": "ЈᎫ",
+    "K": "КΚᏦ",
+    "L": "ᏞŁ",
+    "M": "МΜᎷ",
+    "N": "Ν",
+    "O": "ОΟՕØ",
+    "P": "РΡᏢ",
+    "R": "ᏒЯ",
+    "S": "ЅᏚՏ",
+    "T": "ТΤᎢ",
+    "U": "Ս",
+    "V": "ѴᏙ",
+    "W": "ԜᎳ",
+    "X": "ХΧ",
+    "Y": "УΥҮ",
+    "Z": "ΖᏃ",
+    "-": "‐‑‒–—―−",
+    "'": "‘’‛ʼ",
+    '"': "“”„‟",
+}
+_LATIN = {ord(odd): plain for plain, odds in _LOOK_ALIKES.items() for odd in odds}
+# Negative circled and negative squared capitals have no compatibility form.
+_LATIN |= {
+    first + offset: chr(ord("A") + offset) for first in (0x1F150, 0x1F170) for offset in range(26)
+}
+
+Table = dict[int, str]
+
+
+def unicode_table(text: str, *, removing: bool) -> Table:
+    """What to replace in this text to read it in compatibility form; empty when nothing.
+
+    Args:
+        removing: also drop invisible characters. Not for answers: a match could then be longer
+            in the text than in the reading, and a streaming window would let go of it too early.
+    """
+    table: Table = {}
+    for character in set(_NON_ASCII.findall(text)):
+        folded = _compatible(character, removing=removing)
+        if folded != character:
+            table[ord(character)] = folded
+    return table
+
+
+def latin_table(text: str, *, removing: bool) -> Table:
+    """What to replace to read look-alikes as Latin letters; on top of ``unicode_table``."""
+    table: Table = {}
+    for character in set(_NON_ASCII.findall(text)):
+        folded = _latin(character, removing=removing)
+        if folded != character:
+            table[ord(character)] = folded
+    return table
+
+
+def _compatible(character: str, *, removing: bool) -> str:
+    code = ord(character)
+    if code in _TAGS:
+        return chr(code - 0xE0000)
+    if _INVISIBLE.match(character):
+        return "" if removing else character
+    return unicodedata.normalize("NFKC", character)
+
+
+def _latin(character: str, *, removing: bool) -> str:
+    if (direct := _LATIN.get(ord(character))) is not None:
+        return direct
+    parts = unicodedata.normalize("NFKD", _compatible(character, removing=removing))
+    letters = "".join(part for part in parts if not unicodedata.combining(part))
+    folded = "".join(_LATIN.get(ord(letter), letter) for letter in letters)
+    # A lone combining mark disappears, except where lengths must not shrink.
+    return folded if folded or removing else character

@@ -1,0 +1,272 @@
+"""A configuration made ready to judge: rules in order, patterns compiled, a digest of it all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from kintsugi.errors import ConfigurationInvalid
+from kintsugi.model.config import Config, PolicyBlock, Position
+from kintsugi.model.decision import Decision, Evaluation, Mode, Phase
+from kintsugi.model.verdict import Verdict
+from kintsugi.policy.automata import Automaton, Pattern, PatternInvalid, compile_pattern, width
+from kintsugi.policy.diagnostics import Problems
+from kintsugi.policy.encodings import TRIGGERS
+from kintsugi.policy.rule import (
+    OptionInvalid,
+    Rule,
+    RuleKind,
+    RuleOptions,
+    TextRuleOptions,
+    parse_action,
+    parse_on_error,
+)
+from kintsugi.policy.rules import KINDS
+
+# Part of every revision: raised whenever the engine itself (normalisation, matching, merging)
+# may judge the same text differently under the same options and detectors.
+ENGINE_VERSION = 1
+
+PASSED = "policy.passed"
+
+
+class RuleInForce(msgspec.Struct, frozen=True):
+    """One rule of one phase with everything that it takes to run it.
+
+    Attributes:
+        action: verdict of a match.
+        on_error: verdict when the rule raises.
+        first_pattern: where its patterns begin in the phase's automaton.
+        clear: its evaluation when it found nothing.
+    """
+
+    kind: RuleKind
+    rule: Rule
+    mode: Mode
+    action: Verdict
+    on_error: Verdict
+    first_pattern: int
+    clear: Evaluation
+
+
+class PhasePlan(msgspec.Struct, frozen=True):
+    """What runs in one phase.
+
+    Attributes:
+        rules: in the order of the chain.
+        automaton: every pattern of the phase; None when no rule looks for any.
+        owners: for each pattern of the automaton the position of its rule; -1 for the triggers
+            of encodings, which come first.
+        decodes: whether encodings are taken off; not in answers, whose matches must keep to
+            the lengths that a streaming window holds back.
+        clear: the decision when nothing was found, ready made.
+    """
+
+    rules: tuple[RuleInForce, ...]
+    automaton: Automaton | None
+    owners: tuple[int, ...]
+    decodes: bool
+    clear: Decision
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A compiled configuration; never changes.
+
+    Attributes:
+        revision: ``sha256:...`` of what it means: the same for another spelling of the same
+            configuration, another for anything that could change a decision.
+        hold_chars: how many characters at the end of an incomplete answer may still become part
+            of a finding that is not to be seen yet; None when an enforcing rule needs whole
+            answers. See ``decide.settled``.
+        context_chars: how many characters before ``Part.start`` a window must keep, where the
+            text has them. Never more than ``hold_chars``.
+    """
+
+    config: Config
+    revision: str
+    hold_chars: int | None
+    context_chars: int
+    phases: Mapping[Phase, PhasePlan]
+
+    def phase(self, phase: Phase) -> PhasePlan | None:
+        """What runs in a phase; None when nothing does."""
+        return self.phases.get(phase)
+
+    def has(self, phase: Phase) -> bool:
+        """Whether anything runs in a phase."""
+        return phase in self.phases
+
+
+def compile_plan(config: Config) -> Plan:
+    """Compile a configuration.
+
+    Raises:
+        ConfigurationInvalid: an option has a value that cannot be used, or a pattern is not
+            accepted; every such place is in its ``diagnostics``.
+    """
+    problems = Problems(config.file)
+    phases: dict[Phase, PhasePlan] = {}
+    for phase in Phase:
+        rules = _rules(config, phase, problems)
+        if rules and not problems.has_errors:
+            phases[phase] = _phase_plan(rules, phase)
+    if problems.has_errors:
+        found = problems.found
+        raise ConfigurationInvalid(
+            f"{found[0].file}:{found[0].position.line}: {found[0].message}", found
+        )
+    hold_chars, context_chars = _reach(phases.get(Phase.OUTPUT))
+    return Plan(config, revision(config), hold_chars, context_chars, phases)
+
+
+def revision(config: Config) -> str:
+    """The digest of what a configuration means; see ``Plan.revision``."""
+    meaning = {
+        "engine": ENGINE_VERSION,
+        "gateway": {
+            "streaming": config.gateway.streaming,
+            "fail_mode": config.gateway.fail_mode,
+        },
+        "targets": [msgspec.to_builtins(target) for target in config.targets],
+        "chain": [
+            {
+                "kind": block.kind,
+                "detector": KINDS[block.kind].detector_version,
+                "options": msgspec.to_builtins(block.options),
+            }
+            for block in config.chain
+        ],
+    }
+    canonical = msgspec.json.encode(meaning, order="deterministic")
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def _rules(config: Config, phase: Phase, problems: Problems) -> list[RuleInForce]:
+    rules: list[RuleInForce] = []
+    first_pattern = len(TRIGGERS) if _decodes(phase) else 0
+    for block in config.chain:
+        kind = KINDS[block.kind]
+        if not _runs_in(kind, block.options, phase):
+            continue
+        try:
+            rule = _rule(config, block, kind, phase, first_pattern)
+        except OptionInvalid as error:
+            path = f"policy.{block.kind}.{error.path}"
+            problems.add(
+                "E008",
+                error.message,
+                _position(config, path),
+                path,
+                help=error.help,
+                suggestion=error.suggestion,
+            )
+            continue
+        _check_patterns(config, block, rule.rule.patterns, problems)
+        first_pattern += len(rule.rule.patterns)
+        rules.append(rule)
+    return rules
+
+
+def _runs_in(kind: RuleKind, options: RuleOptions, phase: Phase) -> bool:
+    if phase not in kind.phases:
+        return False
+    chosen = options.phases if isinstance(options, TextRuleOptions) else ()
+    return not chosen or phase.value in chosen
+
+
+def _rule(
+    config: Config, block: PolicyBlock, kind: RuleKind, phase: Phase, first_pattern: int
+) -> RuleInForce:
+    options: Any = block.options
+    action = kind.default_action
+    if isinstance(options, TextRuleOptions):
+        action = parse_action(options.action, kind)
+        if phase is Phase.OUTPUT and options.output_action:
+            action = parse_action(options.output_action, kind, path="output_action")
+    mode = Mode.MONITOR if options.mode == Mode.MONITOR.value else Mode.ENFORCE
+    built = kind.build(options, phase)
+    return RuleInForce(
+        kind=kind,
+        rule=built,
+        mode=mode,
+        action=built.action or action,
+        on_error=parse_on_error(options.on_error, config.gateway.fail_mode),
+        first_pattern=first_pattern,
+        clear=Evaluation(
+            policy_name=kind.name,
+            phase=phase,
+            mode=mode,
+            outcome="clear",
+            verdict=Verdict.ALLOW,
+            reason_code=built.clear_reason,
+        ),
+    )
+
+
+def _check_patterns(
+    config: Config, block: PolicyBlock, patterns: Sequence[Pattern], problems: Problems
+) -> None:
+    for pattern in patterns:
+        try:
+            compile_pattern(pattern)
+        except PatternInvalid as error:
+            path = f"policy.{block.kind}.{pattern.path}"
+            problems.add("E014", f"{error.pattern!r}: {error}", _position(config, path), path)
+
+
+def _position(config: Config, path: str) -> Position:
+    """The place of a path, or of the nearest thing around it that is written in the file."""
+    while path and path not in config.positions:
+        path = path.rpartition(".")[0]
+    return config.positions.get(path, Position())
+
+
+def _phase_plan(rules: list[RuleInForce], phase: Phase) -> PhasePlan:
+    decodes = _decodes(phase)
+    patterns = list(TRIGGERS) if decodes else []
+    owners = [-1] * len(patterns)
+    for position, rule in enumerate(rules):
+        patterns.extend(rule.rule.patterns)
+        owners.extend([position] * len(rule.rule.patterns))
+    searched = any(rule.rule.patterns for rule in rules)
+    return PhasePlan(
+        rules=tuple(rules),
+        automaton=Automaton(patterns) if searched else None,
+        owners=tuple(owners),
+        decodes=decodes,
+        clear=Decision(
+            verdict=Verdict.ALLOW,
+            reason_code=PASSED,
+            evaluations=tuple(rule.clear for rule in rules),
+        ),
+    )
+
+
+def _decodes(phase: Phase) -> bool:
+    return phase is Phase.INPUT
+
+
+def _reach(output: PhasePlan | None) -> tuple[int | None, int]:
+    """``hold_chars`` and ``context_chars`` of the output phase."""
+    if output is None:
+        return 0, 0
+    hold: int | None = 1
+    context = 1  # what stands right before a match decides whether a word begins there
+    for in_force in output.rules:
+        context = max(context, in_force.rule.context_chars)
+        hold = None if hold is None else max(hold, in_force.rule.reach_chars + 1)
+        for pattern in in_force.rule.patterns:
+            reach = width(pattern)
+            if reach.longest is None or reach.before is None:
+                if in_force.mode is Mode.ENFORCE:
+                    hold = None
+                continue
+            context = max(context, reach.before + 1)
+            # One more: what stands right after a match decides whether a word ends there.
+            hold = None if hold is None else max(hold, reach.longest + 1)
+        if in_force.kind.needs_whole_text and in_force.mode is Mode.ENFORCE:
+            hold = None
+    return None if hold is None else max(hold, context), context
