@@ -122,6 +122,14 @@ REASONS: Mapping[str, Reason] = _registry(
             "The decision and every policy's result were written to the record.",
             "Nothing.",
         ),
+        Reason(
+            "exchange.interrupted",
+            "Interrupted",
+            "gateway",
+            "The gateway stopped while the exchange was under way. The record was made at the "
+            "next start from what had been admitted; no verdict was reached.",
+            "Look for kills and crashes of the gateway at that time.",
+        ),
     )
 )
 

@@ -6,7 +6,7 @@ from enum import Enum
 
 import msgspec
 
-from kintsugi.model.config import CaseExpected, Position
+from kintsugi.model.config import CaseExpected, Diagnostic, Position, Severity
 from kintsugi.model.decision import Evaluation
 
 
@@ -100,16 +100,19 @@ class RunReport(msgspec.Struct, frozen=True):
     """A whole run.
 
     Attributes:
+        config_version, revision: empty when the configuration has errors, and nothing ran.
         trouble: why the run as a whole is not fine although no case says so: nothing was
             executed, or coverage is below the threshold.
+        diagnostics: what is wrong with the configuration and with files of cases.
     """
 
     file: str
-    config_version: str
-    revision: str
-    results: tuple[CaseResult, ...]
-    coverage: Coverage
+    results: tuple[CaseResult, ...] = ()
+    coverage: Coverage = Coverage(())
+    config_version: str = ""
+    revision: str = ""
     trouble: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def count(self, outcome: CaseOutcome) -> int:
         """How many cases ended so."""
@@ -118,5 +121,10 @@ class RunReport(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """Whether something was executed and everything that was asked for holds."""
-        bad = self.count(CaseOutcome.FAIL) + self.count(CaseOutcome.ERROR)
+        bad = self.count(CaseOutcome.FAIL) + self.count(CaseOutcome.ERROR) + len(self.errors)
         return not bad and not self.trouble
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that keep a file from being used."""
+        return tuple(d for d in self.diagnostics if d.severity is Severity.ERROR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kintsugi.cli.output import harmless
 from kintsugi.cli.reports.words import bad_results, describe
-from kintsugi.model.config import Position
+from kintsugi.model.config import Diagnostic, Position
 from kintsugi.policy.diagnostics import summary
 from kintsugi.policy.lint import LintReport
 from kintsugi.replay.results import RunReport
@@ -12,22 +12,14 @@ from kintsugi.replay.results import RunReport
 
 def lint(report: LintReport) -> str:
     """One annotation per diagnostic."""
-    lines = [
-        _command(
-            d.severity.value,
-            d.file,
-            d.position,
-            d.code,
-            "\n".join(part for part in (d.message, d.path, d.help) if part),
-        )
-        for d in report.diagnostics
-    ]
+    lines = [_diagnostic(diagnostic) for diagnostic in report.diagnostics]
     return "\n".join([*lines, f"policy lint: {summary(report.diagnostics)}"])
 
 
 def run(report: RunReport) -> str:
     """One annotation per case that failed or could not run."""
-    lines = [
+    lines = [_diagnostic(diagnostic) for diagnostic in report.errors]
+    lines += [
         _command("error", result.file, result.position, result.id, "\n".join(describe(result)))
         for result in bad_results(report)
     ]
@@ -36,6 +28,11 @@ def run(report: RunReport) -> str:
         for trouble in report.trouble
     ]
     return "\n".join([*lines, f"policy test: {'ok' if report.ok else 'failed'}"])
+
+
+def _diagnostic(d: Diagnostic) -> str:
+    message = "\n".join(part for part in (d.message, d.path, d.help) if part)
+    return _command(d.severity.value, d.file, d.position, d.code, message)
 
 
 def _command(level: str, file: str, at: Position, title: str, message: str) -> str:

@@ -38,10 +38,11 @@ def run(report: RunReport) -> str:
             "ok": report.ok,
             "results": [_result(result) for result in report.results],
             "file": report.file,
-            "config_version": report.config_version,
-            "revision": report.revision,
+            "config_version": report.config_version or None,
+            "revision": report.revision or None,
             "summary": {outcome.value: report.count(outcome) for outcome in CaseOutcome},
             "trouble": report.trouble,
+            "errors": [diagnostic_json(d) for d in report.errors],
             "coverage": {
                 "percent": round(report.coverage.percent, 1),
                 "policies": msgspec.to_builtins(report.coverage.policies),

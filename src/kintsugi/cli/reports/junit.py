@@ -7,7 +7,7 @@ from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring  # written only
 
 from kintsugi.cli.reports.words import describe
-from kintsugi.model.config import Severity
+from kintsugi.model.config import Diagnostic, Severity
 from kintsugi.policy.diagnostics import format_diagnostic
 from kintsugi.policy.lint import LintReport
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
@@ -21,19 +21,7 @@ def lint(report: LintReport) -> str:
     root = Element("testsuites", name="kt policy lint")
     suite = SubElement(root, "testsuite", name=_xml(report.file))
     for diagnostic in report.diagnostics:
-        case = _case(
-            suite,
-            f"{diagnostic.code} {diagnostic.path}".rstrip(),
-            diagnostic.file,
-            diagnostic.position.line,
-        )
-        if diagnostic.severity is Severity.ERROR:
-            failure = SubElement(
-                case, "failure", message=_xml(diagnostic.message), type=diagnostic.code
-            )
-            failure.text = _xml(format_diagnostic(diagnostic))
-        else:
-            SubElement(case, "system-out").text = _xml(format_diagnostic(diagnostic))
+        _diagnostic_case(suite, diagnostic)
     if not report.diagnostics:
         _case(suite, "valid", report.file, 1)
     return _document(root)
@@ -42,6 +30,10 @@ def lint(report: LintReport) -> str:
 def run(report: RunReport) -> str:
     """One suite per suite of the configuration; trouble with the run is a suite of its own."""
     root = Element("testsuites", name="kt policy test")
+    if report.errors:
+        suite = SubElement(root, "testsuite", name="files")
+        for diagnostic in report.errors:
+            _diagnostic_case(suite, diagnostic)
     for name, results in groupby(report.results, key=lambda result: result.suite):
         suite = SubElement(root, "testsuite", name=_xml(name))
         for result in results:
@@ -52,6 +44,17 @@ def run(report: RunReport) -> str:
             case = _case(suite, trouble, report.file, 1)
             SubElement(case, "failure", message=_xml(trouble), type="run")
     return _document(root)
+
+
+def _diagnostic_case(suite: Element, diagnostic: Diagnostic) -> None:
+    name = f"{diagnostic.code} {diagnostic.path}".rstrip()
+    case = _case(suite, name, diagnostic.file, diagnostic.position.line)
+    if diagnostic.severity is Severity.ERROR:
+        trouble = SubElement(case, "failure", message=_xml(diagnostic.message))
+        trouble.attrib["type"] = diagnostic.code
+    else:
+        trouble = SubElement(case, "system-out")
+    trouble.text = _xml(format_diagnostic(diagnostic))
 
 
 def _run_case(suite: Element, result: CaseResult) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from kintsugi import __version__
 from kintsugi.cli.output import json_text
 from kintsugi.cli.reports.words import bad_results, describe
-from kintsugi.model.config import Position
+from kintsugi.model.config import Diagnostic, Position
 from kintsugi.policy.diagnostics import CODES
 from kintsugi.policy.lint import LintReport
 from kintsugi.replay.results import CaseOutcome, RunReport
@@ -26,21 +26,7 @@ _RUN_RULES = {
 
 def lint(report: LintReport) -> str:
     """One result per diagnostic; every known code is described."""
-    results = []
-    for diagnostic in report.diagnostics:
-        text = ". ".join(part for part in (diagnostic.message, diagnostic.help) if part)
-        result = _result(
-            diagnostic.code,
-            diagnostic.severity.value,
-            text,
-            diagnostic.file,
-            diagnostic.position,
-        )
-        if diagnostic.path:
-            location = result["locations"][0]
-            location["logicalLocations"] = [{"fullyQualifiedName": diagnostic.path}]
-        results.append(result)
-    return _log(CODES, results)
+    return _log(CODES, [_diagnostic(diagnostic) for diagnostic in report.diagnostics])
 
 
 def run(report: RunReport) -> str:
@@ -56,7 +42,17 @@ def run(report: RunReport) -> str:
         for result in bad_results(report)
     ]
     results += [_result(_RUN, "error", t, report.file, Position()) for t in report.trouble]
-    return _log(_RUN_RULES, results)
+    results += [_diagnostic(diagnostic) for diagnostic in report.errors]
+    return _log({**_RUN_RULES, **CODES}, results)
+
+
+def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
+    text = ". ".join(part for part in (diagnostic.message, diagnostic.help) if part)
+    level = diagnostic.severity.value
+    result = _result(diagnostic.code, level, text, diagnostic.file, diagnostic.position)
+    if diagnostic.path:
+        result["locations"][0]["logicalLocations"] = [{"fullyQualifiedName": diagnostic.path}]
+    return result
 
 
 def _result(rule: str, level: str, text: str, file: str, at: Position) -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from kintsugi.cli.output import one_line
 from kintsugi.cli.reports.words import describe
+from kintsugi.policy.diagnostics import format_diagnostic
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 
 
 def run(report: RunReport) -> str:
     """One test point per case; what is wrong with the run as a whole is a point of its own."""
-    points = len(report.results) + len(report.trouble)
+    troubles = [*(format_diagnostic(error) for error in report.errors), *report.trouble]
+    points = len(report.results) + len(troubles)
     lines = ["TAP version 14", f"1..{points}" if points else "1..0 # no case was executed"]
     for number, result in enumerate(report.results, 1):
         lines.extend(_point(number, result))
-    for number, trouble in enumerate(report.trouble, len(report.results) + 1):
+    for number, trouble in enumerate(troubles, len(report.results) + 1):
         lines.append(f"not ok {number} - {_text(trouble)}")
     return "\n".join(lines)
 

@@ -34,7 +34,7 @@ def lint(report: LintReport) -> str:
 
 def run(report: RunReport) -> str:
     """Every case by suite, what went wrong below it, and the counts."""
-    lines = []
+    lines = [format_diagnostic(error) for error in report.errors]
     for suite, results in groupby(report.results, key=lambda result: result.suite):
         lines.append(suite)
         for result in results:

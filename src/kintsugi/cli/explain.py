@@ -1,0 +1,126 @@
+"""A recorded decision in words: what decided, where, under which version, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from kintsugi.cli.output import harmless
+from kintsugi.cli.reports.words import finding_line
+from kintsugi.errors import InvalidInput
+from kintsugi.model.decision import Evaluation, Mode
+from kintsugi.model.event import DecisionEvent
+from kintsugi.policy.reasons import REASONS
+
+
+def read_event(answer: Any) -> DecisionEvent:
+    """The event in the control plane's answer; fields of a newer server are passed over.
+
+    Raises:
+        InvalidInput: it is no decision event.
+    """
+    try:
+        return msgspec.convert(answer, DecisionEvent, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(f"the control plane's answer is no decision event: {error}") from error
+
+
+def explain(event: DecisionEvent) -> str:
+    """The whole story of one decision, for a terminal."""
+    reason = REASONS.get(event.reason_code)
+    facts = [
+        ("decided by", event.policy_name or "no policy"),
+        ("reason", event.reason_code + (f": {reason.title}" if reason else "")),
+        ("meaning", reason.meaning if reason else ""),
+        ("what to do", reason.help if reason else ""),
+        ("time", _time(event)),
+        ("outcome", _outcome(event)),
+        ("model", _model(event)),
+        ("who", _who(event)),
+        ("configuration", event.config_version),
+        ("revision", event.revision),
+        ("gateway", f"{event.gateway_id}/{event.worker_id}, engine {event.engine_version}"),
+        ("trace", event.trace_id),
+        ("masked", _masked(event)),
+    ]
+    width = max(len(name) for name, _ in facts)
+    lines = [f"{event.verdict.past.upper()}  {event.id}"]
+    lines += [f"  {name:<{width}}  {value}" for name, value in facts if value]
+    lines += ["", "chain"]
+    lines += list(_chain(event)) or ["  no policy ran"]
+    return harmless("\n".join(lines))
+
+
+def _chain(event: DecisionEvent) -> Iterator[str]:
+    width = max((len(e.policy_name) for e in event.evaluations), default=0)
+    for number, evaluation in enumerate(event.evaluations, 1):
+        mark = "  ← decided" if _decided(event, evaluation) else ""
+        name = f"{evaluation.policy_name:<{width}}"
+        yield f"  {number:>2}  {name}  {evaluation.phase.value:<6}  {_result(evaluation)}{mark}"
+        for finding in evaluation.findings:
+            yield f"        {finding_line(finding)}"
+
+
+def _decided(event: DecisionEvent, evaluation: Evaluation) -> bool:
+    return (
+        evaluation.policy_name == event.policy_name
+        and evaluation.outcome in ("matched", "error")
+        and evaluation.effective is event.verdict
+    )
+
+
+def _result(evaluation: Evaluation) -> str:
+    """``enforce: matched, block (prompt_injection.detected)``."""
+    words = f"{evaluation.mode.value}: {evaluation.outcome}"
+    if evaluation.outcome in ("matched", "error"):
+        words += f", {evaluation.verdict.value} ({evaluation.reason_code})"
+        if evaluation.mode is Mode.MONITOR and evaluation.effective is not evaluation.verdict:
+            words += f", acted as {evaluation.effective.value}"
+    return f"{words}: {evaluation.why}" if evaluation.why else words
+
+
+def _time(event: DecisionEvent) -> str:
+    admitted = event.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        f"{admitted}, {event.latency_ms:.1f} ms in all, "
+        f"{event.overhead_ms:.1f} ms of them in the gateway"
+    )
+
+
+def _outcome(event: DecisionEvent) -> str:
+    parts = [event.status.value]
+    if event.http_status:
+        parts.append(f"HTTP {event.http_status}")
+    if event.streamed:
+        parts.append(f"streamed ({event.streaming_mode})")
+    if event.error:
+        parts.append(event.error)
+    if event.fail_open:
+        parts.append("a failed rule let it through")
+    return ", ".join(parts)
+
+
+def _model(event: DecisionEvent) -> str:
+    if not event.model:
+        return ""
+    target = f" at {event.target_id}" if event.target_id else ", upstream not called"
+    return f"{event.model}{target}"
+
+
+def _who(event: DecisionEvent) -> str:
+    fields = {
+        "user": event.user_id,
+        "team": event.team_id,
+        "session": event.session_id,
+        "agent": event.agent_id,
+        "workflow": event.workflow,
+        "key": event.key_name,
+    }
+    return ", ".join(f"{name} {value}" for name, value in fields.items() if value)
+
+
+def _masked(event: DecisionEvent) -> str:
+    masked = event.payload.masked
+    return f"{masked} span{'' if masked == 1 else 's'} of the recorded payload" if masked else ""

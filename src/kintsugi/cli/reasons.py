@@ -1,0 +1,34 @@
+"""``kt reasons``: every reason code, what it means and what to do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from kintsugi.cli.options import JsonOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.errors import InvalidInput
+from kintsugi.policy.reasons import REASONS, parse_reason_code
+
+
+def reasons(
+    code: Annotated[
+        str | None, typer.Argument(metavar="[CODE]", help="One code, in any accepted spelling.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every reason code, or explain one."""
+    output = Output(json=as_json)
+    if code is None:
+        every = [msgspec.to_builtins(reason) for reason in REASONS.values()]
+        rows = [(reason.code, reason.policy, reason.title) for reason in REASONS.values()]
+        output.result(every, lambda: table(("code", "policy", "title"), rows, empty="none"))
+        return
+    try:
+        reason = REASONS[parse_reason_code(code)]
+    except ValueError as error:
+        raise InvalidInput(f"{error}; kt reasons lists them all") from error
+    one = msgspec.to_builtins(reason)
+    output.result(one, lambda: facts(one.items()))
