@@ -9,8 +9,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+import msgspec
+
 from kintsugi.gateway.dialects.dialect import Dialect, RequestView
-from kintsugi.gateway.dialects.splice import CannotSplice, splice
+from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.in_force import InForce, Upstream
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.model.content import Edit, Identity
@@ -29,16 +31,22 @@ class Account:
             written to upstream, when upstream was last heard of; 0 while not yet.
         request: None when the body could not be read or was not looked at.
         decisions: one per phase that ran, in order.
-        answer_body: upstream's whole answer, when it is not streamed.
+        request_masks, answer_masks: what evidence must not show; None where nothing was judged.
+        answer_body: upstream's answer as far as it came, when it is not streamed.
+        answer_text: the same as text, where it was judged as that: errors and the like.
     """
 
     __slots__ = (
         "answer_body",
         "answer_masks",
+        "answer_text",
+        "audit",
+        "audited",
         "body",
         "called_at_ns",
         "decisions",
         "dialect",
+        "encoded",
         "event_id",
         "failed_open",
         "heard_at_ns",
@@ -54,6 +62,7 @@ class Account:
         "response_model",
         "session",
         "upstream",
+        "upstream_ended",
         "upstream_status",
     )
 
@@ -81,11 +90,16 @@ class Account:
         self.request_masks: Sequence[Edit] | None = None
         self.answer_masks: Sequence[Edit] | None = None
         self.answer_body = b""
+        self.answer_text: str | None = None
         self.session: StreamSession | None = None
         self.response_model = ""
         self.input_tokens = 0
         self.output_tokens = 0
         self.failed_open = False
+        self.audited = False
+        self.audit = PASSED
+        self.encoded = False
+        self.upstream_ended = False
         self.received_at_ns = at_ns
         self.called_at_ns = 0
         self.heard_at_ns = 0
@@ -94,10 +108,17 @@ class Account:
     def decision(self) -> Decision:
         """The strictest decision so far; the earliest of equals."""
         found = PASSED
-        for decision in self.decisions:
+        for decision in (*self.decisions, self.audit):
             if decision.verdict.strictness > found.verdict.strictness:
                 found = decision
         return found
+
+    def cannot_redact(self, decision: Decision) -> Decision:
+        """Turn the last decision into a block, because its edits cannot be made."""
+        message = "What had to be redacted cannot be taken out of this document."
+        blocked = msgspec.structs.replace(decision, verdict=Verdict.BLOCK, message=message)
+        self.decisions[-1] = blocked
+        return blocked
 
     def facts(self) -> Facts:
         """What rules may use besides the texts."""
@@ -195,7 +216,7 @@ class Account:
 
     def _evaluations(self) -> tuple[Evaluation, ...]:
         found: tuple[Evaluation, ...] = ()
-        for decision in self.decisions:
+        for decision in (*self.decisions, self.audit):
             found += decision.evaluations
         return found
 
@@ -206,37 +227,37 @@ class Account:
         if capture == "none":
             return Payload()
         limit = self.in_force.gateway.payload_bytes_max
-        masks: tuple[Sequence[Edit] | None, Sequence[Edit] | None]
-        masks = (self.request_masks, self.answer_masks) if capture == "redacted" else ((), ())
+        request_masks, answer_masks = self.request_masks, self.answer_masks
+        if capture == "full":
+            request_masks, answer_masks = (), ()
         request, answer = b"", b""
-        if masks[0] is not None:
-            request = masked(self.body, masks[0])
-        if masks[1] is not None:
-            if self.session is not None:
-                answer = self.session.reader.whole(masks[1])
-            else:
-                answer = masked(self.answer_body, masks[1], self.dialect)
+        if request_masks is not None:
+            request = masked(self.body, request_masks)
+        if answer_masks is not None:
+            answer = self._masked_answer(answer_masks)
         return Payload(
             request=_text(request, limit),
             response=_text(answer, limit),
-            masked=len(masks[0] or ()) + len(masks[1] or ()),
+            masked=len(request_masks or ()) + len(answer_masks or ()),
             truncated=len(request) > limit or len(answer) > limit,
         )
 
+    def _masked_answer(self, masks: Sequence[Edit]) -> bytes:
+        if self.session is not None:
+            return self.session.reader.whole(masks)
+        if self.answer_text is not None and masks:
+            return apply_edits(self.answer_text, masks).encode()
+        return masked(self.answer_body, masks, self.dialect.clears(masks))
 
-def masked(body: bytes, masks: Sequence[Edit], dialect: Dialect | None = None) -> bytes:
+
+def masked(body: bytes, masks: Sequence[Edit], clear: Iterable[str] = ()) -> bytes:
     """A document as evidence may show it; nothing at all where it cannot be masked."""
     if not masks:
         return body
     try:
-        return splice(body, masks, break_structures=True)
+        return splice(body, masks, clear=clear, break_structures=True)
     except CannotSplice:
         return b""
-
-
-def strictest(decisions: Iterable[Decision]) -> Decision:
-    """The strictest of some decisions, the earliest of equals; ``PASSED`` when there is none."""
-    return max(decisions, key=lambda decision: decision.verdict.strictness, default=PASSED)
 
 
 def digest_of(body: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from kintsugi.gateway.commands import Reply
 from kintsugi.gateway.dialects.dialect import Dialect, Problem
 from kintsugi.gateway.events import Headers
 from kintsugi.model.decision import Decision, Phase
@@ -61,7 +62,9 @@ REFUSALS: dict[str, Refusal] = {
     "model_not_found": Refusal(404, "invalid_request_error", "This model is not configured."),
     "request.malformed": Refusal(400, "invalid_request_error", "This is not valid HTTP."),
     "request.invalid": Refusal(422, "invalid_request_error", "The body cannot be read."),
-    "request.timeout": Refusal(408, "invalid_request_error", "The request took too long to arrive."),
+    "request.timeout": Refusal(
+        408, "invalid_request_error", "The request took too long to arrive."
+    ),
     "request.too_large": Refusal(413, "invalid_request_error", "The request is too large."),
     "pack.disabled": Refusal(
         503, "server_error", "This configuration is switched off (pack.enabled: false)."
@@ -71,7 +74,9 @@ REFUSALS: dict[str, Refusal] = {
     "evidence_unavailable": Refusal(
         503, "server_error", "The decision could not be recorded, so nothing is answered.", 1
     ),
-    "gateway.internal": Refusal(500, "server_error", "The gateway failed; nothing was let through."),
+    "gateway.internal": Refusal(
+        500, "server_error", "The gateway failed; nothing was let through."
+    ),
     "upstream.connect_failed": Refusal(502, _UPSTREAM, "The model provider cannot be reached."),
     "upstream.timeout": Refusal(502, _UPSTREAM, "The model provider took too long."),
     "upstream.reset": Refusal(502, _UPSTREAM, "The model provider cut the connection."),
@@ -103,7 +108,7 @@ def refuse(
     event_id: str,
     message: str = "",
     param: str = "",
-) -> tuple[int, Headers, bytes]:
+) -> Reply:
     """Status, headers and body of a refusal in the words of a dialect."""
     refused = refusal(code)
     headers = [_JSON]
@@ -134,7 +139,7 @@ def stopped(decision: Decision, phase: Phase, *, event_id: str) -> Problem:
     )
 
 
-def block(dialect: Dialect, problem: Problem) -> tuple[int, Headers, bytes]:
+def block(dialect: Dialect, problem: Problem) -> Reply:
     """Status, headers and body of an answer that a policy put in the place of the model's."""
     return 409, [_JSON, _NO_RETRY], dialect.problem_body(problem)
 
@@ -151,12 +156,18 @@ def own_headers(
     ]
 
 
-def from_upstream(headers: Headers) -> Headers:
-    """Upstream's headers that the client gets."""
+def from_upstream(headers: Headers, *, encoded: bool = False) -> Headers:
+    """Upstream's headers that the client gets.
+
+    Args:
+        encoded: the body passes as upstream compressed it.
+    """
     return [
         header
         for header in headers
-        if header[0] in _FROM_UPSTREAM or header[0].startswith(b"x-ratelimit-")
+        if header[0] in _FROM_UPSTREAM
+        or header[0].startswith(b"x-ratelimit-")
+        or (encoded and header[0] == b"content-encoding")
     ]
 
 

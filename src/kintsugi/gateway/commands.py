@@ -11,6 +11,9 @@ import msgspec
 from kintsugi.gateway.events import Headers
 from kintsugi.model.event import Admission, DecisionEvent
 
+# Status, headers and body of a whole answer.
+Reply = tuple[int, Headers, bytes]
+
 
 class Admit(msgspec.Struct, frozen=True, gc=False):
     """Append to the journal; report AdmissionDurable or AdmissionFailed."""

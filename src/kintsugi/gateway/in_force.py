@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
 from kintsugi.model.config import Target
-from kintsugi.model.content import Part
-from kintsugi.model.decision import Decision, Facts, Phase
-
-if TYPE_CHECKING:
-    from kintsugi.policy.plan import Plan
-
-Decide = Callable[["Plan", Phase, Sequence[Part], Facts], Decision]
+from kintsugi.model.decision import Phase
+from kintsugi.policy.plan import Plan
 
 
 class Secret:
@@ -74,7 +68,6 @@ class InForce:
     __slots__ = (
         "config",
         "config_version",
-        "decide",
         "engine_version",
         "fingerprint_key",
         "gateway",
@@ -99,9 +92,7 @@ class InForce:
         fingerprint_key: bytes,
         simulator_url: str = "",
         secrets: Mapping[str, Secret] | None = None,
-        decide: Decide,
     ) -> None:
-        self.decide = decide
         self.plan = plan
         self.config = plan.config
         self.gateway = plan.config.gateway

@@ -23,6 +23,7 @@ from kintsugi.model.content import Edit, Part
 from kintsugi.model.decision import Decision
 
 Judge = Callable[[Sequence[Part]], Decision]
+Settled = Callable[[Part, Decision], int]
 
 _NOTHING_SAID = FrameView()
 # A match whose end does not come (an endless key) keeps its text here. It is looked at again only
@@ -73,16 +74,14 @@ class Window:
         )
 
     def settle(self, limit: int, edits: Sequence[Edit], context_chars: int) -> None:
-        """Settle the text before ``limit``, less what an unfinished edit may still reach."""
+        """Settle the text before ``limit``, which no edit reaches across."""
         shift = self.context_start
-        moved = [Edit(e.path, e.start + shift, e.end + shift, e.replacement) for e in edits]
-        for edit in reversed(moved):
-            # An edit that touches the limit could still grow together with its neighbour.
-            if not self.channel.closed and edit.start < limit <= edit.end:
-                limit = edit.start
-        self.edits += [edit for edit in moved if edit.start < limit]
-        if limit > self.settled:
-            self.settled = limit
+        self.edits += [
+            Edit(edit.path, edit.start + shift, edit.end + shift, edit.replacement)
+            for edit in edits
+            if edit.start + shift < limit
+        ]
+        self.settled = limit
         start = max(self.context_start, self.settled - context_chars)
         self.context = self.context[start - shift :]
         self.context_start = start
@@ -104,10 +103,9 @@ class StreamSession:
     """One streamed answer, from its first byte to its decision.
 
     Args:
-        hold_chars: how many characters from the end of a text no judgement is final in
-            (``Plan.hold_chars``).
-        context_chars: how many judged characters a rule may look back on.
+        hold_chars, context_chars: see ``Plan``.
         judge: decides on parts of the answer, see ``decide``.
+        settled: up to where a judgement on a part is final, see ``policy.decide.settled``.
         fails_open: let frames pass that cannot be read.
 
     Attributes:
@@ -116,6 +114,7 @@ class StreamSession:
         failed_open: a frame passed that could not be read.
         started: some of it was let go already.
         decision: on the whole answer; None before ``finish`` or ``conclude``.
+        ended_between_frames: a further frame could follow the last one.
         inconsistent: the whole text was judged stricter than its windows were: a defect in a rule.
     """
 
@@ -127,6 +126,7 @@ class StreamSession:
         hold_chars: int,
         context_chars: int,
         judge: Judge,
+        settled: Settled,
         fails_open: bool,
     ) -> None:
         self.reader = reader
@@ -136,17 +136,21 @@ class StreamSession:
         self.failed_open = False
         self.started = False
         self.inconsistent = False
+        self.ended_between_frames = True
         self.decision: Decision | None = None
         self.byte_count = 0
         self.digest = hashlib.sha256()
         self.finished_choices: set[int] = set()
         self._judge = judge
+        self._settled = settled
         self._hold_chars = hold_chars
         self._context_chars = context_chars
         self._fails_open = fails_open
         self._splitter = FrameSplitter()
         self._held: list[Frame] = []
-        self._ending: int | None = None  # position in _held from which on frames wait for the record
+        self._ending: int | None = (
+            None  # position in _held from which on frames wait for the record
+        )
         self._windows: dict[str, Window] = {}
         self._whole: Decision | None = None  # a judgement that saw all text there is
 
@@ -173,6 +177,7 @@ class StreamSession:
         A client that reads on to the end of the connection would read that frame too.
         """
         if self._splitter.rest:
+            self.ended_between_frames = False
             rest, self._splitter.rest = self._splitter.rest, b""
             self._take(rest)
         if not self.unreadable:
@@ -234,23 +239,22 @@ class StreamSession:
             return
         windows.sort(key=_window_rank)
         fresh = all(window.context_start == 0 == window.settled for window in windows)
-        decision = self._judge([window.part() for window in windows])
+        parts = [window.part() for window in windows]
+        decision = self._judge(parts)
         if fresh and len(windows) == len(self._windows):
             self._whole = decision
         limits = {
             window.channel.path: window.channel.length
             if window.channel.closed
-            else window.channel.length - self._hold_chars
-            for window in windows
+            else window.context_start + self._settled(part, decision)
+            for window, part in zip(windows, parts, strict=True)
         }
         if decision.verdict.stops:
             # Until the finding is final, hold everything: policies after it did not run.
             if self._is_final(decision, limits):
                 self.stop = decision
             return
-        edits: dict[str, list[Edit]] = {}
-        for edit in decision.edits:
-            edits.setdefault(edit.path, []).append(edit)
+        edits = _by_path(decision.edits)
         for window in windows:
             path = window.channel.path
             window.settle(limits[path], edits.get(path, ()), self._context_chars)
@@ -261,10 +265,10 @@ class StreamSession:
             if not evaluation.effective.stops:
                 continue
             for finding in evaluation.findings:
-                window = self._windows.get(finding.path)
-                if window is None or not finding.length:
+                limit = limits.get(finding.path)
+                if limit is None or not finding.length:
                     return True  # about the whole, or without a place: nothing to wait for
-                if window.context_start + finding.offset < limits.get(finding.path, 0):
+                if self._windows[finding.path].context_start + finding.offset < limit:
                     return True
             if not evaluation.findings:
                 return True
@@ -272,9 +276,7 @@ class StreamSession:
 
     def _settle_everything(self, decision: Decision) -> None:
         """Take the edits of the whole for all text that is still here."""
-        edits: dict[str, list[Edit]] = {}
-        for edit in decision.edits:
-            edits.setdefault(edit.path, []).append(edit)
+        edits = _by_path(decision.edits)
         for channel in self.reader.channels:
             window = self._windows.get(channel.path)
             if window is None:
@@ -354,6 +356,13 @@ def _within(piece: Piece, edits: Sequence[Edit]) -> list[Edit]:
         for edit in edits
         if edit.start < piece.end and edit.end > piece.start
     ]
+
+
+def _by_path(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
+    found: dict[str, list[Edit]] = {}
+    for edit in edits:
+        found.setdefault(edit.path, []).append(edit)
+    return found
 
 
 def _rank(channel: Channel) -> tuple[int | str, ...]:

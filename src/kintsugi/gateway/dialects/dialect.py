@@ -178,11 +178,8 @@ class Dialect(Protocol):
             MalformedDocument: it cannot be read, or not in one way only.
         """
 
-    def edit_request(self, body: bytes, edits: Sequence[Edit]) -> bytes:
-        """Make edits; raises CannotSplice."""
-
-    def edit_answer(self, body: bytes, edits: Sequence[Edit]) -> bytes:
-        """Make edits and take out what would give away the edited text; raises CannotSplice."""
+    def clears(self, edits: Sequence[Edit]) -> Sequence[str]:
+        """Pointers in a whole answer that would give away what these edits take out."""
 
     def open_stream(self) -> StreamReader:
         """Start to read a streamed answer."""

@@ -15,19 +15,43 @@ from kintsugi.gateway.dialects.dialect import AnswerView, Problem, RequestView
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
 from kintsugi.gateway.dialects.openai_chat_message import said_in
 from kintsugi.gateway.dialects.openai_chat_stream import ChatStream
-from kintsugi.gateway.dialects.splice import pointer_token, splice
+from kintsugi.gateway.dialects.splice import pointer_token
 from kintsugi.model.content import Edit, Part, PartKind
 
 _encode = msgspec.json.Encoder().encode
 
 # Settings of the request: numbers, switches and words from fixed lists, so nothing to judge.
 _SETTINGS = frozenset(
-    "model stream stream_options temperature top_p n max_tokens max_completion_tokens "
-    "presence_penalty frequency_penalty logit_bias logprobs top_logprobs seed stop tool_choice "
-    "function_call parallel_tool_calls reasoning_effort verbosity modalities service_tier store "
-    "top_k min_p repetition_penalty".split()
+    [
+        "model",
+        "stream",
+        "stream_options",
+        "temperature",
+        "top_p",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "seed",
+        "stop",
+        "tool_choice",
+        "function_call",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "verbosity",
+        "modalities",
+        "service_tier",
+        "store",
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+    ]
 )
-_READ = frozenset("messages tools functions".split())
+_READ = frozenset(["messages", "tools", "functions"])
 _KNOWN = _SETTINGS | _READ
 _USUAL_MESSAGE = frozenset(("role", "content"))
 
@@ -93,14 +117,10 @@ class OpenAIChat:
         sent, received = read_usage(usage) if usage is not None else (0, 0)
         return AnswerView(tuple(parts), model if type(model) is str else "", sent, received)
 
-    def edit_request(self, body: bytes, edits: Sequence[Edit]) -> bytes:
-        """See ``Dialect``."""
-        return splice(body, edits)
-
-    def edit_answer(self, body: bytes, edits: Sequence[Edit]) -> bytes:
-        """See ``Dialect``. Log probabilities spell the text out token by token: they go too."""
+    def clears(self, edits: Sequence[Edit]) -> Sequence[str]:
+        """See ``Dialect``. Log probabilities spell a text out token by token."""
         choices = {edit.path.split("/")[2] for edit in edits if edit.path.startswith("/choices/")}
-        return splice(body, edits, clear=[f"/choices/{choice}/logprobs" for choice in choices])
+        return [f"/choices/{choice}/logprobs" for choice in sorted(choices)]
 
     def open_stream(self) -> ChatStream:
         """See ``Dialect``."""
@@ -227,7 +247,9 @@ def _read_tool(tool: object, pointer: str, parts: list[Part]) -> None:
         parts.append(Part("system", "tool_definition", text, path, 0, name))
 
 
-def _refuse_look_alikes(found: dict[str, Any], known: Sequence[str] | frozenset[str], at: str) -> None:
+def _refuse_look_alikes(
+    found: dict[str, Any], known: Sequence[str] | frozenset[str], at: str
+) -> None:
     """Refuse ``Messages`` beside ``messages``.
 
     Servers in Go match keys without regard to case, so a look-alike could stand in for the field

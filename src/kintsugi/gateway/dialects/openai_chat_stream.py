@@ -18,12 +18,32 @@ _decode_string = msgspec.json.Decoder(str).decode
 _decode = msgspec.json.Decoder().decode
 
 _SILENT_IN_FRAME = frozenset(
-    "id object created model choices usage system_fingerprint service_tier obfuscation provider "
-    "prompt_filter_results".split()
+    [
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+        "system_fingerprint",
+        "service_tier",
+        "obfuscation",
+        "provider",
+        "prompt_filter_results",
+    ]
 )
 _SILENT_IN_CHOICE = frozenset(
-    "index delta finish_reason logprobs native_finish_reason content_filter_results "
-    "stop_reason matched_stop token_ids".split()
+    [
+        "index",
+        "delta",
+        "finish_reason",
+        "logprobs",
+        "native_finish_reason",
+        "content_filter_results",
+        "stop_reason",
+        "matched_stop",
+        "token_ids",
+    ]
 )
 _SHAPES_MAX = 4
 _DONE = FrameView(closing=True)

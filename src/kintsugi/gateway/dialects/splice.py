@@ -59,7 +59,7 @@ def pointer_token(key: str) -> str:
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     """The text with its edits made; they run left to right and do not overlap."""
-    pieces = []
+    pieces: list[str] = []
     position = 0
     for edit in edits:
         pieces += text[position : edit.start], edit.replacement
@@ -105,7 +105,7 @@ def splice(
         changes.append((spot.start, spot.end, _edited(raw, by_path[path], break_structures)))
     changes.sort()
 
-    pieces = []
+    pieces: list[bytes] = []
     position = 0
     for start, end, replacement in changes:
         if start < position:

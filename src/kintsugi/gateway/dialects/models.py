@@ -1,0 +1,45 @@
+"""``GET /v1/models`` and ``/v1/models/{id}``: what the configuration offers. Calls no upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+import msgspec
+
+from kintsugi.gateway.commands import Reply
+from kintsugi.model.config import Target
+
+MODELS_PATH = b"/v1/models"
+SIMULATOR_MODEL = "sim-echo"
+
+_JSON = (b"content-type", b"application/json")
+_encode = msgspec.json.Encoder().encode
+
+
+def model_names(targets: Sequence[Target]) -> dict[str, str]:
+    """The models by name, in the configuration's order, each with the target that serves it.
+
+    A target that takes any model has no name to list, except the simulator's own.
+    """
+    found: dict[str, str] = {}
+    for target in targets:
+        name = target.model or (SIMULATOR_MODEL if target.provider == "simulator" else "")
+        if name:
+            found.setdefault(name, target.id)
+    return found
+
+
+def answer_models(targets: Sequence[Target], path: bytes) -> Reply | None:
+    """The list, or one of them, as OpenAI writes models; None when there is none of that name."""
+    names = model_names(targets)
+    if path == MODELS_PATH:
+        data = [_model(name, owner) for name, owner in names.items()]
+        return 200, [_JSON], _encode({"object": "list", "data": data})
+    name = unquote(path.removeprefix(MODELS_PATH + b"/").decode("latin-1"))
+    owner = names.get(name)
+    return None if owner is None else (200, [_JSON], _encode(_model(name, owner)))
+
+
+def _model(name: str, owner: str) -> dict[str, str | int]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
