@@ -167,6 +167,15 @@ class JournalWriter:
         )
 
     @property
+    def durability(self) -> Literal["strict", "bounded"]:
+        """What ``append`` promises; may be set at any time, for the records from then on."""
+        return "bounded" if self._bounded else "strict"
+
+    @durability.setter
+    def durability(self, value: Literal["strict", "bounded"]) -> None:
+        self._bounded = value == "bounded"
+
+    @property
     def path(self) -> Path:
         """The segment in use."""
         return self._series.path
