@@ -64,7 +64,13 @@ class Steps(Protocol):
 
 
 class Client(Protocol):
-    """Where the answer goes: ``gateway.server.ClientConnection``."""
+    """Where the answer goes: ``gateway.server.ClientConnection``.
+
+    Attributes:
+        head_only: the request was a HEAD, whose answer has no body.
+    """
+
+    head_only: bool
 
     def send(self, data: bytes) -> None:
         """Write bytes of the answer."""
@@ -227,7 +233,8 @@ class Carrier:
         if self._client is not None:
             head = self._client.answer_head(command.status, command.headers, len(command.body))
             self._out.append(head)
-            self._out.append(command.body)
+            if not self._client.head_only:
+                self._out.append(command.body)
         self._answered = True
 
     def _start_stream(self, command: StartStream) -> None:

@@ -40,7 +40,7 @@ OVERHEAD_BUCKETS_SECONDS = (
 
 #: Why the shell turned a request away before it was judged.
 REJECTIONS = (
-    *("malformed", "too_large", "headers_too_large", "timeout", "not_found"),
+    *("malformed", "too_large", "headers_too_large", "timeout"),
     *("overloaded", "draining", "not_ready", "journal_unhealthy"),
 )
 

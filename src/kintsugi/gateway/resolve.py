@@ -60,8 +60,8 @@ class Resolver:
         """Numeric addresses in the order of preference; at least one.
 
         Raises:
-            AddressRefusedError: one of the addresses is forbidden. One is enough: a name that points
-                both outside and inside is how rebinding looks.
+            AddressRefusedError: one of the addresses is forbidden. One is enough: a name that
+                points both outside and inside is how rebinding looks.
             NameUnknownError: the name does not resolve.
         """
         key = (host, port)

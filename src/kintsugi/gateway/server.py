@@ -46,14 +46,9 @@ _LINGER_SECONDS = 2.0
 _BODY_BYTES_PER_SECOND_MIN = 1024
 _WRITE_BUFFER_BYTES = 262_144
 
-#: Routes that an exchange answers, with the one method of each. Nothing else is served: a route
-#: that no dialect reads would be a way around policy.
-GOVERNED = {
-    b"/v1/chat/completions": b"POST",
-    b"/v1/models": b"GET",
-}
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
-OWN = (b"/health", b"/healthz", b"/readyz", b"/metrics")
+# Answered here; every other path is the exchange's, whose table of routes is closed.
+_OWN = frozenset((b"/health", b"/healthz", b"/readyz", b"/metrics"))
 
 
 class State(Enum):
@@ -111,6 +106,7 @@ class ClientConnection(asyncio.Protocol):
         "_target",
         "_transport",
         "_write_paused",
+        "head_only",
     )
 
     def __init__(self, shell: Shell) -> None:
@@ -129,6 +125,7 @@ class ClientConnection(asyncio.Protocol):
         self._refusal = ""
         self._keep_alive = True
         self._http_1_0 = False
+        self.head_only = False
         self._forget_request()
 
     def _forget_request(self) -> None:
@@ -155,7 +152,7 @@ class ClientConnection(asyncio.Protocol):
             shell.metrics.rejected("overloaded")
             self._refuse_here(503, "overloaded", "too many connections; try again shortly")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 asyncio's name
         self._state = State.CLOSED
         self._shell.held_body_bytes -= self._body_bytes
         self._body_bytes = 0
@@ -330,6 +327,7 @@ class ClientConnection(asyncio.Protocol):
                 not request.keep_alive or bool(request.refusal) or self._shell.draining
             )
             self._http_1_0 = request.http_1_0
+            self.head_only = request.method == b"HEAD"
             self._state = State.BUSY
             self._deadline = 0.0
             if request.refusal == "headers_too_large":
@@ -343,56 +341,26 @@ class ClientConnection(asyncio.Protocol):
         self._shell.held_body_bytes -= len(request.body)
 
     def _route(self, request: Request) -> None:
-        path = request.target
-        if path not in GOVERNED:
-            routed = wire.path_of(path) if request.target else b""
-            if routed is None:
-                self._release(request)
-                self._shell.metrics.rejected("malformed")
-                self._refuse_here(400, "request.malformed", "this request target is not served")
-                return
-            path = routed
-        method = GOVERNED.get(path)
-        if method is None:
+        path = wire.path_of(request.target)
+        if path is None and not request.refusal:
+            request = request._replace(refusal="request.malformed")
+            self._close_after = True
+        if path in _OWN and not request.refusal:
             self._release(request)
-            self._route_own(path, request)
-        elif request.method != method and not request.refusal:
-            self._release(request)
-            self._not_allowed(method, head_only=request.method == b"HEAD")
+            self._own(path, request.method)
         else:
             self._exchange(request)
 
-    def _route_own(self, path: bytes, request: Request) -> None:
-        if request.refusal:
-            reason = request.refusal.rpartition(".")[2]
-            self._shell.metrics.rejected(reason)
-            status, message = _REFUSALS[reason]
-            self._refuse_here(status, request.refusal, message)
-        elif path not in OWN:
-            self._shell.metrics.rejected("not_found")
-            shown = path[:200].decode("ascii", "replace")
-            body = wire.error_body("not_found", f"{shown} is not served by this gateway")
-            self._reply(404, body, head_only=request.method == b"HEAD")
-        elif request.method not in (b"GET", b"HEAD"):
-            self._not_allowed(b"GET", head_only=False)
-        else:
-            self._own(path, head_only=request.method == b"HEAD")
-
-    def _own(self, path: bytes, *, head_only: bool) -> None:
+    def _own(self, path: bytes, method: bytes) -> None:
         shell = self._shell
-        status = 200
-        if path == b"/metrics":
-            body = metrics.render(shell.metrics.directory)
-            self._reply(status, body, head_only=head_only, content_type=metrics.CONTENT_TYPE)
-            return
-        if path == b"/readyz" and not shell.ready:
-            status = 503
-        self._reply(status, msgspec.json.encode(shell.health()), head_only=head_only)
-
-    def _not_allowed(self, method: bytes, *, head_only: bool) -> None:
-        self._shell.metrics.rejected("not_found")
-        body = wire.error_body("method_not_allowed", f"use {method.decode()} here")
-        self._reply(405, body, head_only=head_only, extra=b"allow: %b\r\n" % method)
+        if method not in (b"GET", b"HEAD"):
+            body = wire.error_body("method_not_allowed", "use GET here")
+            self._reply(405, body, extra=b"allow: GET, HEAD\r\n")
+        elif path == b"/metrics":
+            self._reply(200, metrics.render(shell.metrics.directory), metrics.CONTENT_TYPE)
+        else:
+            status = 503 if path == b"/readyz" and not shell.ready else 200
+            self._reply(status, msgspec.json.encode(shell.health()))
 
     def _exchange(self, request: Request) -> None:
         shell = self._shell
@@ -522,16 +490,15 @@ class ClientConnection(asyncio.Protocol):
         self,
         status: int,
         body: bytes,
-        *,
-        head_only: bool = False,
         content_type: bytes = b"application/json",
+        *,
         extra: bytes = b"",
     ) -> None:
         headers = [(b"content-type", content_type), (b"cache-control", b"no-store")]
         head = self.answer_head(status, headers, len(body))
         if extra:
             head = head[:-2] + extra + b"\r\n"
-        self._transport.write(head if head_only else head + body)
+        self._transport.write(head if self.head_only else head + body)
         self.answer_ended()
 
     def _refuse_here(self, status: int, code: str, message: str) -> None:
@@ -589,11 +556,6 @@ class ClientConnection(asyncio.Protocol):
         if self._state is State.IDLE:
             self._transport.close()
 
-
-_REFUSALS = {
-    "malformed": (400, "this is not a well-formed HTTP/1.1 request"),
-    "too_large": (413, "the request's body is too large"),
-    "timeout": (408, "the request did not arrive in time"),
-    "overloaded": (503, "the gateway is at its limit; try again shortly"),
-    "draining": (503, "the gateway is shutting down; try again"),
-}
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()

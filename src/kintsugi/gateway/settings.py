@@ -22,10 +22,10 @@ class GatewaySettings(msgspec.Struct, frozen=True):
 
     state_dir: Path
     gateway_id: str
+    policy_config: Path
     host: str = "127.0.0.1"
     port: int = 41002
     workers: int = 1
-    policy_config: Path | None = None
     api_url: str = ""
     api_token: str = ""
     simulator_url: str = ""

@@ -51,6 +51,9 @@ class Swept(Protocol):
     def drain(self) -> None:
         """Serve nothing new."""
 
+    def abort(self) -> None:
+        """Cut the connection."""
+
 
 class Shell:
     """One worker's state. Belongs to its event loop's thread.
@@ -216,6 +219,11 @@ class Shell:
         except TimeoutError:
             return False
         return True
+
+    def abort_clients(self) -> None:
+        """Cut every client off; what was in flight is recorded as that."""
+        for connection in tuple(self.connections):
+            connection.abort()
 
     # What it says of itself
 

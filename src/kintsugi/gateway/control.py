@@ -1,0 +1,90 @@
+"""What supervisor and worker say to each other: JSON lines over a socket pair.
+
+The end of the channel is a message too: a worker whose supervisor is gone drains and exits.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Load(msgspec.Struct, frozen=True):
+    """Put the configuration in a file in force.
+
+    Attributes:
+        path: its text. The file is never changed after this was sent.
+        config_version: ``ID@V``, as events will carry it.
+    """
+
+    path: str
+    config_version: str
+    config_id: str = ""
+
+
+class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line from the supervisor; exactly one field is set."""
+
+    load: Load | None = None
+    drain: bool = False
+
+
+class InForceReport(msgspec.Struct, frozen=True):
+    """A configuration is in force from now on."""
+
+    config_version: str
+    revision: str
+    since: datetime
+
+
+class LoadFailed(msgspec.Struct, frozen=True):
+    """A configuration was refused; the one before stays in force."""
+
+    config_version: str
+    error: str
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """A worker's numbers since its gateway started, over restarts of the worker."""
+
+    admitted: int
+    decided: int
+    in_flight: int
+    journal_healthy: bool = True
+
+
+class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line from a worker; exactly one field is set."""
+
+    in_force: InForceReport | None = None
+    load_failed: LoadFailed | None = None
+    counters: Counters | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_to_worker = msgspec.json.Decoder(ToWorker).decode
+_from_worker = msgspec.json.Decoder(FromWorker).decode
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """One message as a line."""
+    return _encode(message) + b"\n"
+
+
+def decode_to_worker(line: bytes) -> ToWorker:
+    """Read a line of the supervisor's.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _to_worker(line)
+
+
+def decode_from_worker(line: bytes) -> FromWorker:
+    """Read a line of a worker's.
+
+    Raises:
+        msgspec.DecodeError: it is none.
+    """
+    return _from_worker(line)

@@ -1,0 +1,526 @@
+"""The parent of a gateway's workers: starts, feeds, watches and replaces them. Serves nobody.
+
+It owns the listening sockets, one for each worker in one SO_REUSEPORT group. A worker that dies
+leaves its socket here, so connections that arrive before the next one is up wait in the kernel
+instead of being refused.
+
+Configurations reach it from the file, or from the control plane through the follower's thread, and
+leave it as ``load`` orders; it never touches a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import Future
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from kintsugi import __version__
+from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid
+from kintsugi.gateway import metrics
+from kintsugi.gateway.control import (
+    Counters,
+    FromWorker,
+    InForceReport,
+    Load,
+    ToWorker,
+    decode_from_worker,
+    encode,
+)
+from kintsugi.gateway.control_plane import ControlPlane
+from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
+from kintsugi.gateway.logs import configure_logs
+from kintsugi.gateway.recovery import recover
+from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
+from kintsugi.gateway.shipper import Shipper
+from kintsugi.model.config import Config
+from kintsugi.model.stores import GatewayReport, WorkerReport
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import compile_plan
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG = 4096
+_RESTART_SECONDS_MIN = 0.1
+_RESTART_SECONDS_MAX = 10.0
+_STEADY_SECONDS = 10.0  # a worker that lived so long died of something new
+_IN_FORCE_SECONDS = 10.0
+_DRAIN_GRACE_SECONDS = 10.0
+_FLUSH_SECONDS = 5.0
+_CONFIGURATIONS_KEPT = 8
+_FINGERPRINT_KEY_BYTES = 32
+
+
+class WorkerSlot:
+    """One worker's place: its socket stays, its process may change."""
+
+    def __init__(self, worker_id: str, listener: socket.socket) -> None:
+        self.worker_id = worker_id
+        self.listener = listener
+        self.process: subprocess.Popen[bytes] | None = None
+        self.control: asyncio.StreamWriter | None = None
+        self.in_force: InForceReport | None = None
+        self.error = ""
+        self.counters = Counters(admitted=0, decided=0, in_flight=0)
+        self.restart_seconds = _RESTART_SECONDS_MIN
+
+    def tell(self, message: ToWorker) -> None:
+        """Send an order; a worker that is gone gets its orders when the next one starts."""
+        if self.control is not None and not self.control.is_closing():
+            self.control.write(encode(message))
+
+    def report(self) -> WorkerReport | None:
+        """What the control plane is told; None while the worker runs nothing."""
+        if self.process is None or self.in_force is None:
+            return None
+        return WorkerReport(
+            worker_id=self.worker_id,
+            pid=self.process.pid,
+            config_version=self.in_force.config_version,
+            revision=self.in_force.revision,
+            in_force_since=self.in_force.since,
+            admitted=self.counters.admitted,
+            decided=self.counters.decided,
+            in_flight=self.counters.in_flight,
+            error=self.error,
+        )
+
+
+class Supervisor:
+    """Runs one gateway. Everything but ``_put_in_force`` and ``_gateway_report`` is its loop's."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._listeners = bind(settings.host, settings.port, settings.workers)
+        self.port: int = self._listeners[0].getsockname()[1]
+        self._slots = [
+            WorkerSlot(f"w{number}", listener) for number, listener in enumerate(self._listeners)
+        ]
+        self._started_at = datetime.now(UTC)
+        self._order: Load | None = None
+        self._config_id = ""
+        self._load_error = ""
+        self._drain_seconds = 0.0
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: list[tuple[Load, Future[None]]] = []
+        self._follower: Follower | None = None
+        self._shipper: Shipper | None = None
+        self._cells: metrics.WorkerMetrics
+        self._loop: asyncio.AbstractEventLoop
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT; returns the exit code."""
+        self._loop = asyncio.get_running_loop()
+        self._prepare_state()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        await self._recover()
+        followed = self._first_configuration()
+        for slot in self._slots:
+            self._keep(slot)
+        self._connect(followed)
+        log.info("gateway.started", listen=self._listen, workers=len(self._slots), pid=os.getpid())
+        keep_counting = self._loop.create_task(self._count())
+        await self._stopping.wait()
+        keep_counting.cancel()
+        return await self._stop()
+
+    @property
+    def _listen(self) -> str:
+        return f"{self._settings.host}:{self.port}"
+
+    def _prepare_state(self) -> None:
+        settings = self._settings
+        settings.gateway_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
+        self._configurations.mkdir(mode=0o700, exist_ok=True)
+        keep_secret(settings.fingerprint_key_file)
+        metrics.reset(settings.metrics_dir)
+        self._cells = metrics.WorkerMetrics(settings.metrics_dir, "supervisor")
+
+    async def _recover(self) -> None:
+        found = await self._loop.run_in_executor(
+            None,
+            lambda: recover(
+                self._settings.journal_dir,
+                gateway_id=self._settings.gateway_id,
+                engine_version=__version__,
+            ),
+        )
+        self._cells.add("kintsugi_interrupted_total", found.interrupted)
+        if self._shipper is not None:
+            self._shipper.wake()
+
+    # Configurations
+
+    @property
+    def _configurations(self) -> Path:
+        return self._settings.gateway_dir / "configurations"
+
+    def _first_configuration(self) -> FollowedConfiguration | None:
+        """Run what the control plane had put in force before, or else the file.
+
+        Returns:
+            The control plane's version, when that is what runs.
+
+        Raises:
+            ConfigurationInvalid: there is nothing to run.
+        """
+        config = self._read_file()
+        self._config_id = config.id
+        if self._settings.api_url:
+            last = load_last_good(self._settings.gateway_dir, config.id)
+            if last is not None:
+                try:
+                    kept = parse_config(last.content, file=last.config_version)
+                except ConfigurationInvalid as error:  # another release of the program wrote it
+                    log.error("gateway.last_good_refused", error=str(error))
+                else:
+                    self._order = self._write(kept, last.config_version)
+                    return last
+        self._order = self._write(config, f"{config.id}@{config.pack.version}")
+        return None
+
+    def _read_file(self) -> Config:
+        path = self._settings.policy_config
+        try:
+            source = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationInvalid(f"{path} cannot be read: {error}") from error
+        config = parse_config(source, file=str(path))
+        compile_plan(config)
+        return config
+
+    def _write(self, config: Config, config_version: str) -> Load:
+        """Give a configuration a file of its own that nobody changes: workers read it later."""
+        self._drain_seconds = config.gateway.drain_timeout_seconds
+        path = self._configurations / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.yaml"
+        path.write_text(config.source, encoding="utf-8")
+        for old in sorted(self._configurations.glob("*.yaml"))[:-_CONFIGURATIONS_KEPT]:
+            old.unlink(missing_ok=True)
+        return Load(path=str(path), config_version=config_version, config_id=config.id)
+
+    def _send(self, order: Load) -> None:
+        self._order = order
+        for slot in self._slots:
+            slot.tell(ToWorker(load=order))
+
+    def _put_in_force(self, configuration: FollowedConfiguration) -> None:
+        """Load on every worker and wait for them; called in the follower's thread.
+
+        Raises:
+            ConfigurationInvalid: it does not compile here, or a worker refused it.
+        """
+        config = parse_config(configuration.content, file=configuration.config_version)
+        compile_plan(config)
+        done: Future[None] = Future()
+        self._loop.call_soon_threadsafe(
+            self._send_followed, config, configuration.config_version, done
+        )
+        try:
+            done.result(_IN_FORCE_SECONDS)
+        except TimeoutError:
+            raise ConfigurationInvalid("not every worker has it in force yet") from None
+
+    def _send_followed(self, config: Config, config_version: str, done: Future[None]) -> None:
+        try:
+            order = self._write(config, config_version)
+        except OSError as error:
+            done.set_exception(ConfigurationInvalid(f"it cannot be written down: {error}"))
+            return
+        self._waiting.append((order, done))
+        self._send(order)
+
+    def _settle(self) -> None:
+        """Answer those who wait for a version that now runs everywhere."""
+        versions = {slot.in_force.config_version for slot in self._slots if slot.in_force}
+        for waiting in tuple(self._waiting):
+            order, done = waiting
+            if versions == {order.config_version}:
+                self._waiting.remove(waiting)
+                done.set_result(None)
+
+    def _reload_soon(self) -> None:
+        self._start(self._reload())
+
+    async def _reload(self) -> None:
+        """SIGHUP: read the file again; a control plane makes a version of it and sends it back."""
+        path = self._settings.policy_config
+        try:
+            config = await self._loop.run_in_executor(None, self._read_file)
+            if config.id != self._config_id:
+                raise ConfigurationInvalid(
+                    f'{path} is now "{config.id}", this gateway runs "{self._config_id}"; '
+                    "restart it to run another configuration"
+                )
+            if self._follower is None:
+                self._send(self._write(config, f"{config.id}@{config.pack.version}"))
+            else:
+                await self._publish(self._follower, config)
+        except (ConfigurationInvalid, ApiRefused, OSError) as error:
+            self._load_error = str(error)
+            log.error("gateway.reload_failed", error=str(error))
+        else:
+            self._load_error = ""
+            log.info("gateway.reloaded", file=str(path))
+        self._changed()
+
+    async def _publish(self, follower: Follower, config: Config) -> None:
+        note = f"reloaded from {self._settings.policy_config}"
+        try:
+            await self._loop.run_in_executor(
+                None, lambda: follower.publish(config.source, note=note)
+            )
+        except ApiUnreachable as error:
+            # Whoever changes the file while the control plane is away means it: run it from here.
+            log.warning("gateway.reloaded_unpublished", error=str(error))
+            self._send(self._write(config, f"{config.id}@{config.pack.version}"))
+
+    # Workers
+
+    def _start(self, work: asyncio._CoroutineLike[None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _keep(self, slot: WorkerSlot) -> None:
+        self._start(self._keep_running(slot))
+
+    async def _keep_running(self, slot: WorkerSlot) -> None:
+        while not self._stopping.is_set():
+            began = self._loop.time()
+            code = await self._run_once(slot)
+            if self._stopping.is_set():
+                return
+            log.error("worker.died", worker=slot.worker_id, exit_code=code)
+            self._cells.add("kintsugi_worker_restarts_total")
+            with suppress(OSError):  # the disk refuses; the next start or death tries again
+                await self._recover()
+            if self._loop.time() - began > _STEADY_SECONDS:
+                slot.restart_seconds = _RESTART_SECONDS_MIN
+            with suppress(TimeoutError):
+                async with asyncio.timeout(slot.restart_seconds):
+                    await self._stopping.wait()
+            slot.restart_seconds = min(slot.restart_seconds * 2, _RESTART_SECONDS_MAX)
+
+    async def _run_once(self, slot: WorkerSlot) -> int:
+        """Start a worker and listen to it until it is gone; returns its exit code."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            slot.process = self._spawn(slot, theirs)
+        reader, slot.control = await asyncio.open_connection(sock=ours)
+        if self._order is not None:
+            slot.tell(ToWorker(load=self._order))
+        try:
+            while line := await reader.readline():
+                self._heard(slot, decode_from_worker(line))
+        except ConnectionResetError:
+            pass  # it was killed with our last order unread
+        except msgspec.DecodeError as error:
+            log.error("worker.unreadable", worker=slot.worker_id, error=str(error))
+            slot.process.kill()
+        slot.control.close()
+        slot.control = None
+        slot.in_force = None
+        return await self._loop.run_in_executor(None, slot.process.wait)
+
+    def _spawn(self, slot: WorkerSlot, control: socket.socket) -> subprocess.Popen[bytes]:
+        settings = self._settings
+        worker = WorkerSettings(
+            gateway_id=settings.gateway_id,
+            worker_id=slot.worker_id,
+            worker_count=len(self._slots),
+            journal_dir=settings.journal_dir,
+            metrics_dir=settings.metrics_dir,
+            fingerprint_key_file=settings.fingerprint_key_file,
+            listen_fd=slot.listener.fileno(),
+            control_fd=control.fileno(),
+            simulator_url=settings.simulator_url,
+        )
+        return subprocess.Popen(  # noqa: S603 our own module with our own settings
+            [sys.executable, "-m", "kintsugi.gateway.worker", msgspec.json.encode(worker)],
+            pass_fds=(worker.listen_fd, worker.control_fd),
+        )
+
+    def _heard(self, slot: WorkerSlot, message: FromWorker) -> None:
+        if message.counters is not None:
+            slot.counters = message.counters
+        if message.in_force is not None:
+            slot.in_force = message.in_force
+            slot.error = ""
+            self._settle()
+            self._changed()
+        if message.load_failed is not None:
+            slot.error = message.load_failed.error
+            for waiting in tuple(self._waiting):
+                order, done = waiting
+                if order.config_version == message.load_failed.config_version:
+                    self._waiting.remove(waiting)
+                    done.set_exception(ConfigurationInvalid(slot.error))
+            self._changed()
+
+    # The control plane
+
+    def _connect(self, followed: FollowedConfiguration | None) -> None:
+        settings = self._settings
+        if not settings.api_url:
+            return
+
+        def connect() -> ControlPlane:
+            return ControlPlane(settings.api_url, lambda: settings.api_token)
+
+        self._shipper = Shipper(settings.journal_dir, settings.gateway_dir, connect())
+        self._follower = Follower(
+            connect,
+            gateway_id=settings.gateway_id,
+            config_id=self._config_id,
+            gateway_dir=settings.gateway_dir,
+            put_in_force=self._put_in_force,
+            report=self._gateway_report,
+            first_version=self._first_version,
+            in_force=followed,
+        )
+        self._shipper.start()
+        self._follower.start()
+
+    def _first_version(self) -> tuple[str, str] | None:
+        path = self._settings.policy_config
+        return self._read_file().source, f"imported from {path}"
+
+    def _gateway_report(self) -> GatewayReport:
+        """What this gateway is and runs; called in the reporter's thread."""
+        shipped = self._shipper.counters if self._shipper is not None else None
+        error = self._follower.load_error if self._follower is not None else ""
+        return GatewayReport(
+            id=self._settings.gateway_id,
+            config_id=self._config_id,
+            listen=self._listen,
+            version=__version__,
+            workers=tuple(report for slot in self._slots if (report := slot.report())),
+            shipped=shipped.shipped if shipped else 0,
+            waiting=shipped.waiting if shipped else 0,
+            load_error=error or self._load_error,
+            started_at=self._started_at,
+        )
+
+    def _changed(self) -> None:
+        if self._follower is not None:
+            self._follower.changed()
+
+    async def _count(self) -> None:
+        """Keep the numbers that only this process knows where any worker's /metrics finds them."""
+        before = self._shipper.counters.shipped if self._shipper else 0
+        while True:
+            if self._shipper is not None:
+                counters = self._shipper.counters
+                self._cells.add("kintsugi_shipped_total", counters.shipped - before)
+                self._cells.set_gauge("kintsugi_unshipped_records", counters.waiting)
+                before = counters.shipped
+            await asyncio.sleep(1.0)
+
+    # End
+
+    async def _stop(self) -> int:
+        """Drain every worker, ship what can be shipped, and end."""
+        log.info("gateway.draining")
+        for slot in self._slots:
+            slot.tell(ToWorker(drain=True))
+            slot.listener.close()
+        limit_seconds = self._drain_seconds + _DRAIN_GRACE_SECONDS
+        _, late = (
+            await asyncio.wait(self._tasks, timeout=limit_seconds) if self._tasks else ((), ())
+        )
+        for slot in self._slots:
+            if late and slot.process is not None and slot.process.poll() is None:
+                log.error("worker.killed", worker=slot.worker_id, why="it did not drain in time")
+                slot.process.kill()
+        if late:
+            await asyncio.wait(late, timeout=_DRAIN_GRACE_SECONDS)
+        with suppress(OSError):  # the next start does it
+            await self._recover()
+        await self._loop.run_in_executor(None, self._disconnect)
+        self._cells.close()
+        log.info("gateway.stopped")
+        return 1 if late else 0
+
+    def _disconnect(self) -> None:
+        if self._shipper is not None:
+            arrived = self._shipper.flush(timeout_seconds=_FLUSH_SECONDS)
+            if not arrived:
+                log.warning("gateway.unshipped", records=self._shipper.counters.waiting)
+            self._shipper.stop()
+        if self._follower is not None:
+            self._follower.stop()
+
+
+def bind(host: str, port: int, count: int) -> list[socket.socket]:
+    """Listening sockets that share one port; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listeners: list[socket.socket] = []
+    for _ in range(count):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listeners.append(listener)
+        try:
+            if not listeners[:-1]:
+                refuse_shared(family, host, port)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((host, port))
+            listener.listen(_BACKLOG)
+        except OSError:
+            for opened in listeners:
+                opened.close()
+            raise
+        port = listener.getsockname()[1]
+    return listeners
+
+
+def refuse_shared(family: int, host: str, port: int) -> None:
+    """Fail when somebody listens there already: SO_REUSEPORT would quietly share with them.
+
+    Raises:
+        OSError: the address is in use.
+    """
+    if port:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+
+
+def keep_secret(path: Path) -> None:
+    """Make the fingerprint key once; it must stay, or equal findings stop looking equal."""
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_FINGERPRINT_KEY_BYTES))
+
+
+def run(settings: GatewaySettings) -> int:
+    """Run a gateway until it is told to stop; returns the process's exit code.
+
+    Raises:
+        ConfigurationInvalid: the policy file has errors and there is nothing else to run.
+        OSError: the port is taken, or the state folder cannot be used.
+    """
+    configure_logs(gateway=settings.gateway_id)
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: GatewaySettings) -> int:
+    return await Supervisor(settings).run()

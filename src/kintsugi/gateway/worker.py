@@ -1,0 +1,239 @@
+"""One worker process: an event loop that serves clients until it is told to drain.
+
+Started by the supervisor as ``python -m kintsugi.gateway.worker '<settings>'``. Only what serving
+needs is imported here: a worker starts fast and stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from kintsugi import __version__
+from kintsugi.errors import ConfigurationInvalid, EvidenceUnavailable
+from kintsugi.gateway.carrier import Steps
+from kintsugi.gateway.control import (
+    Counters,
+    FromWorker,
+    InForceReport,
+    Load,
+    LoadFailed,
+    decode_to_worker,
+    encode,
+)
+from kintsugi.gateway.exchange import Exchange
+from kintsugi.gateway.in_force import InForce, Secret
+from kintsugi.gateway.logs import configure_logs
+from kintsugi.gateway.metrics import WorkerMetrics
+from kintsugi.gateway.server import ClientConnection
+from kintsugi.gateway.settings import WorkerSettings
+from kintsugi.gateway.shell import Shell
+from kintsugi.gateway.upstream import Pool
+from kintsugi.ledger.journal_writer import JournalWriter
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import compile_plan
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG = 4096
+_REPORT_SECONDS = 1.0
+# Connections wait in the kernel for so long, so that a start answers nobody "not ready".
+_FIRST_LOAD_SECONDS = 2.0
+_LAST_WORDS_SECONDS = 2.0
+
+
+class Worker:
+    """Wires one worker's parts and follows the supervisor's orders."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        exchange: Callable[[InForce], Steps] = Exchange,
+    ) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._draining = asyncio.Event()
+        self._first_load = asyncio.Event()
+        self._fingerprint_key = settings.fingerprint_key_file.read_bytes()
+        self._metrics = WorkerMetrics(settings.metrics_dir, settings.worker_id)
+        # Strict until a configuration says otherwise: the safe side.
+        self._journal = JournalWriter(
+            settings.journal_dir,
+            gateway_id=settings.gateway_id,
+            worker_id=settings.worker_id,
+            durability="strict",
+            loop=loop,
+        )
+        self._pool = Pool(loop)
+        self._shell = Shell(
+            loop=loop,
+            journal=self._journal,
+            metrics=self._metrics,
+            pool=self._pool,
+            exchange=exchange,
+            worker_count=settings.worker_count,
+        )
+
+    async def run(self) -> int:
+        """Serve until drained; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._draining.set)
+        # Meant for the supervisor, but a terminal or `kill` may send it to the whole group.
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        control = socket.socket(fileno=self._settings.control_fd)
+        reader, self._control = await asyncio.open_connection(sock=control)
+        orders = self._loop.create_task(self._follow_orders(reader))
+        reports = self._loop.create_task(self._report())
+        self._shell.start()
+        try:
+            async with asyncio.timeout(_FIRST_LOAD_SECONDS):
+                await self._first_load.wait()
+        except TimeoutError:
+            log.warning("worker.no_configuration_yet")
+        server = await self._loop.create_server(
+            lambda: ClientConnection(self._shell),
+            sock=socket.socket(fileno=self._settings.listen_fd),
+            backlog=_BACKLOG,
+        )
+        log.info("worker.serving", pid=os.getpid())
+        await self._draining.wait()
+        server.close()
+        orders.cancel()
+        reports.cancel()
+        return await self._drain()
+
+    # Orders
+
+    async def _follow_orders(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            message = decode_to_worker(line)
+            if message.load is not None:
+                await self._load(message.load)
+            if message.drain:
+                break
+        self._draining.set()
+
+    async def _load(self, order: Load) -> None:
+        """Build the new plan completely, off the loop, then swap one reference."""
+        try:
+            in_force = await self._loop.run_in_executor(None, self._build, order)
+        except (ConfigurationInvalid, OSError, UnicodeDecodeError) as error:
+            log.error("worker.load_failed", config_version=order.config_version, error=str(error))
+            self._shell.load_failed(f"{order.config_version}: {error}")
+            self._say(FromWorker(load_failed=LoadFailed(order.config_version, str(error))))
+        else:
+            self._journal.durability = in_force.gateway.durability
+            self._shell.put_in_force(in_force)
+            self._say(
+                FromWorker(
+                    in_force=InForceReport(
+                        config_version=order.config_version,
+                        revision=in_force.plan.revision,
+                        since=datetime.now(UTC),
+                    )
+                )
+            )
+            log.info("worker.in_force", config_version=order.config_version)
+            # The plan lives long: keep the collector from walking it again and again.
+            gc.collect()
+            gc.freeze()
+        self._first_load.set()
+
+    def _build(self, order: Load) -> InForce:
+        path = Path(order.path)
+        plan = compile_plan(parse_config(path.read_text(encoding="utf-8"), file=path.name))
+        secrets = {
+            target.id: Secret(value)
+            for target in plan.config.targets
+            if target.secret_key_ref and (value := os.environ.get(target.secret_key_ref.env))
+        }
+        return InForce(
+            plan=plan,
+            config_version=order.config_version,
+            gateway_id=self._settings.gateway_id,
+            worker_id=self._settings.worker_id,
+            engine_version=__version__,
+            fingerprint_key=self._fingerprint_key,
+            simulator_url=self._settings.simulator_url,
+            secrets=secrets,
+        )
+
+    # Reports
+
+    async def _report(self) -> None:
+        while True:
+            self._say(FromWorker(counters=self._counters()))
+            await asyncio.sleep(_REPORT_SECONDS)
+
+    def _counters(self) -> Counters:
+        return Counters(
+            admitted=int(self._metrics.value("kintsugi_requests_total")),
+            decided=int(self._metrics.value("kintsugi_decided_total")),
+            in_flight=int(self._metrics.value("kintsugi_in_flight_requests")),
+            journal_healthy=self._journal.healthy,
+        )
+
+    def _say(self, message: FromWorker) -> None:
+        if not self._control.is_closing():
+            self._control.write(encode(message))
+
+    # End
+
+    async def _drain(self) -> int:
+        shell = self._shell
+        log.info("worker.draining", in_flight=shell.in_flight)
+        in_time = await shell.drain(shell.gateway.drain_timeout_seconds)
+        if not in_time:
+            log.warning("worker.drain_timeout", in_flight=shell.in_flight)
+            shell.abort_clients()
+            await shell.drain(_LAST_WORDS_SECONDS)
+        shell.stop()
+        self._pool.close()
+        try:
+            await self._journal.close()
+        except EvidenceUnavailable as error:
+            log.error("worker.journal_lost", error=str(error))
+            return 1
+        self._say(FromWorker(counters=self._counters()))
+        self._control.close()
+        log.info("worker.drained")
+        return 0
+
+
+def _raise_file_limit() -> None:
+    """Every connection takes a file: use all that the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _run(settings: WorkerSettings) -> int:
+    return await Worker(settings, asyncio.get_running_loop()).run()
+
+
+def main() -> int:
+    """Run one worker; the only argument is its ``WorkerSettings`` as JSON."""
+    settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
+    configure_logs(gateway=settings.gateway_id, worker=settings.worker_id)
+    _raise_file_limit()
+    # Nearly everything on the hot path is freed by its last reference; look for rings seldom.
+    gc.set_threshold(20_000, 20, 20)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
