@@ -16,6 +16,11 @@ _SILENT = frozenset(("role", "tool_call_id", "id"))
 _SILENT_IN_CALL = frozenset(("index", "id", "type"))
 
 
+def words(text: str) -> frozenset[str]:
+    """A set of field names, written as a line of words."""
+    return frozenset(text.split())
+
+
 class Said(msgspec.Struct, frozen=True, gc=False):
     """One text in a message.
 

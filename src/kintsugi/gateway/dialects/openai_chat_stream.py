@@ -9,7 +9,7 @@ import msgspec
 
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
-from kintsugi.gateway.dialects.openai_chat_message import Said, said_in
+from kintsugi.gateway.dialects.openai_chat_message import Said, said_in, words
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
 from kintsugi.model.content import Edit
 
@@ -17,33 +17,13 @@ _encode = msgspec.json.Encoder().encode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode = msgspec.json.Decoder().decode
 
-_SILENT_IN_FRAME = frozenset(
-    [
-        "id",
-        "object",
-        "created",
-        "model",
-        "choices",
-        "usage",
-        "system_fingerprint",
-        "service_tier",
-        "obfuscation",
-        "provider",
-        "prompt_filter_results",
-    ]
+_SILENT_IN_FRAME = words(
+    "id object created model choices usage system_fingerprint service_tier obfuscation "
+    "provider prompt_filter_results"
 )
-_SILENT_IN_CHOICE = frozenset(
-    [
-        "index",
-        "delta",
-        "finish_reason",
-        "logprobs",
-        "native_finish_reason",
-        "content_filter_results",
-        "stop_reason",
-        "matched_stop",
-        "token_ids",
-    ]
+_SILENT_IN_CHOICE = words(
+    "index delta finish_reason logprobs native_finish_reason content_filter_results "
+    "stop_reason matched_stop token_ids"
 )
 _SHAPES_MAX = 4
 _DONE = FrameView(closing=True)
