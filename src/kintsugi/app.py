@@ -69,4 +69,42 @@ def run_simulator(start: SimulatorStart) -> int:
     from kintsugi.simulator.server import run as simulate
 
     _watch_parent(start.with_parent)
-    return simulate(start.listen, start.script)
+    return simulate(str(start.listen), start.script)
+
+
+def backup(state: Path, database_url: str, file: Path) -> dict[str, Any]:
+    """Save everything into one file; what was saved."""
+    raise NotImplementedError
+
+
+def restore(state: Path, database_url: str, file: Path) -> dict[str, Any]:
+    """Bring a backup back; what was restored."""
+    raise NotImplementedError
+
+
+def find_postgresql() -> str:
+    """Which PostgreSQL the embedded database would use here, in words."""
+    raise NotImplementedError
+
+
+def _gateway_id(state: Path) -> str:
+    """The gateway's lasting name, made on first use."""
+    path = state / "gateway-id"
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"gw-{os.urandom(4).hex()}\n", encoding="ascii")
+        return _gateway_id(state)
+
+
+def _watch_parent(wanted: bool) -> None:
+    """Stop this process when ``kt up`` is gone, however it went."""
+    if not wanted:
+        return
+    threading.Thread(
+        target=stop_when_stdin_closes,
+        args=(lambda: os.kill(os.getpid(), signal.SIGTERM),),
+        name="watch-parent",
+        daemon=True,
+    ).start()

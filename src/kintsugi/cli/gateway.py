@@ -10,7 +10,6 @@ import typer
 
 from kintsugi.cli.options import StateOption, WithParentOption
 from kintsugi.cli.parts import Address, GatewayStart, program
-from kintsugi.cli.settings import read_token
 
 app = typer.Typer(help="Run a gateway.", no_args_is_help=True)
 
@@ -49,13 +48,13 @@ def run(
     here = program(context)
     settings = here.settings(state=state, api_url=api_url)
     follows = api_url or here.environ.get("KT_API_URL") or here.environ.get("KEEPTRUSTS_API_URL")
-    token = here.environ.get("KT_API_TOKEN") or read_token(settings.state / "gateway-token")
     start = GatewayStart(
         policy_config=policy_config,
         listen=Address.parse(listen),
         workers=workers or core_count(),
         api_url=settings.api_url if follows else "",
-        api_token=token if follows else "",
+        # Empty: the gateway reads STATE/gateway-token, which may be written after it started.
+        api_token=here.environ.get("KT_API_TOKEN", ""),
         state=settings.state,
         simulator_url=simulator_url,
         with_parent=with_parent,

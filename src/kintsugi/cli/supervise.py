@@ -39,7 +39,12 @@ class Part:
 
 @dataclass(slots=True)
 class Child:
-    """A part and the process that plays it at the moment."""
+    """A part and the process that plays it at the moment.
+
+    Attributes:
+        crashes: in a row, since it last ran for long.
+        exit_code: of the process before; negative for a signal.
+    """
 
     part: Part
     process: subprocess.Popen[bytes] | None = None
@@ -47,6 +52,7 @@ class Child:
     crashes: int = 0
     restarts: int = 0
     due_at: float = 0.0
+    exit_code: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -148,6 +154,7 @@ class Supervisor:
         if code is None:
             return
         self._forget(child)
+        child.exit_code = code
         ran_seconds = self.clock() - child.started_at
         child.crashes = 1 if ran_seconds >= CALM_SECONDS else child.crashes + 1
         delay = restart_delay_seconds(child.crashes)

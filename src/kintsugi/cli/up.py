@@ -16,6 +16,7 @@ import httpx2
 import typer
 
 from kintsugi import __version__
+from kintsugi.cli.init import DEFAULT_TEMPLATE, write_template
 from kintsugi.cli.options import StateOption
 from kintsugi.cli.output import Output
 from kintsugi.cli.parts import Address, program
@@ -29,6 +30,8 @@ SIMULATOR_STOP_SECONDS = 3.0
 READY_SECONDS_MAX = 120.0
 FIRST_CRASHES_MAX = 3
 _POLL_SECONDS = 0.03
+# Exit codes 2 and 3 say that the part was told something wrong; trying again changes nothing.
+_HOPELESS = (2, 3)
 _STOP_ORDER = ("gateway", "server", "simulator")  # the gateway ships to the server while it drains
 
 
@@ -94,7 +97,7 @@ def up(
             api=_free(Address("127.0.0.1", api_port), "--api-port"),
             simulator=_free(Address("127.0.0.1", 0), "") if simulate else None,
             workers=workers or len(os.sched_getaffinity(0)),
-            config_file=policy_config or folder / 'policy-config.yaml',
+            config_file=_config_file(policy_config, folder),
         )
         _Instance(plan, output, debug=debug).run()
 
@@ -159,7 +162,8 @@ class _Instance:
 
     def _give_up_on_crashes(self) -> None:
         for child in self._supervisor.children:
-            if child.crashes >= FIRST_CRASHES_MAX and child.part.name not in self._ready:
+            hopeless = child.exit_code in _HOPELESS or child.crashes >= FIRST_CRASHES_MAX
+            if hopeless and child.part.name not in self._ready:
                 raise KintsugiError(
                     f"{child.part.name} does not start; its last words, from {child.part.log}:\n"
                     + _last_words(child.part.log)
@@ -249,6 +253,18 @@ def _free(address: Address, option: str) -> Address:
                 f"{option} 0 takes a free one, `kt doctor` shows what listens"
             ) from error
         return Address(address.host, probe.getsockname()[1])
+
+
+def _config_file(given: Path | None, state: Path) -> Path:
+    """The configuration to start from, made from the starter template on first use."""
+    if given is not None:
+        if not given.is_file():
+            raise InvalidInput(f"{given} is no file; `kt init` makes one")
+        return given.absolute()
+    own = state / "policy-config.yaml"
+    if not own.exists():
+        write_template(DEFAULT_TEMPLATE, state, force=False)
+    return own
 
 
 def _make_private(state: Path) -> None:
