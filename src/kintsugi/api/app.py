@@ -66,6 +66,7 @@ def build_api(
     state_dir: Path,
     clock: Callable[[], datetime] = utc_now,
     more_routes: Iterable[Routes] = (),
+    render_problem: problems.Render | None = None,
 ) -> FastAPI:
     """The control plane as an ASGI application.
 
@@ -76,6 +77,7 @@ def build_api(
     Args:
         state_dir: exports are written below it.
         more_routes: of the console.
+        render_problem: how the console shows errors to people.
     """
     feed = ChangeFeed(stores.changes)
     metrics = ApiMetrics()
@@ -117,7 +119,7 @@ def build_api(
         metrics=metrics,
         started_at=clock(),
     )
-    problems.install(app)
+    problems.install(app, render_problem)
     for resource in (*RESOURCES, _document(app), *more_routes):
         resource.install(app)
     require_permissions(app.routes)

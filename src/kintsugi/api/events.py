@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Header, Path, Query, Request
@@ -21,7 +22,7 @@ from kintsugi.api.event_query import (
 from kintsugi.api.ingest import BATCH_BYTES_MAX, decode_batch, store_batch
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_time
-from kintsugi.api.routing import Routes
+from kintsugi.api.routing import Routes, bearer
 from kintsugi.api.tail import follow_events
 from kintsugi.errors import InvalidInput
 from kintsugi.model.event import DecisionEvent
@@ -149,7 +150,7 @@ async def tail_events(
             control,
             where,
             after=_position(last_event_id),
-            authorization=request.headers.get("authorization", ""),
+            still_allowed=partial(bearer, request, control),
         )
     )
 

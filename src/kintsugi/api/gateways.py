@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
@@ -17,7 +18,7 @@ from kintsugi.api.control import Ctl, RawBody
 from kintsugi.api.hygiene import decode_json
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
-from kintsugi.api.routing import Routes
+from kintsugi.api.routing import Routes, bearer
 from kintsugi.api.tail import follow_configuration
 from kintsugi.model.stores import (
     ConfigurationVersion,
@@ -142,8 +143,8 @@ async def follow_gateway(
 
     Server-sent events ``configuration`` with ``{"id", "version", "revision", "content"}``.
     """
-    authorization = request.headers.get("authorization", "")
-    return sse.stream(follow_configuration(control, query.config_id, authorization=authorization))
+    allowed = partial(bearer, request, control)
+    return sse.stream(follow_configuration(control, query.config_id, still_allowed=allowed))
 
 
 def gateway_views(stores: Stores, *, now: datetime) -> list[GatewayView]:

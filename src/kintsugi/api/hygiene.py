@@ -65,7 +65,7 @@ class Edge:
 
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             refusal = problems.problem_of(InvalidInput("The address holds a NUL character."))
-            await problems.answer(refusal)(scope, receive, send_safely)
+            await problems.show(Request(scope), refusal)(scope, receive, send_safely)
             return
         try:
             await self.app(scope, receive, send_safely)
@@ -78,7 +78,8 @@ class Edge:
             )
             if started:
                 raise
-            await problems.answer(problems.unforeseen(reference))(scope, receive, send_safely)
+            shown = problems.show(Request(scope), problems.unforeseen(reference))
+            await shown(scope, receive, send_safely)
 
 
 async def read_body(request: Request, *, bytes_max: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -131,15 +131,26 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of ``app`` that was raised on purpose with its problem."""
+Render = Callable[[Request, Problem], Response | None]
+"""Shows a problem to a reader who wants something else than JSON; None where that is not so."""
 
-    async def handle(_request: Request, error: Exception) -> Response:
-        headers = getattr(error, "headers", None)
-        return answer(problem_of(error), headers)
+
+def install(app: FastAPI, render: Render | None) -> None:
+    """Answer every error of ``app`` that was raised on purpose with its problem."""
+    app.state.render_problem = render
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return show(request, problem_of(error), getattr(error, "headers", None))
 
     for kind in (errors.KintsugiError, HTTPException):
         app.add_exception_handler(kind, handle)
+
+
+def show(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem in the form that the reader wants."""
+    render: Render | None = request.app.state.render_problem
+    shown = render(request, problem) if render else None
+    return shown or answer(problem, headers)
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

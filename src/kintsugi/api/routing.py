@@ -127,9 +127,16 @@ class GuardedRoute(APIRoute):
 
 @dataclass(slots=True)
 class Routes:
-    """Collects the routes of one resource; :meth:`install` puts them on the application."""
+    """Collects the routes of one resource; :meth:`install` puts them on the application.
+
+    Attributes:
+        identify: how callers are identified: by token here, by session in the console.
+        documented: whether the OpenAPI document shows these routes.
+    """
 
     tag: str
+    identify: Identify = bearer
+    documented: bool = True
     _declared: list[Callable[[FastAPI], None]] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
 
@@ -170,11 +177,13 @@ class Routes:
                         endpoint,
                         guard=Guard(
                             permission=permission,
+                            identify=self.identify,
                             body_bytes_max=body_bytes_max,
                             json_body=not raw_body,
                         ),
                         methods=[method],
                         tags=[self.tag],
+                        include_in_schema=self.documented,
                         status_code=status,
                         response_model=None,
                         operation_id=endpoint.__name__,

@@ -6,7 +6,7 @@ the last position that its reader saw, so that nothing is missed or sent twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -30,8 +30,12 @@ class ConfigurationPush(msgspec.Struct, frozen=True):
     content: str
 
 
+StillAllowed = Callable[[], Awaitable[object]]
+"""Raises ``Unauthenticated`` once the reader's token has ended."""
+
+
 async def follow_events(
-    control: Control, where: EventFilter, *, after: int | None, authorization: str
+    control: Control, where: EventFilter, *, after: int | None, still_allowed: StillAllowed
 ) -> AsyncIterator[bytes]:
     """Frames ``decision``; their ids are positions.
 
@@ -51,8 +55,8 @@ async def follow_events(
 
     with control.metrics.streams.labels("events").track_inprogress():
         yield sse.HEARTBEAT
-        async for _ in _turns(control, ("events",), authorization):
-            if _ is None:
+        async for turn in turns(control, ("events",), still_allowed):
+            if turn is None:
                 yield sse.HEARTBEAT
                 continue
             while True:
@@ -66,7 +70,7 @@ async def follow_events(
 
 
 async def follow_configuration(
-    control: Control, config_id: str, *, authorization: str
+    control: Control, config_id: str, *, still_allowed: StillAllowed
 ) -> AsyncIterator[bytes]:
     """Frames ``configuration``: the newest version at once, then each newer one."""
     sent = 0
@@ -79,8 +83,8 @@ async def follow_configuration(
 
     with control.metrics.streams.labels("configurations").track_inprogress():
         yield sse.HEARTBEAT
-        async for _ in _turns(control, ("configurations",), authorization):
-            if _ is None:
+        async for turn in turns(control, ("configurations",), still_allowed):
+            if turn is None:
                 yield sse.HEARTBEAT
                 continue
             version = await run_in_threadpool(newest)
@@ -92,8 +96,8 @@ async def follow_configuration(
                 yield sse.frame("configuration", msgspec.json.encode(push), position=sent)
 
 
-async def _turns(
-    control: Control, channels: tuple[str, ...], authorization: str
+async def turns(
+    control: Control, channels: tuple[str, ...], still_allowed: StillAllowed
 ) -> AsyncIterator[bool | None]:
     """True at once and after every change; None when a heartbeat is due.
 
@@ -107,7 +111,7 @@ async def _turns(
     while not feed.closing:
         changed = await feed.wait(channels, after=generation, timeout_seconds=_TOKEN_CHECK_SECONDS)
         try:
-            await control.authenticator.bearer(authorization)
+            await still_allowed()
         except (Unauthenticated, StoreUnavailable):
             return
         if changed:

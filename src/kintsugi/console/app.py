@@ -1,0 +1,37 @@
+"""The whole control plane: the API and the pages over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from kintsugi.api.app import build_api, utc_now
+from kintsugi.api.credentials import session_secret
+from kintsugi.console.assets import Assets
+from kintsugi.console.pages import Console, routes, show_problem
+from kintsugi.console.rendering import environment
+from kintsugi.console.sessions import Sessions
+from kintsugi.model.stores import Stores
+
+
+def build_control_plane(
+    stores: Stores, *, state_dir: Path, clock: Callable[[], datetime] = utc_now
+) -> FastAPI:
+    """The API with the console at its root; see :func:`kintsugi.api.app.build_api`."""
+    app = build_api(
+        stores,
+        state_dir=state_dir,
+        clock=clock,
+        more_routes=[routes],
+        render_problem=show_problem,
+    )
+    assets = Assets()
+    app.state.console = Console(
+        sessions=Sessions(session_secret(state_dir)),
+        assets=assets,
+        templates=environment(assets),
+    )
+    return app

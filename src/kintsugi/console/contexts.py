@@ -1,0 +1,174 @@
+"""What each template is given. A template uses every field of its class and nothing else;
+``tests/console/test_contexts.py`` compares them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar
+
+import msgspec
+
+from kintsugi.api.gateways import GatewayView
+from kintsugi.model.decision import Evaluation
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.verdict import Verdict
+from kintsugi.policy.reasons import Reason
+
+
+class Shell(msgspec.Struct, frozen=True, kw_only=True):
+    """What the frame around every page shows.
+
+    Attributes:
+        title: of the page, without the product's name.
+        signed_in_as: name of the token behind the session; empty when signed out.
+        now: time of the answer, aware UTC.
+        version: of the program.
+    """
+
+    template: ClassVar[str] = "base.html"
+
+    title: str
+    signed_in_as: str
+    now: datetime
+    version: str
+
+
+class VerdictShare(msgspec.Struct, frozen=True):
+    """One verdict's count in the last hour."""
+
+    verdict: Verdict
+    count: int
+
+
+class MinuteRow(msgspec.Struct, frozen=True):
+    """One line of the chart's table: a stretch of five minutes.
+
+    Attributes:
+        counts: in the order of :attr:`Chart.verdicts`.
+    """
+
+    begins_at: datetime
+    counts: tuple[int, ...]
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """The last hour, minute by minute.
+
+    Attributes:
+        data: JSON for the script: ``{"minutes": [unix seconds], "counts": {verdict: [n]}}``.
+        verdicts: those that occurred, from mildest to strictest.
+        rows: the same as a table, oldest first; stretches without decisions are left out.
+    """
+
+    data: str
+    verdicts: tuple[Verdict, ...]
+    rows: tuple[MinuteRow, ...]
+
+
+class FilterForm(msgspec.Struct, frozen=True):
+    """The filter form as it was sent, to be shown again.
+
+    Attributes:
+        values: by field name, as typed.
+        active: whether any filter is set.
+        errors: what was wrong, by field name.
+        query: the filters as a query string without cursor, for links and refreshes.
+    """
+
+    values: dict[str, str]
+    active: bool
+    errors: dict[str, str]
+    query: str
+
+
+class DashboardPage(Shell, frozen=True, kw_only=True):
+    """The first page.
+
+    Attributes:
+        shares: the last hour by verdict, mildest first, all verdicts.
+        decided: decisions in the last hour.
+        stopped: of these, those whose normal delivery was stopped.
+        chart: decisions per minute.
+        gateways: last seen first.
+        filter: the form.
+        events: one page of decisions, newest first.
+        total: how many match, as words: ``1,204`` or ``more than 10,000``.
+        next_page: address of the older page, empty on the last one.
+        paged: whether this is not the newest page; it then stands still.
+        any_events: whether there is any decision at all.
+    """
+
+    template: ClassVar[str] = "dashboard.html"
+
+    shares: tuple[VerdictShare, ...]
+    decided: int
+    stopped: int
+    chart: Chart
+    gateways: tuple[GatewayView, ...]
+    filter: FilterForm
+    events: tuple[DecisionEvent, ...]
+    total: str
+    next_page: str
+    paged: bool
+    any_events: bool
+
+
+class PhaseEvaluations(msgspec.Struct, frozen=True):
+    """What the chain did in one phase, in the chain's order."""
+
+    name: str
+    evaluations: tuple[Evaluation, ...]
+
+
+class EventPage(Shell, frozen=True, kw_only=True):
+    """One decision and why it was made.
+
+    Attributes:
+        event: with evaluations and payload.
+        reason: what is known of its reason code; None where it is not registered here.
+        phases: phases that ran, in order.
+        request, response: recorded text, laid out when it is JSON.
+    """
+
+    template: ClassVar[str] = "event.html"
+
+    event: DecisionEvent
+    reason: Reason | None
+    phases: tuple[PhaseEvaluations, ...]
+    request: str
+    response: str
+
+
+class SignInPage(Shell, frozen=True, kw_only=True):
+    """The sign-in form.
+
+    Attributes:
+        next_address: where to go afterwards; a path on this server.
+        error: why the last attempt failed, else empty.
+    """
+
+    template: ClassVar[str] = "sign_in.html"
+
+    next_address: str
+    error: str
+
+
+class ErrorPage(Shell, frozen=True, kw_only=True):
+    """What went wrong, for people.
+
+    Attributes:
+        status: HTTP status.
+        detail: one or two sentences.
+        code: stable, for reports.
+        reference: for unforeseen errors, to be found in the log.
+    """
+
+    template: ClassVar[str] = "error.html"
+
+    status: int
+    detail: str
+    code: str
+    reference: str
+
+
+PAGES: tuple[type[Shell], ...] = (DashboardPage, EventPage, SignInPage, ErrorPage)

@@ -1,0 +1,212 @@
+"""The console's routes: pages for people, under a session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Annotated
+from urllib.parse import parse_qs, urlencode
+
+from fastapi import Depends, Path, Request
+from jinja2 import Environment
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from kintsugi import __version__
+from kintsugi.api import sse
+from kintsugi.api.auth import authorise
+from kintsugi.api.control import Caller, Control, Ctl, RawBody
+from kintsugi.api.credentials import secret_sha256
+from kintsugi.api.permissions import Access, Scope
+from kintsugi.api.problems import Problem
+from kintsugi.api.routing import Routes
+from kintsugi.api.tail import turns
+from kintsugi.console.assets import Assets
+from kintsugi.console.contexts import ErrorPage, EventPage, PhaseEvaluations, SignInPage
+from kintsugi.console.dashboard import chart_data, dashboard, last_hour
+from kintsugi.console.rendering import laid_out, render
+from kintsugi.console.sessions import Sessions, require_same_origin
+from kintsugi.errors import Unauthenticated
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.stores import Token
+from kintsugi.policy.reasons import REASONS
+
+# A page refreshes at most so often, however fast decisions come.
+_REFRESH_SECONDS = 1.0
+
+_API_ADDRESSES = ("/v1/", "/openapi.json", "/health", "/readyz", "/metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The console's parts."""
+
+    sessions: Sessions
+    assets: Assets
+    templates: Environment
+
+
+async def _console(request: Request) -> Console:
+    return _console_of(request)
+
+
+def _console_of(request: Request) -> Console:
+    console: Console = request.app.state.console
+    return console
+
+
+async def _by_session(request: Request, control: Control) -> Token:
+    return await _console_of(request).sessions.identify(request, control)
+
+
+Con = Annotated[Console, Depends(_console)]
+
+routes = Routes("console", identify=_by_session, documented=False)
+
+
+@routes.add("GET", "/", Scope.EVENTS_READ, parameters=True)
+def first_page(control: Ctl, console: Con, caller: Caller, request: Request) -> Response:
+    """Decisions per minute, gateways, and the latest decisions."""
+    authorise(caller, Scope.GATEWAYS_READ)
+    page = dashboard(control, caller, request.query_params, now=control.clock())
+    return render(console.templates, page, status=422 if page.filter.errors else 200)
+
+
+@routes.add("GET", "/events/{event_id}", Scope.EVENTS_READ)
+def event_page(
+    control: Ctl, console: Con, caller: Caller, event_id: Annotated[str, Path(max_length=64)]
+) -> Response:
+    """One decision and why it was made."""
+    event = control.stores.events.get(event_id)
+    page = EventPage(
+        title=f"Decision {event.id}",
+        signed_in_as=caller.name,
+        now=control.clock(),
+        version=__version__,
+        event=event,
+        reason=REASONS.get(event.reason_code),
+        phases=_phases(event),
+        request=laid_out(event.payload.request),
+        response=laid_out(event.payload.response),
+    )
+    return render(console.templates, page)
+
+
+@routes.add("GET", "/live", Scope.EVENTS_READ, media_types=("text/event-stream",))
+async def live(control: Ctl, console: Con, request: Request) -> StreamingResponse:
+    """Tells an open page that something changed: ``minutes`` for the chart, ``changed``."""
+    return sse.stream(_live(control, console, request))
+
+
+async def _live(control: Control, console: Console, request: Request) -> AsyncIterator[bytes]:
+    def minutes() -> bytes:
+        now = control.clock()
+        return chart_data(last_hour(control, now=now), now=now)
+
+    still_allowed = partial(console.sessions.identify, request, control)
+    with control.metrics.streams.labels("console").track_inprogress():
+        async for turn in turns(control, ("events", "gateways"), still_allowed):
+            # A heartbeat moves the chart on too: time passes without decisions.
+            yield sse.frame("minutes", await run_in_threadpool(minutes))
+            if turn is not None:
+                yield sse.frame("changed", b"{}")
+                await asyncio.sleep(_REFRESH_SECONDS)
+
+
+@routes.add("GET", "/sign-in", Access.PUBLIC, parameters=True)
+def sign_in_page(control: Ctl, console: Con, request: Request) -> Response:
+    """The form that takes a token."""
+    return _sign_in_form(control, console, request.query_params.get("next", "/"))
+
+
+@routes.add("POST", "/sign-in", Access.PUBLIC, raw_body=True, body_bytes_max=10_000)
+async def sign_in(control: Ctl, console: Con, request: Request, body: RawBody) -> Response:
+    """Take a token, give a session."""
+    require_same_origin(request)
+    form = parse_qs(body.decode("utf-8", "replace"))
+    text = form.get("token", [""])[0].strip()
+    address = form.get("next", ["/"])[0]
+    try:
+        token = await control.authenticator.digest(secret_sha256(text))
+    except Unauthenticated:
+        error = "This token is not known here, was revoked, or has expired."
+        return await run_in_threadpool(
+            _sign_in_form, control, console, address, error=error, status=401
+        )
+    authorise(token, Scope.EVENTS_READ)
+    response = RedirectResponse(_own_address(address), status_code=303)
+    console.sessions.begin(response, request, text, control.clock())
+    return response
+
+
+@routes.add("POST", "/sign-out", Access.PUBLIC, raw_body=True, body_bytes_max=10_000)
+def sign_out(console: Con, request: Request) -> Response:
+    """End the session of this browser."""
+    require_same_origin(request)
+    response = RedirectResponse("/sign-in", status_code=303)
+    console.sessions.end(response)
+    return response
+
+
+@routes.add("GET", "/static/{version}/{name:path}", Access.PUBLIC)
+def static_file(console: Con, version: str, name: str) -> Response:
+    """A file of the console; its address changes with its content."""
+    asset = console.assets.get(name)
+    current = version == console.assets.version
+    caching = "public, max-age=31536000, immutable" if current else "no-store"
+    return Response(asset.content, media_type=asset.media_type, headers={"cache-control": caching})
+
+
+def show_problem(request: Request, problem: Problem) -> Response | None:
+    """An error as a page, for browsers outside the API; None for everyone else."""
+    address = request.url.path
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if not wants_page or address.startswith(_API_ADDRESSES):
+        return None
+    if problem.status == 401:
+        wanted = f"{address}?{request.url.query}" if request.url.query else address
+        query = urlencode({"next": wanted}) if wanted != "/" else ""
+        return RedirectResponse(f"/sign-in?{query}" if query else "/sign-in", status_code=303)
+    caller: Token | None = getattr(request.state, "caller", None)
+    control: Control = request.app.state.control
+    page = ErrorPage(
+        title=problem.title,
+        signed_in_as=caller.name if caller else "",
+        now=control.clock(),
+        version=__version__,
+        status=problem.status,
+        detail=problem.detail,
+        code=problem.code,
+        reference=problem.reference,
+    )
+    return render(_console_of(request).templates, page, status=problem.status)
+
+
+def _sign_in_form(
+    control: Control, console: Console, address: str, *, error: str = "", status: int = 200
+) -> Response:
+    page = SignInPage(
+        title="Sign in",
+        signed_in_as="",
+        now=control.clock(),
+        version=__version__,
+        next_address=_own_address(address),
+        error=error,
+    )
+    return render(console.templates, page, status=status)
+
+
+def _own_address(address: str) -> str:
+    """A path on this server; ``//elsewhere`` and ``/\\elsewhere`` lead away in browsers."""
+    own = address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if own and address.isprintable() and address.isascii() else "/"
+
+
+def _phases(event: DecisionEvent) -> tuple[PhaseEvaluations, ...]:
+    return tuple(
+        PhaseEvaluations(phase.value, tuple(evaluations))
+        for phase, evaluations in groupby(event.evaluations, key=lambda found: found.phase)
+    )

@@ -1,0 +1,114 @@
+"""Templates to HTML. Everything is escaped, and characters that hide or reorder text are shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse
+
+from kintsugi.console.assets import Assets
+from kintsugi.console.contexts import Shell
+from kintsugi.model.verdict import Verdict
+
+# Each verdict has a word and a mark besides its colour.
+MARKS = {
+    Verdict.ALLOW: "✓",
+    Verdict.FLAG: "⚑",
+    Verdict.TRANSFORM: "≈",
+    Verdict.REDACT: "▬",
+    Verdict.ESCALATE: "↑",
+    Verdict.QUARANTINE: "◫",
+    Verdict.BLOCK: "✕",
+}
+
+_HIDING = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
+
+
+def environment(assets: Assets) -> Environment:
+    """The template environment: escaping always on, a name that is not given is an error."""
+    made = Environment(
+        loader=PackageLoader("kintsugi.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals["asset"] = assets.address
+    made.globals["marks"] = MARKS
+    made.filters.update(
+        hostile=hostile, clock=clock, moment=moment, iso=iso, ago=ago, number=number, ms=ms
+    )
+    return made
+
+
+def render(templates: Environment, page: Shell, *, status: int = 200) -> HTMLResponse:
+    """A page."""
+    values = {name: getattr(page, name) for name in page.__struct_fields__}
+    return HTMLResponse(templates.get_template(page.template).render(values), status_code=status)
+
+
+def hostile(text: str) -> Markup:
+    """Text from anywhere, safe to read: escaped, with unseen characters named.
+
+    A right-to-left override or a zero-width space can make evidence read differently from what
+    it says.
+    """
+    return Markup("").join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str | Markup:
+    if character in "\n\t" or unicodedata.category(character) not in _HIDING:
+        return escape(character)
+    name = unicodedata.name(character, "control character").lower()
+    return Markup('<span class="unseen" title="{}">U+{:04X}</span>').format(name, ord(character))
+
+
+def clock(at: datetime) -> str:
+    """``14:05:09``, in UTC."""
+    return f"{at.astimezone(UTC):%H:%M:%S}"
+
+
+def moment(at: datetime) -> str:
+    """``2026-04-23 14:05:09 UTC``."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(at: datetime) -> str:
+    """``2026-04-23T14:05:09.123456Z``, for the ``datetime`` attribute."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """``3 minutes ago``."""
+    seconds = int((now - at).total_seconds())
+    if seconds < 2:
+        return "just now"
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def number(count: int) -> str:
+    """``12,450``."""
+    return f"{count:,}"
+
+
+def ms(duration_ms: float) -> str:
+    """``0.42 ms``, ``87 ms``, ``3.1 s``."""
+    if duration_ms >= 1000:
+        return f"{duration_ms / 1000:.1f} s"
+    return f"{duration_ms:.0f} ms" if duration_ms >= 10 else f"{duration_ms:.2f} ms"
+
+
+def laid_out(text: str) -> str:
+    """JSON with one member per line; anything else as it is."""
+    try:
+        return msgspec.json.format(text.encode(), indent=2).decode()
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return text
