@@ -11,12 +11,13 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     """One gateway: a supervisor and its workers.
 
     Attributes:
-        state_dir: the state folder; the gateway's own part of it is ``gateway_dir``.
+        state_dir: the state folder; the gateway's own part of it is ``folder``.
         gateway_id: persistent name such as ``gw-1f2e3d4c``.
         port: 0 takes a free one; all workers share it.
         policy_config: the file to run from until the control plane has a newer version.
         api_url: the control plane; empty to run from the file alone.
-        api_token: token of this gateway at the control plane.
+        api_token: token of this gateway at the control plane; empty to read
+            ``STATE/gateway-token``, which a control plane on this machine writes.
         simulator_url: where targets with provider ``simulator`` are; empty when there is none.
     """
 
@@ -31,24 +32,20 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     simulator_url: str = ""
 
     @property
-    def gateway_dir(self) -> Path:
+    def folder(self) -> GatewayFolder:
         """Everything that this gateway keeps on disk."""
-        return self.state_dir / "gateway" / self.gateway_id
+        return GatewayFolder(self.state_dir / "gateway" / self.gateway_id)
 
-    @property
-    def journal_dir(self) -> Path:
-        """Journals of all workers."""
-        return self.gateway_dir / "journal"
 
-    @property
-    def metrics_dir(self) -> Path:
-        """Cells of all workers, see ``metrics``."""
-        return self.gateway_dir / "metrics"
+class GatewayFolder:
+    """Where the things of one gateway lie; the supervisor makes what is not there."""
 
-    @property
-    def fingerprint_key_file(self) -> Path:
-        """Secret under which findings are fingerprinted, made by the supervisor."""
-        return self.gateway_dir / "fingerprint.key"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "journal"
+        self.metrics = path / "metrics"
+        self.configurations = path / "configurations"
+        self.fingerprint_key = path / "fingerprint.key"
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
@@ -57,6 +54,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     Attributes:
         worker_id: the worker's place among its siblings, ``w0``; kept over restarts.
         worker_count: how many share the gateway's limits.
+        gateway_dir: see ``GatewayFolder``.
         listen_fd: a listening socket that the supervisor owns, so that connections which arrive
             while a worker is replaced wait instead of being refused.
         control_fd: this end of the control channel.
@@ -65,9 +63,12 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     gateway_id: str
     worker_id: str
     worker_count: int
-    journal_dir: Path
-    metrics_dir: Path
-    fingerprint_key_file: Path
+    gateway_dir: str
     listen_fd: int
     control_fd: int
     simulator_url: str = ""
+
+    @property
+    def folder(self) -> GatewayFolder:
+        """Where this worker's journal and cells go."""
+        return GatewayFolder(Path(self.gateway_dir))

@@ -39,7 +39,6 @@ from kintsugi.gateway.control import (
 )
 from kintsugi.gateway.control_plane import ControlPlane
 from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
-from kintsugi.gateway.logs import configure_logs
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import Shipper
@@ -111,6 +110,7 @@ class Supervisor:
         self._config_id = ""
         self._load_error = ""
         self._drain_seconds = 0.0
+        self._failed = False
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: list[tuple[Load, Future[None]]] = []
@@ -143,18 +143,18 @@ class Supervisor:
 
     def _prepare_state(self) -> None:
         settings = self._settings
-        settings.gateway_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings.journal_dir.mkdir(mode=0o700, exist_ok=True)
-        self._configurations.mkdir(mode=0o700, exist_ok=True)
-        keep_secret(settings.fingerprint_key_file)
-        metrics.reset(settings.metrics_dir)
-        self._cells = metrics.WorkerMetrics(settings.metrics_dir, "supervisor")
+        folder = settings.folder
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.configurations.mkdir(mode=0o700, exist_ok=True)
+        keep_secret(folder.fingerprint_key)
+        metrics.reset(folder.metrics)
+        self._cells = metrics.WorkerMetrics(folder.metrics, "supervisor")
 
     async def _recover(self) -> None:
         found = await self._loop.run_in_executor(
             None,
             lambda: recover(
-                self._settings.journal_dir,
+                self._settings.folder.journal,
                 gateway_id=self._settings.gateway_id,
                 engine_version=__version__,
             ),
@@ -164,10 +164,6 @@ class Supervisor:
             self._shipper.wake()
 
     # Configurations
-
-    @property
-    def _configurations(self) -> Path:
-        return self._settings.gateway_dir / "configurations"
 
     def _first_configuration(self) -> FollowedConfiguration | None:
         """Run what the control plane had put in force before, or else the file.
@@ -181,7 +177,7 @@ class Supervisor:
         config = self._read_file()
         self._config_id = config.id
         if self._settings.api_url:
-            last = load_last_good(self._settings.gateway_dir, config.id)
+            last = load_last_good(self._settings.folder.path, config.id)
             if last is not None:
                 try:
                     kept = parse_config(last.content, file=last.config_version)
@@ -206,9 +202,10 @@ class Supervisor:
     def _write(self, config: Config, config_version: str) -> Load:
         """Give a configuration a file of its own that nobody changes: workers read it later."""
         self._drain_seconds = config.gateway.drain_timeout_seconds
-        path = self._configurations / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.yaml"
+        folder = self._settings.folder.configurations
+        path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.yaml"
         path.write_text(config.source, encoding="utf-8")
-        for old in sorted(self._configurations.glob("*.yaml"))[:-_CONFIGURATIONS_KEPT]:
+        for old in sorted(folder.glob("*.yaml"))[:-_CONFIGURATIONS_KEPT]:
             old.unlink(missing_ok=True)
         return Load(path=str(path), config_version=config_version, config_id=config.id)
 
@@ -293,7 +290,15 @@ class Supervisor:
     def _start(self, work: asyncio._CoroutineLike[None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Nothing that could be named: end, rather than run on without a worker.
+            log.error("gateway.failed", exc_info=task.exception())
+            self._failed = True
+            self._stopping.set()
 
     def _keep(self, slot: WorkerSlot) -> None:
         self._start(self._keep_running(slot))
@@ -342,9 +347,7 @@ class Supervisor:
             gateway_id=settings.gateway_id,
             worker_id=slot.worker_id,
             worker_count=len(self._slots),
-            journal_dir=settings.journal_dir,
-            metrics_dir=settings.metrics_dir,
-            fingerprint_key_file=settings.fingerprint_key_file,
+            gateway_dir=str(settings.folder.path),
             listen_fd=slot.listener.fileno(),
             control_fd=control.fileno(),
             simulator_url=settings.simulator_url,
@@ -379,14 +382,14 @@ class Supervisor:
             return
 
         def connect() -> ControlPlane:
-            return ControlPlane(settings.api_url, lambda: settings.api_token)
+            return ControlPlane(settings.api_url, self._token)
 
-        self._shipper = Shipper(settings.journal_dir, settings.gateway_dir, connect())
+        self._shipper = Shipper(settings.folder.journal, settings.folder.path, connect())
         self._follower = Follower(
             connect,
             gateway_id=settings.gateway_id,
             config_id=self._config_id,
-            gateway_dir=settings.gateway_dir,
+            gateway_dir=settings.folder.path,
             put_in_force=self._put_in_force,
             report=self._gateway_report,
             first_version=self._first_version,
@@ -394,6 +397,15 @@ class Supervisor:
         )
         self._shipper.start()
         self._follower.start()
+
+    def _token(self) -> str:
+        """The token given, or the one that a control plane on this machine has made for us."""
+        if self._settings.api_token:
+            return self._settings.api_token
+        try:
+            return (self._settings.state_dir / "gateway-token").read_text("ascii").strip()
+        except OSError:
+            return ""
 
     def _first_version(self) -> tuple[str, str] | None:
         path = self._settings.policy_config
@@ -453,7 +465,7 @@ class Supervisor:
         await self._loop.run_in_executor(None, self._disconnect)
         self._cells.close()
         log.info("gateway.stopped")
-        return 1 if late else 0
+        return 1 if late or self._failed else 0
 
     def _disconnect(self) -> None:
         if self._shipper is not None:
@@ -518,7 +530,6 @@ def run(settings: GatewaySettings) -> int:
         ConfigurationInvalid: the policy file has errors and there is nothing else to run.
         OSError: the port is taken, or the state folder cannot be used.
     """
-    configure_logs(gateway=settings.gateway_id)
     return asyncio.run(_run(settings))
 
 

@@ -21,7 +21,7 @@ import msgspec
 import structlog
 import uvloop
 
-from kintsugi import __version__
+from kintsugi import __version__, logs
 from kintsugi.errors import ConfigurationInvalid, EvidenceUnavailable
 from kintsugi.gateway.carrier import Steps
 from kintsugi.gateway.control import (
@@ -35,7 +35,6 @@ from kintsugi.gateway.control import (
 )
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
-from kintsugi.gateway.logs import configure_logs
 from kintsugi.gateway.metrics import WorkerMetrics
 from kintsugi.gateway.server import ClientConnection
 from kintsugi.gateway.settings import WorkerSettings
@@ -68,11 +67,11 @@ class Worker:
         self._loop = loop
         self._draining = asyncio.Event()
         self._first_load = asyncio.Event()
-        self._fingerprint_key = settings.fingerprint_key_file.read_bytes()
-        self._metrics = WorkerMetrics(settings.metrics_dir, settings.worker_id)
+        self._fingerprint_key = settings.folder.fingerprint_key.read_bytes()
+        self._metrics = WorkerMetrics(settings.folder.metrics, settings.worker_id)
         # Strict until a configuration says otherwise: the safe side.
         self._journal = JournalWriter(
-            settings.journal_dir,
+            settings.folder.journal,
             gateway_id=settings.gateway_id,
             worker_id=settings.worker_id,
             durability="strict",
@@ -227,7 +226,8 @@ async def _run(settings: WorkerSettings) -> int:
 def main() -> int:
     """Run one worker; the only argument is its ``WorkerSettings`` as JSON."""
     settings = msgspec.json.decode(sys.argv[1], type=WorkerSettings)
-    configure_logs(gateway=settings.gateway_id, worker=settings.worker_id)
+    logs.configure(service="gateway-worker")
+    structlog.contextvars.bind_contextvars(gateway=settings.gateway_id, worker=settings.worker_id)
     _raise_file_limit()
     # Nearly everything on the hot path is freed by its last reference; look for rings seldom.
     gc.set_threshold(20_000, 20, 20)
