@@ -57,6 +57,7 @@ class Problems:
         self.file = file
         self._found: list[Diagnostic] = []
         self._wrong_paths: set[str] = set()  # with every path above
+        self._replaced_paths: set[str] = set()  # of values that have another type
 
     def add(
         self,
@@ -70,6 +71,8 @@ class Problems:
     ) -> None:
         """Note one problem; the letter of the code says whether it is an error."""
         severity = Severity.ERROR if code.startswith("E") else Severity.WARNING
+        if code == "E005":
+            self._replaced_paths.add(path)
         above = path if severity is Severity.ERROR else ""
         while above and above not in self._wrong_paths:
             self._wrong_paths.add(above)
@@ -81,8 +84,15 @@ class Problems:
         )
 
     def reported(self, path: str) -> bool:
-        """Whether an error was noted at a path or below it, so that it is not said twice."""
-        return path in self._wrong_paths
+        """Whether an error was noted at a path, below it, or at a value that it would be in.
+
+        What was reported need not be said twice, and what was not there cannot be checked.
+        """
+        if path in self._wrong_paths:
+            return True
+        while path and path not in self._replaced_paths:
+            path = path.rpartition(".")[0]
+        return bool(path)
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take over what another stage found."""

@@ -251,19 +251,12 @@ class TypedReader:
         return text
 
     def _wrong(self, node: Node, expected: inspect.Type, path: str) -> Any:
-        # A field for text that holds 1.4 or true was most likely meant as text.
-        is_text = isinstance(expected, inspect.StrType)
-        quote = (
-            f'put it in quotes: "{node.text}"'
-            if is_text and isinstance(node, Scalar) and node.value is not None
-            else ""
-        )
         self.problems.add(
             "E005",
             f"expected {_article(expected)}, found {noun(node)}",
             node.position,
             path,
-            help=quote,
+            help=_type_help(node, expected),
         )
         return _blank(expected)
 
@@ -315,6 +308,17 @@ def _article(expected: inspect.Type) -> str:
             return " or ".join(named)
         case _:
             return "a list"
+
+
+def _type_help(node: Node, expected: inspect.Type) -> str:
+    match expected, node:
+        case inspect.StrType(), Scalar(value=value) if value is not None:
+            # Where text is wanted, 1.4 or true was most likely meant as text.
+            return f'put it in quotes: "{shortened(node.text)}"'
+        case inspect.BoolType(), _:
+            return "write true or false; yes, no, on and off are texts in YAML 1.2"
+        case _:
+            return f"write {_example(expected)}"
 
 
 def _blank(expected: inspect.Type) -> Any:
