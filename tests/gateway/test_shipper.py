@@ -1,0 +1,362 @@
+"""Shipping: at least once, never dropping, never wedged, and no longer than needed on disk."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fake_control_plane import TOKEN, FakeControlPlane, Reply, running
+
+from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
+from kintsugi.gateway.recovery import recover
+from kintsugi.gateway.shipper import Shipper, ShipperCounters
+from kintsugi.ledger.journal_files import list_segments
+from kintsugi.ledger.journal_segments import Disk, SegmentSeries
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def identifier(number: int) -> str:
+    return f"01900000-0000-7000-8000-{number:012d}"
+
+
+def decided(number: int, filling: str = "") -> bytes:
+    return b'{"kind":"decision","id":"%b","filling":"%b"}' % (
+        identifier(number).encode(),
+        filling.encode(),
+    )
+
+
+def admitted(number: int) -> bytes:
+    return (
+        b'{"kind":"admitted","id":"%b","timestamp":"2026-11-21T12:00:00Z","gateway_id":"gw-1",'
+        b'"worker_id":"w0","dialect":"openai-chat","config_version":"a@1","revision":"r",'
+        b'"request_digest":"d"}' % identifier(number).encode()
+    )
+
+
+def series(journal: Path, worker_id: str = "w0") -> SegmentSeries:
+    return SegmentSeries(
+        journal,
+        gateway_id="gw-1",
+        worker_id=worker_id,
+        clock=lambda: NOON,
+        segment_bytes_max=1 << 20,
+        disk=Disk(),
+    )
+
+
+def write(writer: SegmentSeries, *records: bytes) -> None:
+    writer.write(records)
+    writer.sync()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeControlPlane]:
+    with running() as control_plane:
+        yield control_plane
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    directory = tmp_path / "journal"
+    directory.mkdir()
+    return directory
+
+
+@contextmanager
+def shipping(journal: Path, fake: FakeControlPlane, *, token: str = TOKEN) -> Iterator[Shipper]:
+    shipper = Shipper(
+        journal,
+        journal.parent,
+        ControlPlane(fake.url, lambda: token, timeout_seconds=5),
+        poll_seconds=0.01,
+        backoff_seconds_max=0.05,
+        clock=lambda: NOON,
+    )
+    shipper.start()
+    try:
+        yield shipper
+    finally:
+        shipper.stop()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_decisions_arrive_in_order_and_nothing_else_does(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, admitted(1), decided(1), decided(2))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=2)
+        write(writer, decided(3))
+        fake.wait(lambda: len(fake.stored) == 3)
+    assert fake.stored == [identifier(number) for number in (1, 2, 3)]
+    writer.close()
+
+
+def test_batches_hold_no_more_than_a_thousand(journal: Path, fake: FakeControlPlane) -> None:
+    writer = series(journal)
+    write(writer, *(decided(number) for number in range(2500)))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=10)
+    assert sum(fake.batches) == len(fake.stored) == 2500
+    assert max(fake.batches) <= 1000
+    writer.close()
+
+
+def test_nothing_is_dropped_while_the_control_plane_is_away(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    fake.stop()
+    with shipping(journal, fake) as shipper:
+        write(writer, *(decided(number) for number in range(10)))
+        until(lambda: bool(shipper.counters.last_error))
+        until(lambda: shipper.counters.waiting == 10)
+        write(writer, *(decided(number) for number in range(10, 25)))
+        until(lambda: shipper.counters.waiting == 25)
+        assert not shipper.flush(timeout_seconds=0.05)
+        fake.start()
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=25)
+    assert len(fake.stored) == 25
+    writer.close()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_an_answer_that_is_not_about_the_records_is_tried_again(
+    journal: Path, fake: FakeControlPlane, status: int
+) -> None:
+    writer = series(journal)
+    write(writer, decided(1))
+    answers: list[Reply] = [(status, {"detail": "no"})] * 3
+    fake.answer_events = lambda _lines: answers.pop() if answers else None
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    assert fake.stored == [identifier(1)]
+    assert not (journal.parent / "rejected.jsonl").exists()
+    writer.close()
+
+
+def test_a_record_that_is_refused_by_line_is_set_aside_and_the_rest_goes_on(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    def refuse(lines: list[bytes]) -> Reply | None:
+        errors = [
+            {"where": f"body line {number}", "message": "Invalid UUID"}
+            for number, line in enumerate(lines, start=1)
+            if b"bad" in line
+        ]
+        return (422, {"detail": "bad", "errors": errors}) if errors else None
+
+    fake.answer_events = refuse
+    writer = series(journal)
+    write(writer, decided(1), decided(2, "bad"), decided(3), decided(4, "bad"), decided(5))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=3, quarantined=2)
+    assert fake.stored == [identifier(number) for number in (1, 3, 5)]
+    rejected = [
+        json.loads(line) for line in (journal.parent / "rejected.jsonl").read_text().splitlines()
+    ]
+    assert [entry["record"]["id"] for entry in rejected] == [identifier(2), identifier(4)]
+    assert [entry["reason"] for entry in rejected] == ["Invalid UUID"] * 2
+    assert rejected[0]["segment"] == writer.path.name
+    writer.close()
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_record_that_is_refused_without_a_name_is_found_by_halving(
+    journal: Path, fake: FakeControlPlane, status: int
+) -> None:
+    def refuse(lines: list[bytes]) -> Reply | None:
+        return (status, {"detail": "no"}) if any(b"bad" in line for line in lines) else None
+
+    fake.answer_events = refuse
+    writer = series(journal)
+    write(writer, *(decided(number, "bad" if number == 7 else "") for number in range(20)))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=19, quarantined=1)
+    writer.close()
+
+
+def test_a_restart_goes_on_where_the_last_acknowledgement_was(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, decided(1), decided(2))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    write(writer, decided(3))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=3)
+    assert sum(fake.batches) == 3, "something was sent twice"
+    writer.close()
+
+
+def test_an_unreadable_progress_file_sends_everything_again(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    (journal.parent / "shipper.json").write_bytes(b"{torn")
+    writer = series(journal)
+    write(writer, decided(1))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    assert fake.stored == [identifier(1)]
+    writer.close()
+
+
+def test_a_live_segment_stays_and_a_finished_one_goes(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, admitted(1), decided(1))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert len(list_segments(journal)) == 1
+        writer.turn_over()
+        until(lambda: [name.segment for name in list_segments(journal)] == [1])
+        writer.close()
+        until(lambda: list_segments(journal) == [])
+        assert shipper.counters == ShipperCounters(shipped=1)
+
+
+def test_a_segment_with_an_open_admission_stays_until_its_decision_has_arrived(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, admitted(1))
+    writer.turn_over()
+    write(writer, admitted(2), decided(2))
+    writer.turn_over()
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    with shipping(journal, fake) as shipper:  # which has to remember across a restart
+        assert shipper.flush(timeout_seconds=5)
+        assert [name.segment for name in list_segments(journal)] == [0, 1, 2]
+        write(writer, decided(1))
+        until(lambda: [name.segment for name in list_segments(journal)] == [2])
+    writer.close()
+
+
+def test_what_recovery_decides_is_shipped_and_everything_is_trimmed(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, admitted(1), admitted(2), decided(1))
+    writer.close()
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert len(list_segments(journal)) == 1
+        assert recover(journal, gateway_id="gw-1", engine_version="1").interrupted == 1
+        until(lambda: list_segments(journal) == [])
+        assert shipper.counters == ShipperCounters(shipped=2)
+    assert fake.stored == [identifier(1), identifier(2)]
+    assert recover(journal, gateway_id="gw-1", engine_version="1").interrupted == 0
+
+
+def test_a_torn_tail_is_left_for_recovery_to_report(journal: Path, fake: FakeControlPlane) -> None:
+    writer = series(journal)
+    write(writer, decided(1))
+    writer.close()
+    with writer.path.open("ab") as file:
+        file.write(b'{"crc":"0')
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=5)
+        assert writer.path.exists()
+        assert recover(journal, gateway_id="gw-1", engine_version="1").damages[0].damage.torn
+        until(lambda: not writer.path.exists())
+
+
+def test_a_damaged_segment_is_shipped_around_and_kept(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, decided(1), decided(2), decided(3))
+    writer.close()
+    content = writer.path.read_bytes()
+    writer.path.write_bytes(content.replace(identifier(2).encode(), b"x" * 36))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=2)
+    assert fake.stored == [identifier(1), identifier(3)]
+    assert writer.path.exists()
+
+
+def test_a_full_state_disk_sends_nothing_twice_and_loses_nothing(
+    journal: Path, fake: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = threading.Event()
+    full.set()
+
+    def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("kintsugi.gateway.shipper.write_whole", write_whole)
+    writer = series(journal)
+    write(writer, decided(1), decided(2))
+    with shipping(journal, fake) as shipper:
+        until(
+            lambda: "No space left" in shipper.counters.last_error or not shipper.counters.waiting
+        )
+        assert shipper.flush(timeout_seconds=5)
+        full.clear()
+        write(writer, decided(3))
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=3)
+    assert sum(fake.batches) == 3
+    writer.close()
+
+
+def test_stopping_during_an_outage_does_not_wait(journal: Path, fake: FakeControlPlane) -> None:
+    fake.stop()
+    writer = series(journal)
+    write(writer, decided(1))
+    with shipping(journal, fake) as shipper:
+        until(lambda: bool(shipper.counters.last_error))
+        began = time.monotonic()
+        shipper.stop()
+        assert time.monotonic() - began < 2
+    writer.close()
+
+
+def test_the_token_is_in_no_message(journal: Path, fake: FakeControlPlane) -> None:
+    writer = series(journal)
+    write(writer, decided(1))
+    with shipping(journal, fake, token="wrong-secret") as shipper:
+        until(lambda: "401" in shipper.counters.last_error)
+        assert "wrong-secret" not in shipper.counters.last_error
+    writer.close()
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 5, 100, 10_000])
+def test_a_pause_grows_to_its_ceiling_and_is_half_random(attempt: int) -> None:
+    least = backoff_seconds(attempt, noise=0, ceiling_seconds=10)
+    most = backoff_seconds(attempt, noise=1, ceiling_seconds=10)
+    assert least == most / 2
+    assert most == min(10, 0.1 * 2 ** min(attempt - 1, 16))
+
+
+@pytest.mark.parametrize("url", ["", "localhost:1", "ftp://host", "http://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address of a control plane"):
+        ControlPlane(url, lambda: TOKEN)
