@@ -58,9 +58,7 @@ def configure(*, service: str) -> None:
     root.setLevel(logging.INFO)
 
 
-def redact(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace secrets by name and by look, at any depth."""
     for name, value in event.items():
         event[name] = _clean(name, value)

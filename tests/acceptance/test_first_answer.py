@@ -9,7 +9,6 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
-
 from tests.acceptance.conftest import Instance
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -100,9 +99,7 @@ def test_a_tool_call_and_its_result_go_round(client: OpenAI, stream: bool) -> No
         ) as events:
             message = events.get_final_completion().choices[0].message
     else:
-        answer = client.chat.completions.create(
-            model="sim-tools", messages=messages, tools=[TOOL]
-        )
+        answer = client.chat.completions.create(model="sim-tools", messages=messages, tools=[TOOL])
         message = answer.choices[0].message  # type: ignore[assignment]
     assert message.tool_calls
     call = message.tool_calls[0]

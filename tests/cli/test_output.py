@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintsugi.cli.output import Output, cell, facts, harmless, json_text, one_line, report_error, table
+from kintsugi.cli.output import (
+    Output,
+    cell,
+    facts,
+    harmless,
+    json_text,
+    one_line,
+    report_error,
+    table,
+)
 
 
 class Terminal(io.StringIO):

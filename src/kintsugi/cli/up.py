@@ -16,6 +16,7 @@ import httpx2
 import typer
 
 from kintsugi import __version__
+from kintsugi.cli.gateway import core_count
 from kintsugi.cli.init import DEFAULT_TEMPLATE, write_template
 from kintsugi.cli.options import StateOption
 from kintsugi.cli.output import Output
@@ -96,7 +97,7 @@ def up(
             gateway=_free(Address("127.0.0.1", gateway_port), "--gateway-port"),
             api=_free(Address("127.0.0.1", api_port), "--api-port"),
             simulator=_free(Address("127.0.0.1", 0), "") if simulate else None,
-            workers=workers or len(os.sched_getaffinity(0)),
+            workers=workers or core_count(),
             config_file=_config_file(policy_config, folder),
         )
         _Instance(plan, output, debug=debug).run()
