@@ -22,7 +22,7 @@ from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import EventFilter, MinuteCount, Token
 from kintsugi.model.verdict import Verdict
 
-WINDOW = timedelta(hours=1)
+MINUTES = 60
 _ROW_MINUTES = 5
 ROWS_PER_PAGE = 50
 
@@ -97,8 +97,8 @@ def dashboard(
 
 
 def last_hour(control: Control, *, now: datetime) -> list[MinuteCount]:
-    """Decisions per minute of the last hour."""
-    return control.stores.events.per_minute(since=now - WINDOW, until=now)
+    """Decisions per minute of the last sixty minutes, the current one included."""
+    return control.stores.events.per_minute(since=_first_minute(now), until=now)
 
 
 def chart(counts: Sequence[MinuteCount], *, now: datetime) -> Chart:
@@ -120,8 +120,8 @@ def chart(counts: Sequence[MinuteCount], *, now: datetime) -> Chart:
 
 def chart_data(counts: Sequence[MinuteCount], *, now: datetime) -> bytes:
     """Sixty minutes for the script, quiet ones included."""
-    newest = int(now.timestamp()) // 60 * 60
-    minutes = range(newest - 59 * 60, newest + 60, 60)
+    first = int(_first_minute(now).timestamp())
+    minutes = range(first, first + MINUTES * 60, 60)
     by_place = {(int(count.minute.timestamp()), count.verdict): count.count for count in counts}
     return msgspec.json.encode(
         {
@@ -132,6 +132,10 @@ def chart_data(counts: Sequence[MinuteCount], *, now: datetime) -> bytes:
             },
         }
     )
+
+
+def _first_minute(now: datetime) -> datetime:
+    return now.replace(second=0, microsecond=0) - timedelta(minutes=MINUTES - 1)
 
 
 def _filters(asked: Mapping[str, str]) -> dict[str, str]:

@@ -40,7 +40,14 @@ def environment(assets: Assets) -> Environment:
     made.globals["asset"] = assets.address
     made.globals["marks"] = MARKS
     made.filters.update(
-        hostile=hostile, clock=clock, moment=moment, iso=iso, ago=ago, number=number, ms=ms
+        hostile=hostile,
+        clock=clock,
+        moment=moment,
+        iso=iso,
+        ago=ago,
+        duration=duration,
+        number=number,
+        ms=ms,
     )
     return made
 
@@ -92,6 +99,18 @@ def ago(at: datetime, now: datetime) -> str:
             count = seconds // size
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def number(count: int) -> str:

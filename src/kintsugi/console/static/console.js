@@ -51,9 +51,10 @@
         padding: [12, 8, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-        scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
+        // Half a minute on either side, so that the outer bars are whole.
+        scales: { x: { time: true, range: (_plot, low, high) => [low - 30, high + 30] }, y: { range: (_plot, _low, high) => [0, Math.max(4, high * 1.1)] } },
         axes: [
-          { ...axis, grid: { show: false }, values: (_plot, ticks) => ticks.map(clock) },
+          { ...axis, size: 30, grid: { show: false }, values: (_plot, ticks) => ticks.map(clock) },
           { ...axis, size: 46, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5] },
         ],
         series: [

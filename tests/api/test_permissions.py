@@ -1,0 +1,93 @@
+"""No route without a permission; no permission without its token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from control_plane import bearer, make_token
+from fastapi import FastAPI
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from kintsugi.api.app import require_permissions
+from kintsugi.api.permissions import Access, Scope
+from kintsugi.api.routing import Guard, GuardedRoute
+from kintsugi.model.stores import Stores
+
+PUBLIC = {
+    ("GET", "/health"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("POST", "/sign-out"),
+    ("GET", "/static/{version}/{name:path}"),
+}
+
+# The pages of the console know sessions, not tokens; tests/console has their matrix.
+CONSOLE = {"/", "/events/{event_id}", "/live"}
+
+
+def guarded(app: FastAPI) -> list[GuardedRoute]:
+    require_permissions(app.routes)
+    return [route for route in app.routes if isinstance(route, GuardedRoute)]
+
+
+def call(client: TestClient, route: GuardedRoute, **options: Any) -> int:
+    (method,) = route.methods
+    address = route.path
+    for name in ("event_id", "config_id", "gateway_id", "export_id", "token_id"):
+        address = address.replace(f"{{{name}}}", "x1")
+    address = address.replace("{version}", "1")
+    return client.request(method, address, **options).status_code
+
+
+def test_only_these_routes_answer_without_a_token(app: FastAPI) -> None:
+    public = {
+        (next(iter(route.methods)), route.path)
+        for route in guarded(app)
+        if route.guard.permission is Access.PUBLIC
+    }
+    assert public == PUBLIC
+
+
+def test_every_other_route_refuses_a_caller_without_a_token(
+    app: FastAPI, anonymous: TestClient
+) -> None:
+    answers = {
+        route.path: call(anonymous, route)
+        for route in guarded(app)
+        if route.guard.permission is not Access.PUBLIC
+    }
+    assert set(answers.values()) == {401}, answers
+
+
+def test_every_scope_opens_its_own_routes_and_no_others(
+    app: FastAPI, anonymous: TestClient, stores: Stores
+) -> None:
+    tokens = {scope: make_token(stores, scope) for scope in Scope}
+    routes = [
+        route
+        for route in guarded(app)
+        if isinstance(route.guard.permission, Scope)
+        and route.path not in CONSOLE
+        and not route.path.endswith(("/tail", "/follow"))  # endless once they are open
+    ]
+    for route in routes:
+        for scope, text in tokens.items():
+            status = call(anonymous, route, headers=bearer(text))
+            allowed = scope in {route.guard.permission, Scope.ADMIN}
+            assert (status != 403) is allowed, (route.path, scope, status)
+
+
+def test_a_route_without_a_permission_cannot_be_made() -> None:
+    nothing: Any = None
+    with pytest.raises(TypeError, match="must declare its permission"):
+        GuardedRoute("/v1/open", lambda: None, guard=Guard(permission=nothing))
+
+
+def test_an_application_with_an_unguarded_route_does_not_start() -> None:
+    with pytest.raises(TypeError, match="declares no permission"):
+        require_permissions([Route("/v1/open", lambda _: None)])
