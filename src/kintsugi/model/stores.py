@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any, Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -340,6 +340,9 @@ class ExportStore(Protocol):
         """
 
 
+ANSWER_LIFETIME: Final = timedelta(days=1)
+
+
 class SavedAnswer(msgspec.Struct, frozen=True):
     """The answer that an Idempotency-Key got the first time."""
 
@@ -349,7 +352,7 @@ class SavedAnswer(msgspec.Struct, frozen=True):
 
 
 class IdempotencyStore(Protocol):
-    """Answers by (token, key), kept for a day."""
+    """Answers by (token, key), kept for ``ANSWER_LIFETIME``."""
 
     def find(self, token_id: str, key: str, *, now: datetime) -> SavedAnswer | None:
         """The saved answer, or None."""

@@ -29,6 +29,7 @@ from kintsugi.errors import DatabaseUnusable
 from kintsugi.store.account import Account, choose_account
 from kintsugi.store.programs import Programs, find_programs
 from kintsugi.store.quarters import PORT, Quarters, find_home, held, settle, try_lock
+from kintsugi.store.reader import reader_name
 from kintsugi.store.remains import server_pid, server_processes, stop, sweep
 
 DATABASE: Final = "kintsugi"
@@ -323,7 +324,7 @@ def _shared_memory_kind() -> str:
 def _write_access_rules(quarters: Quarters, account: Account) -> None:
     """Only this account and root get in, and only through the socket, as the kernel vouches."""
     (quarters.data / "pg_hba.conf").write_text("local all all peer map=kintsugi\n")
-    roles = (OWNER, f"kt_sql_{DATABASE}")
+    roles = (OWNER, reader_name(DATABASE))
     lines = [
         f'kintsugi "{system}" {role}\n'
         for system in dict.fromkeys((account.name, "root"))

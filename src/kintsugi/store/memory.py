@@ -17,6 +17,7 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound, QueryRefused, VersionConflict
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.stores import (
+    ANSWER_LIFETIME,
     ConfigurationVersion,
     EventFilter,
     EventPage,
@@ -33,9 +34,7 @@ from kintsugi.model.stores import (
 )
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
-from kintsugi.store.search_text import parse_search, searchable_text
-
-ANSWER_LIFETIME = timedelta(days=1)
+from kintsugi.store.search_text import parse_search, payload_words
 
 
 def _utc_now() -> datetime:
@@ -215,7 +214,7 @@ def _matches(event: DecisionEvent, where: EventFilter) -> bool:
 
 
 def _says(payload: Payload, q: str) -> bool:
-    words = [word for phrase in parse_search(searchable_text(payload)) for word in phrase]
+    words = payload_words(payload)
     phrases = parse_search(q)
     return bool(phrases) and all(
         any(words[at : at + len(phrase)] == phrase for at in range(len(words)))

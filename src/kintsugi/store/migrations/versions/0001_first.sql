@@ -12,7 +12,7 @@
 --
 -- Columns of text use the collation "C": equal on every machine, and the fastest to compare.
 
-CREATE SCHEMA kintsugi;
+CREATE SCHEMA IF NOT EXISTS kintsugi;
 
 -- One row per decision: what is filtered, counted and charted. "decision" and the empty string for
 -- "not said" are kept as the views show them, so that a filter on a view is a filter on an index.
@@ -81,7 +81,7 @@ CREATE TABLE kintsugi.event_payloads (
 CREATE TABLE kintsugi.evaluations (
     event_id uuid NOT NULL,
     timestamp timestamptz NOT NULL,
-    ordinal smallint NOT NULL,
+    ordinal integer NOT NULL,
     findings integer NOT NULL,
     policy_name text COLLATE "C" NOT NULL,
     phase text COLLATE "C" NOT NULL,

@@ -1,0 +1,75 @@
+"""What an event filter means in SQL."""
+
+from __future__ import annotations
+
+from typing import Any, Final, LiteralString
+
+import msgspec
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from kintsugi.model.stores import EventFilter
+from kintsugi.store.event_rows import column_text
+from kintsugi.store.search_text import parse_search, to_tsquery
+
+# Filter field to column. The indexes of the second group leave out the rows that say nothing; the
+# condition that makes them usable is spelled out, so that it does not hang on the value.
+_ALWAYS_SAID: Final[dict[str, LiteralString]] = {
+    "gateway": "gateway_id",
+    "reason_code": "reason_code",
+    "config_version": "config_version",
+}
+_SELDOM_SAID: Final[dict[str, LiteralString]] = {
+    "user": "user_id",
+    "team": "team_id",
+    "workflow": "workflow",
+    "agent": "agent_id",
+    "session": "session_id",
+    "model": "model",
+    "policy": "policy_name",
+    "trace": "trace_id",
+    "incident": "incident_id",
+}
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A part of a statement with the values for its placeholders.
+
+    Attributes:
+        tables: what stands after FROM; ``e`` is the events.
+        where: what stands after WHERE.
+    """
+
+    tables: Composable
+    where: Composed
+    values: list[Any]
+
+    def also(self, condition: LiteralString, *values: Any) -> Condition:
+        """The same, narrowed further."""
+        where = Composed([self.where, SQL(" AND " + condition)])
+        return Condition(self.tables, where, [*self.values, *values])
+
+
+def condition_for(where: EventFilter) -> Condition:
+    """The events that a filter lets through."""
+    tables = SQL("kintsugi.events AS e")
+    conditions: list[Composable] = [SQL("true")]
+    values: list[Any] = []
+    if where.since is not None:
+        conditions.append(SQL("e.timestamp >= %s"))
+        values.append(where.since)
+    if where.until is not None:
+        conditions.append(SQL("e.timestamp <= %s"))
+        values.append(where.until)
+    if where.verdict is not None:
+        conditions.append(SQL("e.decision = %s"))
+        values.append(where.verdict.past)
+    for field, column in {**_ALWAYS_SAID, **_SELDOM_SAID}.items():
+        if value := getattr(where, field):
+            form = "e.{0} = %s AND e.{0} <> ''" if field in _SELDOM_SAID else "e.{0} = %s"
+            conditions.append(SQL(form).format(Identifier(column)))
+            values.append(column_text(value))
+    if where.q:
+        tables = SQL("kintsugi.events AS e JOIN kintsugi.event_texts AS t ON t.id = e.id")
+        conditions.append(SQL("t.document @@ %s::tsquery"))
+        values.append(to_tsquery(parse_search(where.q)))
+    return Condition(tables, SQL(" AND ").join(conditions), values)

@@ -1,0 +1,257 @@
+"""Events in PostgreSQL: ingest in one transaction per batch, and every way to read them back.
+
+Ingest takes turns on one row, looks up which ids are stored already and copies the rest straight
+into the tables. A staging table with INSERT ... ON CONFLICT writes every row twice and keeps no
+order; here nothing is written twice, duplicates cost a lookup in one partition, and positions are
+handed out in the order of commits. Lines are built before the turn begins, so that a second batch
+is prepared while the database works on the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg.sql import SQL, Composed
+
+from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.ids import uuid7_time
+from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
+from kintsugi.model.verdict import Verdict
+from kintsugi.store.admissible import check_admissible
+from kintsugi.store.connections import Connection, Database
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.event_rows import (
+    COPY_EVALUATIONS,
+    COPY_EVENTS,
+    COPY_PAYLOADS,
+    COPY_RECORDS,
+    EventRows,
+    column_text,
+    decode_event,
+    decode_payload,
+    event_rows,
+    minute_of,
+)
+from kintsugi.store.event_search import condition_for
+from kintsugi.store.search_text import payload_words, to_tsvector
+from kintsugi.store.statements import load_statements
+
+_SQL: Final = load_statements("events")
+_SCAN_ROWS_PER_FETCH: Final = 500
+
+# The page is cut before the records are fetched: fifty lookups, whatever the filter.
+_PAGE: Final = SQL(
+    """
+    SELECT page.timestamp, page.id::text, record
+    FROM (
+        SELECT e.id, e.timestamp
+        FROM {tables}
+        WHERE {where}
+        ORDER BY e.timestamp DESC, e.id DESC
+        LIMIT %s
+    ) AS page
+    JOIN kintsugi.event_records USING (id)
+    ORDER BY page.timestamp DESC, page.id DESC
+    """
+)
+_COUNT: Final = SQL("SELECT count(*) FROM (SELECT FROM {tables} WHERE {where} LIMIT %s) AS counted")
+_TAIL: Final = SQL(
+    """
+    SELECT page.position, record
+    FROM (
+        SELECT e.id, e.position
+        FROM {tables}
+        WHERE {where}
+        ORDER BY e.position
+        LIMIT %s
+    ) AS page
+    JOIN kintsugi.event_records USING (id)
+    ORDER BY page.position
+    """
+)
+_SCAN: Final = SQL(
+    """
+    SELECT record, NULL
+    FROM {tables} JOIN kintsugi.event_records AS r ON r.id = e.id
+    WHERE {where}
+    ORDER BY e.timestamp, e.id
+    """
+)
+_SCAN_WITH_PAYLOAD: Final = SQL(
+    """
+    SELECT record, payload
+    FROM {tables}
+    JOIN kintsugi.event_records AS r ON r.id = e.id
+    LEFT JOIN kintsugi.event_payloads AS p ON p.id = e.id
+    WHERE {where}
+    ORDER BY e.timestamp, e.id
+    """
+)
+_BY_PAST = {verdict.past: verdict for verdict in Verdict}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PostgresEvents:
+    """The event store of the protocol in ``model/stores.py``."""
+
+    def __init__(self, database: Database, *, now: Callable[[], datetime] = _utc_now) -> None:
+        """Use these connections; ``now`` is the clock against which far-future events fall."""
+        self._database = database
+        self._now = now
+
+    def append(self, events: Sequence[DecisionEvent]) -> Ingested:
+        now = self._now()
+        first: dict[str, DecisionEvent] = {}
+        for event in events:
+            check_admissible(event, now=now)
+            first.setdefault(event.id, event)
+        if not first:
+            return Ingested(stored=0, duplicates=0)
+        rows = {identifier: event_rows(event) for identifier, event in first.items()}
+        with self._database.transaction() as connection:
+            last = int(_one(connection, _SQL["lock_ingest"]))
+            known = connection.execute(_SQL["known_ids"], [list(rows)]).fetchall()
+            for (identifier,) in known:
+                del first[identifier], rows[identifier]
+            if rows:
+                _make_months(connection, rows)
+                _copy(connection, rows.values(), after=last)
+                _add_to_rollups(connection, first.values())
+                connection.execute(_SQL["advance_position"], [last + len(rows)])
+                connection.execute(_SQL["announce"])
+        return Ingested(stored=len(rows), duplicates=len(events) - len(rows))
+
+    def get(self, event_id: str) -> DecisionEvent:
+        try:
+            identifier = UUID(event_id)
+        except ValueError:
+            identifier = None
+        if identifier is not None and str(identifier) == event_id.lower():
+            with self._database.transaction() as connection:
+                row = connection.execute(_SQL["get"], [identifier]).fetchone()
+            if row is not None:
+                return decode_event(*row)
+        raise NotFound(f'there is no event "{event_id}"')
+
+    def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
+        condition = condition_for(where)
+        if cursor:
+            timestamp, identifier = decode_cursor(cursor)
+            try:
+                before = UUID(identifier)
+            except ValueError:
+                raise InvalidInput("the cursor is not one that this server gave out") from None
+            condition = condition.also("(e.timestamp, e.id) < (%s, %s)", timestamp, before)
+        statement = _PAGE.format(tables=condition.tables, where=condition.where)
+        with self._database.transaction() as connection:
+            # One more than shown tells whether there is a next page.
+            rows = connection.execute(statement, [*condition.values, limit + 1]).fetchall()
+        shown = rows[:limit]
+        more = len(rows) > limit and bool(shown)
+        return EventPage(
+            tuple(decode_event(record) for _, _, record in shown),
+            encode_cursor(shown[-1][0], shown[-1][1]) if more else None,
+        )
+
+    def count(self, where: EventFilter, *, ceiling: int) -> int:
+        condition = condition_for(where)
+        statement = _COUNT.format(tables=condition.tables, where=condition.where)
+        with self._database.transaction() as connection:
+            return int(_one(connection, statement, *condition.values, ceiling))
+
+    def tail(self, *, after: int, where: EventFilter, limit: int) -> list[StoredEvent]:
+        condition = condition_for(where).also("e.position > %s", after)
+        statement = _TAIL.format(tables=condition.tables, where=condition.where)
+        with self._database.transaction() as connection:
+            rows = connection.execute(statement, [*condition.values, limit]).fetchall()
+        return [StoredEvent(position, decode_event(record)) for position, record in rows]
+
+    def last_position(self) -> int:
+        with self._database.transaction() as connection:
+            return int(_one(connection, _SQL["last_position"]))
+
+    def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
+        condition = condition_for(where)
+        form = _SCAN_WITH_PAYLOAD if payload else _SCAN
+        statement = form.format(tables=condition.tables, where=condition.where)
+        with (
+            self._database.transaction() as connection,
+            connection.cursor(name="scan") as cursor,
+        ):
+            cursor.itersize = _SCAN_ROWS_PER_FETCH
+            for record, recorded_payload in cursor.execute(statement, condition.values):
+                yield decode_event(record, recorded_payload)
+
+    def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["per_minute"], [minute_of(since), until]).fetchall()
+        counts = [MinuteCount(minute, _BY_PAST[past], count) for minute, past, count in rows]
+        return sorted(counts, key=lambda count: (count.minute, count.verdict.strictness))
+
+    def stored_by_gateway(self) -> dict[str, int]:
+        with self._database.transaction() as connection:
+            return dict(connection.execute(_SQL["stored_by_gateway"]).fetchall())
+
+    def index_pending(self, *, limit: int) -> int:
+        with self._database.transaction() as connection:
+            turn = connection.execute(_SQL["lock_search"]).fetchone()
+            if turn is None:
+                return 0
+            rows = connection.execute(_SQL["not_yet_searchable"], [turn[0], limit]).fetchall()
+            if not rows:
+                return 0
+            with connection.cursor().copy(_SQL["copy_texts"]) as copy:
+                for _, identifier, timestamp, payload in rows:
+                    if payload is not None and (words := payload_words(decode_payload(payload))):
+                        copy.write_row((identifier, timestamp, to_tsvector(words)))
+            connection.execute(_SQL["advance_search"], [rows[-1][0]])
+            return len(rows)
+
+
+def _one(connection: Connection, statement: bytes | Composed, *values: object) -> int:
+    row = connection.execute(statement, values or None).fetchone()
+    if row is None:
+        raise StoreUnavailable("a row that migrations make is missing; was this restored in part?")
+    return int(row[0])
+
+
+def _make_months(connection: Connection, identifiers: Iterable[str]) -> None:
+    times = map(uuid7_time, identifiers)
+    for year, month in {(time.year, time.month) for time in times}:
+        connection.execute(_SQL["create_month"], [datetime(year, month, 1, tzinfo=UTC)])
+
+
+def _copy(connection: Connection, rows: Collection[EventRows], *, after: int) -> None:
+    events = b"".join(
+        b"%d\t%b" % (position, row.columns) for position, row in enumerate(rows, start=after + 1)
+    )
+    for statement, lines in (
+        (COPY_EVENTS, events),
+        (COPY_RECORDS, b"".join(row.record for row in rows)),
+        (COPY_PAYLOADS, b"".join(row.payload for row in rows)),
+        (COPY_EVALUATIONS, b"".join(row.evaluations for row in rows)),
+    ):
+        if lines:
+            with connection.cursor().copy(statement) as copy:
+                copy.write(lines)
+
+
+def _add_to_rollups(connection: Connection, events: Iterable[DecisionEvent]) -> None:
+    minutes = Counter(
+        (minute_of(event.timestamp), column_text(event.gateway_id), event.verdict.past)
+        for event in events
+    )
+    gateways: Counter[str] = Counter()
+    for (_, gateway_id, _), count in minutes.items():
+        gateways[gateway_id] += count
+    columns = [list(column) for column in zip(*minutes, strict=True)]
+    connection.execute(_SQL["add_to_minutes"], [*columns, list(minutes.values())])
+    connection.execute(_SQL["add_to_gateways"], [list(gateways), list(gateways.values())])

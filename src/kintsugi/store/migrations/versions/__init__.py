@@ -1,0 +1,1 @@
+"""One file per step; each runs the SQL file of its own name."""

@@ -1,0 +1,97 @@
+"""All stores on one PostgreSQL database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import psycopg
+
+from kintsugi.errors import QueryRefused
+from kintsugi.model.stores import Stores
+from kintsugi.store.changes import PostgresChanges
+from kintsugi.store.configurations import PostgresConfigurations
+from kintsugi.store.connections import Database
+from kintsugi.store.events import PostgresEvents
+from kintsugi.store.exports import PostgresExports
+from kintsugi.store.gateways import PostgresGateways
+from kintsugi.store.idempotency import PostgresIdempotency
+from kintsugi.store.migrate import prepare_database
+from kintsugi.store.query import PostgresQueryRunner
+from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.tokens import PostgresTokens
+
+
+class PostgresStores(Stores, frozen=True):
+    """The stores and what they share."""
+
+    database: Database
+
+    def ping(self) -> None:
+        """Ask the database something.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        with self.database.transaction() as connection:
+            connection.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Close every connection; a blocked ``changes.wait`` returns."""
+        self.changes.close()
+        self.database.close()
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> PostgresStores:
+    """Bring a database up to date and open every store on it.
+
+    Args:
+        conninfo: for libpq, or a ``postgresql://`` URL.
+        now: clock against which far-future events are refused.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached; later losses raise this from the calls
+            that they hit, and heal by themselves.
+        DatabaseUnusable: it is too old, too new, or may not be changed by this role.
+    """
+    prepare_database(conninfo, now=now())
+    database = Database(conninfo)
+    database.open()
+    return PostgresStores(
+        events=PostgresEvents(database, now=now),
+        configurations=PostgresConfigurations(database),
+        gateways=PostgresGateways(database),
+        tokens=PostgresTokens(database),
+        exports=PostgresExports(database),
+        idempotency=PostgresIdempotency(database),
+        query=PostgresQueryRunner(_Reader(conninfo)),
+        changes=PostgresChanges(conninfo),
+        database=database,
+    )
+
+
+class _Reader:
+    """How to connect as the reader; the login is made when it is first needed."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._lock = threading.Lock()
+        self._reader: str | None = None
+
+    def __call__(self) -> str:
+        with self._lock:
+            if self._reader is None:
+                try:
+                    self._reader = ensure_reader(self._conninfo)
+                except psycopg.errors.InsufficientPrivilege as error:
+                    raise QueryRefused(
+                        "`kt sql` needs a login that can read two views and nothing else, and the "
+                        "role in KT_DATABASE_URL may not create it: give that role CREATEROLE "
+                        f'(the login is called "{reader_name("DATABASE")}")'
+                    ) from error
+            return self._reader
