@@ -39,12 +39,24 @@ class Window:
         judged: characters that the last judgement saw.
         edits: for settled text, in characters of the whole channel.
         context: the text from ``context_start`` on, as far as it was judged.
+        keeps_all: arguments of tool calls are JSON, which is read from its beginning; they are of
+            no use before they are complete, so they are looked at in growing steps only.
     """
 
-    __slots__ = ("channel", "context", "context_start", "edits", "judged", "pieces_seen", "settled")
+    __slots__ = (
+        "channel",
+        "context",
+        "context_start",
+        "edits",
+        "judged",
+        "keeps_all",
+        "pieces_seen",
+        "settled",
+    )
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.keeps_all = channel.kind == "tool_call"
         self.settled = 0
         self.judged = 0
         self.edits: list[Edit] = []
@@ -55,6 +67,8 @@ class Window:
     def due(self, hold_chars: int) -> bool:
         """Whether enough is new to look again."""
         new = self.channel.length - self.judged
+        if self.keeps_all:
+            return new * _REGROWTH > self.judged
         held = self.channel.length - self.settled
         return new > 0 and (held <= 4 * hold_chars + 64 or new * _REGROWTH >= held)
 
@@ -82,6 +96,8 @@ class Window:
             if edit.start + shift < limit
         ]
         self.settled = limit
+        if self.keeps_all:
+            return
         start = max(self.context_start, self.settled - context_chars)
         self.context = self.context[start - shift :]
         self.context_start = start
