@@ -92,7 +92,7 @@ class Problems:
             return True
         while path and path not in self._replaced_paths:
             path = path.rpartition(".")[0]
-        return bool(path)
+        return path in self._replaced_paths
 
     def extend(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take over what another stage found."""
