@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.policy.test_parse import config_of, found_in
 
+from kintsugi.model.config import Config
 from kintsugi.policy.parse import check_config
 
 # As the incident guide prints it.
