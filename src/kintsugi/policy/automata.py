@@ -11,7 +11,7 @@ answer is void and the patterns are run one by one, which never fails and is onl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import NamedTuple
 
@@ -20,9 +20,11 @@ import re2
 
 from kintsugi.policy.normalise import Layer
 
-# Held back only as far as texts need it. Eight times the default: a set that has to throw away
-# and rebuild its states is slow.
-_MEMORY_BYTES_MAX = 64 << 20
+# Taken only as far as texts need it. Several times the default of 8 MiB: a set that has to throw
+# away its states and build them again is slow.
+_SET_MEMORY_BYTES_MAX = 32 << 20
+# One pattern alone may be slow without being wrong: it has another way when memory runs out.
+_PATTERN_MEMORY_BYTES_MAX = 4 << 20
 # Instructions per set; a larger one is split so that each stays well inside its memory.
 _PROGRAM_SIZE_MAX = 60_000
 _PATTERN_LENGTH_MAX = 4_096
@@ -47,6 +49,9 @@ class Pattern(msgspec.Struct, frozen=True):
             nothing. It never decides whether there is a match, so a streaming window need not
             hold it back.
         ignore_case: whether upper and lower case are one.
+        needs: a cheaper expression that is in every text in which this one matches. Only it is
+            searched for at first. For expressions with gaps of any words: looking for many of
+            those at once makes an automaton of all their combinations.
         path: where the expression stands in the policy's options; empty for built-in ones.
     """
 
@@ -54,6 +59,7 @@ class Pattern(msgspec.Struct, frozen=True):
     regex: str
     tail: str = ""
     ignore_case: bool = True
+    needs: str = ""
     path: str = ""
 
 
@@ -86,11 +92,12 @@ class Automaton:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._searchers = [compile_pattern(pattern) for pattern in patterns]
         self._value_groups = [searcher.groupindex.get("value", 0) for searcher in self._searchers]
-        cores = [
-            (index, _flagged(pattern.regex, pattern)) for index, pattern in enumerate(patterns)
-        ]
-        self._sets: list[tuple[re2.Set, list[int]]] = []
-        for group in _by_size(cores, self._searchers):
+        self._confirms = [bool(pattern.needs) for pattern in patterns]
+        wanted: dict[str, list[int]] = {}
+        for index, pattern in enumerate(patterns):
+            wanted.setdefault(_flagged(pattern.needs or pattern.regex, pattern), []).append(index)
+        self._sets: list[_Set] = []
+        for group in _by_size(wanted):
             self._sets.extend(_compile_sets(group))
 
     def search(self, data: bytes) -> list[int]:
@@ -102,9 +109,12 @@ class Automaton:
         for matcher, members in self._sets:
             hits = matcher.Match(data)
             if hits is None or _ALWAYS not in hits:  # out of memory: the answer is void
-                found.extend(index for index in members[1:] if self._contains(index, data))
+                found.extend(index for group in members for index in group if self._in(index, data))
             elif len(hits) > 1:
-                found.extend(members[hit] for hit in hits if hit != _ALWAYS)
+                for hit in hits:
+                    for index in members[hit]:
+                        if not self._confirms[index] or self._in(index, data):
+                            found.append(index)
         return found
 
     def spans(self, index: int, data: bytes, start: int = 0) -> Generator[Span, bool | None, None]:
@@ -127,7 +137,7 @@ class Automaton:
             again = not taken or value or whole_end <= whole_start
             position = whole_start + 1 if again else whole_end
 
-    def _contains(self, index: int, data: bytes) -> bool:
+    def _in(self, index: int, data: bytes) -> bool:
         return self._searchers[index].search(data) is not None
 
 
@@ -189,6 +199,8 @@ def compile_pattern(pattern: Pattern) -> re2._Regexp:
         raise PatternInvalid(
             pattern.regex[:80], f"longer than {_PATTERN_LENGTH_MAX} characters; split it"
         )
+    if pattern.needs:
+        _compile(_flagged(pattern.needs, pattern), pattern.needs)
     _compile(pattern.regex, pattern.regex)  # alone first, so that a message shows it as written
     searcher = _compile(_flagged(pattern.regex + pattern.tail, pattern), pattern.regex)
     if searcher.search(b"") is not None:
@@ -260,9 +272,9 @@ def _flagged(regex: str, pattern: Pattern) -> str:
     return f"(?i:{regex})" if pattern.ignore_case else f"(?:{regex})"
 
 
-def _options() -> re2.Options:
+def _options(memory_bytes_max: int) -> re2.Options:
     options = re2.Options()
-    options.max_mem = _MEMORY_BYTES_MAX
+    options.max_mem = memory_bytes_max
     options.log_errors = False  # errors are raised with the pattern's place instead
     return options
 
@@ -273,7 +285,7 @@ _BACK_REFERENCE = re.compile(r"\\[1-9]|\(\?P=")
 
 def _compile(regex: str, shown: str) -> re2._Regexp:
     try:
-        return re2.compile(regex, _options())
+        return re2.compile(regex, _options(_PATTERN_MEMORY_BYTES_MAX))
     except re2.error as error:
         reason = error.args[0]
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
@@ -288,39 +300,43 @@ def _explained(regex: str, reason: str) -> str:
     return reason
 
 
-Core = tuple[int, str]
+# An expression and the patterns that it stands for.
+_Wanted = tuple[str, list[int]]
+# A set, and for each of its positions the patterns that it stands for.
+_Set = tuple[re2.Set, list[list[int]]]
 
 
-def _by_size(cores: Sequence[Core], searchers: Sequence[re2._Regexp]) -> Iterator[list[Core]]:
-    group: list[Core] = []
+def _by_size(wanted: Mapping[str, list[int]]) -> Iterator[list[_Wanted]]:
+    group: list[_Wanted] = []
     size = 0
-    for core, searcher in zip(cores, searchers, strict=True):
-        if group and size + searcher.programsize > _PROGRAM_SIZE_MAX:
+    for expression, indices in wanted.items():
+        program_size = _compile(expression, expression).programsize
+        if group and size + program_size > _PROGRAM_SIZE_MAX:
             yield group
             group, size = [], 0
-        group.append(core)
-        size += searcher.programsize
+        group.append((expression, indices))
+        size += program_size
     if group:
         yield group
 
 
-def _compile_sets(cores: Sequence[Core]) -> list[tuple[re2.Set, list[int]]]:
+def _compile_sets(wanted: Sequence[_Wanted]) -> list[_Set]:
     """One set, or several smaller ones when it does not fit into its memory.
 
     Raises:
-        PatternInvalid: one pattern alone does not fit.
+        PatternInvalid: one expression alone does not fit.
     """
-    matcher = re2.Set.SearchSet(_options())
+    matcher = re2.Set.SearchSet(_options(_SET_MEMORY_BYTES_MAX))
     matcher.Add("")  # the pattern that always matches: position _ALWAYS
     try:
-        for _, regex in cores:
-            matcher.Add(regex)
+        for expression, _ in wanted:
+            matcher.Add(expression)
         matcher.Compile()
         if matcher.Match(b"") is not None:
-            return [(matcher, [-1, *(index for index, _ in cores)])]
+            return [(matcher, [[], *(indices for _, indices in wanted)])]
     except re2.error:
         pass
-    if len(cores) == 1:
-        raise PatternInvalid(cores[0][1], "needs too much memory; use smaller repetitions")
-    middle = len(cores) // 2
-    return [*_compile_sets(cores[:middle]), *_compile_sets(cores[middle:])]
+    if len(wanted) == 1:
+        raise PatternInvalid(wanted[0][0], "needs too much memory; use smaller repetitions")
+    middle = len(wanted) // 2
+    return [*_compile_sets(wanted[:middle]), *_compile_sets(wanted[middle:])]

@@ -53,7 +53,10 @@ _MARKINGS = {
     ),
     "restricted": (
         ("internal_only", r"(?i)\b(?:for )?internal (?:use )?only\b"),
-        ("do_not_distribute", r"(?i)\b(?:do not|not for) (?:distribute|distribution|forward|release)\b"),
+        (
+            "do_not_distribute",
+            r"(?i)\b(?:do not|not for) (?:distribute|distribution|forward|release)\b",
+        ),
         ("proprietary", r"(?i)\bproprietary (?:and|&) confidential\b|\bPROPRIETARY\b"),
         ("need_to_know", r"(?i)\bneed[- ]to[- ]know(?: basis)?\b"),
         ("draft_privileged", r"(?i)\bprivileged (?:and|&) confidential\b"),

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
+from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.rule import OptionNote, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.automata import Pattern, Sighting
+from kintsugi.policy.normalise import Layer
+from kintsugi.policy.rule import (
+    Detection,
+    OptionInvalid,
+    OptionNote,
+    Rule,
+    RuleKind,
+    TextRuleOptions,
+    parse_action,
+)
+from kintsugi.policy.rules.prompt_injection.languages import OTHER_LANGUAGES
+from kintsugi.policy.rules.prompt_injection.signals import (
+    BOUNDARY,
+    DELIMITER,
+    EXTRACTION,
+    JAILBREAK,
+    OVERRIDE,
+    Signal,
+)
 
 
-class Detection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DetectionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes:
     attack_patterns: regular expressions (RE2) besides the built-in ones; each match counts as
         an attack on its own.
@@ -64,7 +85,7 @@ class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     threshold: float = 0.5
-    detection: Detection = Detection()
+    detection: DetectionOptions = DetectionOptions()
     encoding: Encoding = Encoding()
     boundaries: Boundaries = Boundaries()
     response: Response = Response()
@@ -85,8 +106,123 @@ def _notes(options: Options) -> Sequence[OptionNote]:
     return notes
 
 
-def _build(options: Options, phase: Phase) -> Rule:
-    raise NotImplementedError
+# Signals further apart than this do not add up: a long document has a bit of everything.
+_WINDOW_CHARS = 1_500
+_DETECTED = "prompt_injection.detected"
+# Instructions of the developer's own are no attack; what a model said before was judged then.
+_JUDGED_ROLES = frozenset({"user", "tool", "function"})
+_JUDGED_KINDS = frozenset({"text", "tool_result"})
+
+
+class PromptInjectionRule(Rule):
+    """Adds up the weights of the distinct signals that stand near each other."""
+
+    def __init__(self, signals: Sequence[Signal], *, threshold: float, encoding: Encoding) -> None:
+        self._signals = tuple(signals)
+        self._threshold = threshold
+        self._encoding = encoding
+        self.patterns = tuple(
+            Pattern(
+                signal.name,
+                signal.regex,
+                needs=signal.needs,
+                path=f"detection.{signal.name}" if signal.family == "other" else "",
+            )
+            for signal in signals
+        )
+
+    def reads(self, part: Part, layer: Layer) -> bool:
+        """What users and tools say, in the readings that the options allow."""
+        if part.role not in _JUDGED_ROLES or part.kind not in _JUDGED_KINDS:
+            return False
+        return all(
+            self._encoding.normalize_unicode
+            if step == "unicode"
+            else self._encoding.detect_homoglyphs
+            if step == "homoglyph"
+            else self._encoding.decode_base64
+            for step in layer.steps
+        )
+
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:  # noqa: ARG002
+        """The signals of the densest window, if together they weigh enough."""
+        seen: list[Detection] = []
+        weights: dict[str, float] = {}
+        for sighting in sightings:
+            for index in sighting.patterns:
+                signal = self._signals[index]
+                weights[signal.name] = signal.weight
+                seen.extend(self._first(sighting, index))
+        if _sum(weights.values()) < self._threshold:
+            return ()  # not even all of them together, wherever they stand
+        near, score = _densest(seen, weights)
+        if score < self._threshold:
+            return ()
+        return [msgspec.structs.replace(one, score=score) for one in near]
+
+    def _first(self, sighting: Sighting, index: int) -> Iterator[Detection]:
+        """The first few places of a signal: more of the same does not make it worse."""
+        for start, end in islice(sighting.spans(index), _PLACES_MAX):
+            name = self._signals[index].name
+            yield Detection(name, _DETECTED, sighting.layer, start, end)
+
+
+_PLACES_MAX = 8
+
+
+def _sum(weights: Iterable[float]) -> float:
+    """As probabilities of independent witnesses add up: never beyond 1."""
+    doubt = 1.0
+    for weight in weights:
+        doubt *= 1.0 - weight
+    return round(1.0 - doubt, 3)
+
+
+def _densest(
+    seen: Sequence[Detection], weights: Mapping[str, float]
+) -> tuple[Sequence[Detection], float]:
+    """The detections of the window that weighs most, and how much that is."""
+    placed = sorted(
+        ((one.layer.origin(one.start, one.end)[0], index) for index, one in enumerate(seen))
+    )
+    best: tuple[Sequence[Detection], float] = ((), 0.0)
+    last = 0
+    for first, (start, _) in enumerate(placed):
+        while last < len(placed) and placed[last][0] <= start + _WINDOW_CHARS:
+            last += 1
+        near = [seen[index] for _, index in placed[first:last]]
+        score = _sum(weights[name] for name in {one.rule for one in near})
+        if score > best[1]:
+            best = (near, score)
+    return best
+
+
+def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
+    """The rule for the input phase."""
+    if not 0.0 < options.threshold <= 1.0:
+        raise OptionInvalid(
+            "threshold", f"{options.threshold} is out of range", "use a number in (0, 1]"
+        )
+    signals = [*OVERRIDE, *JAILBREAK, *EXTRACTION, *OTHER_LANGUAGES]
+    if options.boundaries.reject_fake_boundaries:
+        signals += BOUNDARY
+    if options.boundaries.enforce_delimiters:
+        signals += DELIMITER
+    signals += [
+        Signal(f"attack_patterns.{number}", "other", 1.0, regex)
+        for number, regex in enumerate(options.detection.attack_patterns)
+    ]
+    rule = PromptInjectionRule(signals, threshold=options.threshold, encoding=options.encoding)
+    rule.message = options.response.message
+    if options.response.action:
+        rule.action = parse_action(options.response.action, KIND, path="response.action")
+        if options.action and parse_action(options.action, KIND) is not rule.action:
+            raise OptionInvalid(
+                "response.action",
+                f'"{options.response.action}" contradicts action "{options.action}"',
+                "keep one of the two",
+            )
+    return rule
 
 
 KIND = RuleKind(
@@ -105,6 +241,6 @@ KIND = RuleKind(
         "It reads wording. An attack in words that no pattern knows passes.",
         "System and developer messages are not judged.",
     ),
-    build=_build,
+    build=build,
     notes=_notes,
 )
