@@ -113,7 +113,8 @@ def stream_of(*texts: str, choice: int = 0) -> bytes:
 def contents(stream: bytes) -> dict[str, str]:
     """What a client puts together from a stream: text by choice and field."""
     said: dict[str, str] = {}
-    for piece in stream.split(b"\n\n"):
+    lines = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for piece in lines.split(b"\n\n"):
         if not piece.startswith(b"data: ") or piece == b"data: [DONE]":
             continue
         for one in json.loads(piece[6:]).get("choices", []):

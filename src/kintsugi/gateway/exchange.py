@@ -314,21 +314,25 @@ class Exchange:
     def _on_record_durable(self, event: RecordDurable) -> list[Command]:
         if self.state is not State.RECORDING:
             return []
+        commands = self._say_last(event.at_ns)
         self.state = State.FINISHED
+        return commands
+
+    def _say_last(self, at_ns: int) -> list[Command]:
         last = self._last
         if last is None:
             return []
         if isinstance(last, tuple):
             status, headers, body = last
-            return [Answer(status, headers + self._own_headers(event.at_ns), body)]
+            return [Answer(status, headers + self._own_headers(at_ns), body)]
         if last.broken:
             return [DropClient()]
         if not self._started:
             # All of it was held, so it has a length and leaves like any other answer.
             status, headers = self._stream_head()
             body = b"".join([*self._outbox, last.data])
-            return [Answer(status, headers + self._own_headers(event.at_ns), body)]
-        return [SendData(last.data + self._comment(event.at_ns)), EndStream()]
+            return [Answer(status, headers + self._own_headers(at_ns), body)]
+        return [SendData(last.data + self._comment(at_ns)), EndStream()]
 
     def _on_upstream_failed(self, code: str, at_ns: int) -> list[Command]:
         account = self._account
@@ -381,7 +385,9 @@ class Exchange:
 
     def _on_gateway_failed(self, event: GatewayFailed) -> list[Command]:
         account = self._account
-        if account is None or self.state in (State.RECORDING, State.FINISHED):
+        if self.state is State.FINISHED:
+            return []
+        if account is None or self.state is State.RECORDING:
             self.state = State.FINISHED
             return [DropClient()]
         if self._started:

@@ -129,7 +129,7 @@ class ChatStream:
         document["choices"] = [
             {
                 "index": index,
-                "message": {"role": "assistant", **node.plain()},
+                "message": {"role": "assistant", **(node.plain() if node.below else {})},
                 "finish_reason": self._reasons.get(index),
             }
             for index, node in choices.items()

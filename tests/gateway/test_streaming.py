@@ -1,0 +1,407 @@
+"""Streams: the same verdict and text however the bytes arrive, in every mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playbook import (
+    BLOCKING,
+    DONE,
+    FLAGGING,
+    REDACTING,
+    Playbook,
+    chat,
+    completion,
+    contents,
+    error_of,
+    frame,
+    in_force,
+    kinds_of,
+    stream_of,
+)
+
+from kintsugi.gateway import commands as c
+from kintsugi.gateway import events as e
+from kintsugi.model.decision import Evaluation, Mode
+from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.verdict import Verdict
+
+COMMENT = b": kt decision="
+EVENT_STREAM = b"text/event-stream"
+
+CONFIGURATIONS = {
+    (rule, mode): in_force(rule, gateway=f"streaming: {mode}")
+    for rule in (BLOCKING, REDACTING, FLAGGING)
+    for mode in ("buffer", "window", "observe")
+}
+
+
+def play_stream(rule: str, mode: str, chunks: Sequence[bytes]) -> Playbook:
+    play = Playbook(CONFIGURATIONS[rule, mode])
+    play.request(chat(stream=True))
+    play.streamed(chunks)
+    return play
+
+
+def without_comment(stream: bytes) -> bytes:
+    """The stream without the comment that the gateway adds at its end."""
+    return stream.partition(COMMENT)[0]
+
+
+def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
+    edges = [0, *sorted({place % (len(stream) + 1) for place in places}), len(stream)]
+    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+
+
+def verdicts_of(event: DecisionEvent) -> tuple[Verdict, str, tuple[Evaluation, ...]]:
+    return event.verdict, event.reason_code, event.evaluations
+
+
+# Texts that are near a match, a match, and in between.
+fragments = st.sampled_from(
+    [
+        "123-45-6789",
+        "123-",
+        "45-67",
+        "89",
+        "9",
+        "1",
+        "-",
+        " ",
+        "STOP",
+        "ME",
+        "S",
+        "word ",
+        "é😀",
+        "\n",
+        '"',
+    ]
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """A stream whose frames mix two choices, fields, tool calls, comments and unknown frames."""
+    frames = [frame({"role": "assistant", "content": ""})]
+    for _ in range(draw(st.integers(0, 14))):
+        text = "".join(draw(st.lists(fragments, max_size=3)))
+        choice = draw(st.integers(0, 1))
+        kind = draw(st.integers(0, 6))
+        if kind <= 2:
+            frames.append(frame({"content": text}, choice=choice))
+        elif kind == 3:
+            frames.append(frame({"reasoning_content": text}, choice=choice))
+        elif kind == 4:
+            call = {"index": draw(st.integers(0, 1)), "function": {"name": "f", "arguments": text}}
+            frames.append(frame({"tool_calls": [call]}, choice=choice))
+        elif kind == 5:
+            frames.append(b": keep-alive\n\n")
+        else:
+            frames.append(b"event: ping\ndata: " + json.dumps({"note": text}).encode() + b"\n\n")
+    ends = [frame({}, choice=choice, finish="stop") for choice in (0, 1)]
+    end = draw(st.sampled_from([DONE, b"", b"\n", DONE + b"\n\n"]))
+    stream = b"".join([*frames, *ends, end])
+    newline = draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"]))
+    return stream.replace(b"\n", newline)
+
+
+places = st.lists(st.integers(0, 4000), max_size=12)
+
+
+@given(streams(), places)
+def test_bytes_pass_unchanged_when_no_rule_changes_them(stream: bytes, at: list[int]) -> None:
+    for mode in ("buffer", "window", "observe"):
+        play = play_stream(FLAGGING, mode, cut(stream, at))
+        assert without_comment(play.sent()) == stream
+        assert play.event.status is ExchangeStatus.ANSWERED
+
+
+@given(streams(), places)
+def test_redaction_gives_the_same_text_and_record_in_any_chunking(
+    stream: bytes, at: list[int]
+) -> None:
+    whole = play_stream(REDACTING, "buffer", [stream])
+    for mode in ("buffer", "window"):
+        play = play_stream(REDACTING, mode, cut(stream, at))
+        assert without_comment(play.sent()) == whole.sent()
+        assert verdicts_of(play.event) == verdicts_of(whole.event)
+        assert play.event.payload == whole.event.payload
+        assert play.event.response_digest == whole.event.response_digest
+        assert play.event.error == ""
+
+
+@given(streams(), places)
+def test_a_block_is_found_in_any_chunking_and_nothing_of_it_is_sent(
+    stream: bytes, at: list[int]
+) -> None:
+    whole = play_stream(BLOCKING, "buffer", [stream])
+    for mode in ("buffer", "window"):
+        play = play_stream(BLOCKING, mode, cut(stream, at))
+        assert play.event.verdict is whole.event.verdict
+        assert play.event.reason_code == whole.event.reason_code
+        assert not any("STOPME" in text for text in contents(play.sent()).values())
+        if whole.event.verdict is Verdict.ALLOW:
+            assert play.event.evaluations == whole.event.evaluations
+            assert without_comment(play.sent()) == stream
+        else:
+            assert play.event.status is ExchangeStatus.BLOCKED
+
+
+@given(st.lists(fragments, max_size=12), places)
+def test_an_answer_gets_the_verdict_that_it_gets_without_streaming(
+    texts: list[str], at: list[int]
+) -> None:
+    said = "".join(texts)
+    for rule in (BLOCKING, REDACTING, FLAGGING):
+        plain = Playbook(CONFIGURATIONS[rule, "window"])
+        plain.request()
+        answer = plain.exchange_of(completion(said))
+        play = play_stream(rule, "window", cut(stream_of(*texts), at))
+        assert verdicts_of(play.event)[:2] == verdicts_of(plain.event)[:2]
+        if plain.event.verdict is not Verdict.BLOCK:
+            assert play.event.evaluations == plain.event.evaluations
+            message = json.loads(answer.body)["choices"][0]["message"]
+            assert contents(play.sent()).get("0/content", "") == message["content"]
+
+
+def test_window_mode_lets_text_go_while_the_stream_runs() -> None:
+    play = Playbook(CONFIGURATIONS[REDACTING, "window"])
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    sent_at = []
+    for number in range(20):
+        play.data(frame({"content": f"harmless words {number} "}))
+        sent_at.append(len(play.sent()))
+    assert sent_at[0] == 0
+    assert 0 < sent_at[5] < sent_at[-1]
+
+
+def test_a_redaction_that_spans_frames_puts_its_marker_where_the_span_begins() -> None:
+    texts = ["my number is 12", "3-45", "-67", "89", " and that is all there is to say about it."]
+    play = play_stream(REDACTING, "window", [stream_of(*texts)])
+    said = contents(play.sent())["0/content"]
+    assert said.startswith("my number is [REDACTED")
+    assert said.endswith("] and that is all there is to say about it.")
+    frames = [x for x in play.sent().split(b"\n\n") if b'"content"' in x]
+    assert b"[REDACTED" in frames[1]
+    assert json.loads(frames[2][6:])["choices"][0]["delta"]["content"] == ""
+
+
+def test_redacted_frames_lose_their_log_probabilities() -> None:
+    logprobs = {"content": [{"token": "123-45-6789"}]}
+    body = json.loads(frame({"content": "123-45-6789"})[6:])
+    body["choices"][0]["logprobs"] = logprobs
+    stream = b"data: " + json.dumps(body).encode() + b"\n\n" + stream_of("rest")
+    for mode in ("buffer", "window"):
+        assert b"123-45-6789" not in play_stream(REDACTING, mode, [stream]).sent()
+
+
+def test_a_stop_in_mid_stream_ends_with_frames_that_clients_accept() -> None:
+    play = Playbook(CONFIGURATIONS[BLOCKING, "window"])
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    for _ in range(10):
+        play.data(frame({"content": "harmless words, many of them. "}))
+    before = play.sent()
+    assert before
+    assert kinds_of(play.data(frame({"content": "STOPME and more after it, much more"}))) == [
+        "AbortUpstream",
+        "Record",
+    ]
+    assert play.data(frame({"content": "too late"})) == []
+    assert kinds_of(play.recorded()) == ["SendData", "EndStream"]
+    end = play.sent()[len(before) :]
+    stop, done, comment, rest = end.split(b"\n\n")
+    last = json.loads(stop[6:])
+    assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]
+    assert last["policy_violation"]["code"] == "output_blocked"
+    assert last["model"] == "sim-echo-1"
+    assert done == b"data: [DONE]"
+    assert comment.startswith(b": kt decision=block")
+    assert rest == b""
+    assert b"STOPME" not in play.sent()
+    assert play.event.status is ExchangeStatus.BLOCKED
+    assert play.event.http_status == 200
+
+
+def test_a_stop_before_anything_was_sent_is_an_ordinary_block() -> None:
+    for mode in ("buffer", "window"):
+        play = play_stream(BLOCKING, mode, [stream_of("no STOPME", " here")])
+        assert play.only(c.Answer).status == 409
+        assert error_of(play.only(c.Answer))["code"] == "output_blocked"
+        assert play.event.http_status == 409
+
+
+def test_observing_sends_everything_and_never_claims_to_have_enforced() -> None:
+    stream = stream_of("say STO", "PME and 123-45-6789")
+    play = play_stream(BLOCKING, "observe", [stream])
+    assert without_comment(play.sent()) == stream
+    event = play.event
+    assert (event.verdict, event.status) == (Verdict.FLAG, ExchangeStatus.ANSWERED)
+    assert event.streaming_mode == "observe"
+    found = event.evaluations[-1]
+    assert (found.outcome, found.verdict, found.mode) == ("matched", Verdict.BLOCK, Mode.MONITOR)
+    assert "observe" in found.why
+
+
+def test_a_text_that_does_not_end_is_not_looked_at_again_for_each_frame() -> None:
+    rule = r"""dlp-filter: {action: redact, detect_patterns: ['KEY-[a-z]{1,4}']}"""
+    play = Playbook(in_force(rule, gateway="streaming: window"))
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    for _ in range(300):
+        play.data(frame({"content": "aaaaaaa"}))
+    assert len(contents(play.sent())["0/content"]) > 300 * 7 - 40
+
+
+def test_many_frames_in_one_read_leave_in_one_piece() -> None:
+    play = Playbook(CONFIGURATIONS[FLAGGING, "window"])
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    many = b"".join(frame({"content": f"{n} "}) for n in range(20))
+    assert kinds_of(play.data(many)) == ["StartStream", "SendData"]
+
+
+@pytest.mark.parametrize("mode", ["buffer", "window", "observe"])
+def test_a_frame_that_cannot_be_read_takes_the_fail_mode(mode: str) -> None:
+    stream = frame({"content": "a"}) + b"data: {broken\n\n" + stream_of("b")
+    play = Playbook(in_force(BLOCKING, gateway=f"streaming: {mode}"))
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    assert kinds_of(play.data(stream)) == ["AbortUpstream", "Record"]
+    play.recorded()
+    assert play.only(c.Answer).status == 502
+    assert (play.event.status, play.event.error) == (
+        ExchangeStatus.STREAM_BROKEN,
+        "upstream.unreadable",
+    )
+
+    play = Playbook(in_force(BLOCKING, gateway=f"streaming: {mode}, fail_mode: allow"))
+    play.request(chat(stream=True))
+    play.streamed([stream])
+    assert without_comment(play.sent()) == stream
+    assert play.event.fail_open
+
+
+@pytest.mark.parametrize(
+    "frame_text",
+    [
+        b'data: {"choices":[{"index":0,"delta":{"content":"a"},"delta":{"content":"b"}}]}\n\n',
+        b'data: {"choices":[{"index":"0","delta":{}}]}\n\n',
+        b'data: {"choices":{}}\n\n',
+        b"data: 7\n\n",
+        b'data: {"choices":[{"index":0,"delta":"x"}]}\n\n',
+        b"data: [DONE] and more\n\n",
+    ],
+)
+def test_frames_that_two_readers_could_read_differently_do_not_pass(frame_text: bytes) -> None:
+    play = play_stream(BLOCKING, "window", [frame_text + stream_of("b")])
+    assert play.only(c.Answer).status == 502
+
+
+def test_unknown_frames_pass_unharmed_and_are_judged() -> None:
+    odd = b'event: surprise\ndata: {"kind":"new","deep":{"text":"fine"}}\n\n'
+    stream = stream_of("a").removesuffix(DONE) + odd + DONE
+    assert without_comment(play_stream(BLOCKING, "window", [stream]).sent()) == stream
+    bad = stream.replace(b"fine", b"STOPME")
+    assert play_stream(BLOCKING, "window", [bad]).only(c.Answer).status == 409
+
+
+def test_a_text_in_a_field_nobody_knows_is_joined_over_frames() -> None:
+    stream = b"".join(frame({"future": {"said": text}}) for text in ("STO", "PME", " x" * 40))
+    play = play_stream(BLOCKING, "window", [stream, DONE])
+    assert play.only(c.Answer).status == 409
+
+
+def test_data_over_several_lines_is_edited_in_place() -> None:
+    lines = (
+        b'event: m\ndata: {"choices":[{"index":0,\ndata: "delta":{"content":"123-45-6789"}}]}\n\n'
+    )
+    play = play_stream(REDACTING, "buffer", [lines + DONE])
+    changed = play.sent().split(b"\n\n")[0]
+    assert changed.startswith(b"event: m\ndata: ")
+    data = b"\n".join(line.removeprefix(b"data: ") for line in changed.split(b"\n")[1:])
+    assert json.loads(data)["choices"][0]["delta"]["content"].startswith("[REDACTED")
+
+
+def test_a_last_frame_without_its_empty_line_is_judged_and_keeps_its_bytes() -> None:
+    tail = frame({"content": "and 123-45-6789"}).rstrip(b"\n")
+    play = play_stream(REDACTING, "window", [frame({"content": "x" * 99}) + tail])
+    assert b"123-45-6789" not in play.sent()
+    clean = frame({"content": "x" * 99}) + frame({"content": "end"}).rstrip(b"\n")
+    assert play_stream(REDACTING, "window", [clean]).sent() == clean
+
+
+def test_without_output_rules_a_stream_is_not_held() -> None:
+    play = Playbook(in_force("audit-logger: {}", gateway="streaming: buffer"))
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    assert kinds_of(play.data(frame({"content": "a"}))) == ["StartStream", "SendData"]
+
+
+def test_two_streams_at_once_keep_their_texts_apart() -> None:
+    configuration = CONFIGURATIONS[REDACTING, "window"]
+    plays = [Playbook(configuration) for _ in range(2)]
+    for play in plays:
+        play.request(chat(stream=True))
+        play.admitted()
+        play.head(200, EVENT_STREAM)
+    for text in ("123-45", "-6789", " done and dusted, for a while longer"):
+        for number, play in enumerate(plays):
+            play.data(frame({"content": f"{text}" if number else f"<{text}>"}))
+    for play in plays:
+        play.data(frame({}, finish="stop") + DONE)
+        play.end()
+        play.recorded()
+    assert "123-45>" in contents(plays[0].sent())["0/content"]
+    assert contents(plays[1].sent())["0/content"].startswith("[REDACTED")
+
+
+def test_a_client_that_leaves_a_stream_is_recorded_with_what_was_judged() -> None:
+    play = Playbook(CONFIGURATIONS[FLAGGING, "window"])
+    play.request(chat(stream=True))
+    play.admitted()
+    play.head(200, EVENT_STREAM)
+    play.data(frame({"content": "it is 123-45-6789, "}) + frame({"content": "word " * 20}))
+    assert kinds_of(play.step(e.ClientAborted(play.tick()))) == ["AbortUpstream", "Record"]
+    assert play.event.status is ExchangeStatus.CLIENT_ABORTED
+    assert play.event.verdict is Verdict.FLAG
+    assert play.event.http_status == 200
+
+
+def test_the_payload_of_a_stream_is_the_answer_that_its_frames_add_up_to() -> None:
+    call: dict[str, Any] = {
+        "index": 0,
+        "id": "c",
+        "function": {"name": "find", "arguments": '{"q"'},
+    }
+    more: dict[str, Any] = {"index": 0, "function": {"arguments": ':"123-45-6789"}'}}
+    stream = b"".join(
+        [
+            frame({"role": "assistant", "content": "Let me "}),
+            frame({"content": "look."}),
+            frame({"tool_calls": [call]}),
+            frame({"tool_calls": [more]}),
+            frame({}, finish="tool_calls"),
+            DONE,
+        ]
+    )
+    play = play_stream(REDACTING, "window", [stream])
+    kept = json.loads(play.event.payload.response)
+    (choice,) = kept["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] == "Let me look."
+    function = choice["message"]["tool_calls"][0]["function"]
+    assert function["name"] == "find"
+    assert "[REDACTED" in json.loads(function["arguments"])["q"]
