@@ -32,13 +32,19 @@ def main() -> None:
 
 
 def serve(start: ServerStart) -> int:
-    """The control plane, until SIGTERM; the exit code."""
+    """The control plane, until SIGTERM; the exit code.
+
+    Raises:
+        DatabaseUnusable: no PostgreSQL can be started here, or the one given cannot be used.
+        StoreUnavailable: the one given does not answer.
+        OSError: the address is taken.
+    """
     from kintsugi import logs
-    from kintsugi.control_plane import run as run_control_plane
+    from kintsugi.server import run as run_server
 
     logs.configure(service="server")
     _watch_parent(start.with_parent)
-    return run_control_plane(start)
+    return run_server(start)
 
 
 def run_gateway(start: GatewayStart) -> int:
@@ -83,8 +89,20 @@ def restore(state: Path, database_url: str, file: Path) -> dict[str, Any]:
 
 
 def find_postgresql() -> str:
-    """Which PostgreSQL the embedded database would use here, in words."""
-    raise NotImplementedError
+    """Which PostgreSQL the embedded database would use here, in words.
+
+    Raises:
+        DatabaseUnusable: there is none, or nobody to run it as.
+    """
+    from kintsugi.errors import DatabaseUnusable
+    from kintsugi.store.account import choose_account
+    from kintsugi.store.programs import MAJOR_MIN, candidate_folders, inspect
+
+    account = choose_account()
+    for folder in candidate_folders():
+        if (programs := inspect(folder)) is not None:
+            return f"{programs.version} in {programs.folder}, run as {account.name}"
+    raise DatabaseUnusable(f"no PostgreSQL {MAJOR_MIN} or newer was found on this machine")
 
 
 def _gateway_id(state: Path) -> str:

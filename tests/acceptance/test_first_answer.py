@@ -100,7 +100,7 @@ def test_a_tool_call_and_its_result_go_round(client: OpenAI, stream: bool) -> No
             message = events.get_final_completion().choices[0].message
     else:
         answer = client.chat.completions.create(model="sim-tools", messages=messages, tools=[TOOL])
-        message = answer.choices[0].message  # type: ignore[assignment]
+        message = answer.choices[0].message
     assert message.tool_calls
     call = message.tool_calls[0]
     assert call.type == "function"

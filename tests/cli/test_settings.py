@@ -53,7 +53,7 @@ def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
 def test_a_settings_file_that_cannot_be_used_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "kintsugi").mkdir()
     (tmp_path / "kintsugi" / "config.toml").write_text(content)
-    with pytest.raises(InvalidInput, match="config.toml"):
+    with pytest.raises(InvalidInput, match=r"config\.toml"):
         read_settings({"XDG_CONFIG_HOME": str(tmp_path)})
 
 

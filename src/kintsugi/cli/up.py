@@ -31,6 +31,7 @@ SIMULATOR_STOP_SECONDS = 3.0
 READY_SECONDS_MAX = 120.0
 FIRST_CRASHES_MAX = 3
 _POLL_SECONDS = 0.03
+_PROBE_SECONDS = 0.25
 # Exit codes 2 and 3 say that the part was told something wrong; trying again changes nothing.
 _HOPELESS = (2, 3)
 _STOP_ORDER = ("gateway", "server", "simulator")  # the gateway ships to the server while it drains
@@ -125,7 +126,7 @@ class _Instance:
         # From here on nobody may believe what the last control plane wrote about itself.
         server_path(self._plan.state).unlink(missing_ok=True)
         try:
-            with self._supervisor.signals(), httpx2.Client(timeout=1.0, trust_env=False) as http:
+            with self._supervisor.signals(), httpx2.Client(timeout=_PROBE_SECONDS, trust_env=False) as http:
                 self._supervisor.start()
                 try:
                     self._until_ready(http)
