@@ -237,9 +237,14 @@ class Rig:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something to become true; the test's own time-out bounds it."""
-        while not condition():  # noqa: ASYNC110 conditions of code that knows no events
-            await asyncio.sleep(0.001)
+        """See ``until``."""
+        await until(condition)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to become true; the test's own time-out bounds it."""
+    while not condition():  # noqa: ASYNC110 conditions of code that knows no events
+        await asyncio.sleep(0.001)
 
 
 @asynccontextmanager

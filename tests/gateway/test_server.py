@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.gateway.rig import Client, answer, client, post, read_message, running, upstream
 
 from kintsugi.gateway.events import (
     ClientAborted,
@@ -17,6 +16,7 @@ from kintsugi.gateway.events import (
 )
 from kintsugi.model.config import Gateway
 from kintsugi.model.ids import uuid7_time
+from tests.gateway.rig import Client, answer, client, post, read_message, running, upstream
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

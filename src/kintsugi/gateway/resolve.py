@@ -11,6 +11,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 _TTL_SECONDS = 30.0
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # RFC 4291 §2.4; nothing else is routed worldwide
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address
 
 
@@ -33,7 +34,8 @@ def refusal(address: str, *, allow_private_network: bool) -> str:
         return "link-local"
     if ip.is_multicast:
         return "multicast"
-    if not ip.is_global and not allow_private_network:
+    outside = ip.is_global and (isinstance(ip, IPv4Address) or ip in _GLOBAL_UNICAST)
+    if not outside and not allow_private_network:
         return "private"
     return ""
 
