@@ -30,6 +30,7 @@ from kintsugi.gateway.commands import (
 from kintsugi.gateway.events import (
     AdmissionDurable,
     Event,
+    Headers,
     RecordDurable,
     RequestReceived,
     UpstreamCalled,
@@ -64,6 +65,7 @@ class Carried(msgspec.Struct, frozen=True):
         event: the record; None when the gateway left none.
         sent: body that upstream got; empty when it was not called.
         status, body: what the caller got; 0 when the connection was cut.
+        streamed: whether the body is server-sent events.
     """
 
     event: DecisionEvent | None
@@ -196,12 +198,11 @@ class _Wire:
             case Record(event=event):
                 self.event = event
                 return (RecordDurable(0),)
-            case Answer(status=status, body=body):
-                self.status = status
+            case Answer(status=status, headers=headers, body=body):
+                self._begin(status, headers)
                 self.body += body
-            case StartStream(status=status):
-                self.status = status
-                self.streamed = True
+            case StartStream(status=status, headers=headers):
+                self._begin(status, headers)
             case SendData(data=data):
                 self.body += data
             case DropClient():
@@ -209,6 +210,14 @@ class _Wire:
             case EndStream():
                 pass
         return ()
+
+    def _begin(self, status: int, headers: Headers) -> None:
+        self.status = status
+        # Not told by the command: a stream that was buffered leaves as one answer.
+        self.streamed = any(
+            name == b"content-type" and value.startswith(b"text/event-stream")
+            for name, value in headers
+        )
 
     def next_upstream_event(self) -> Iterable[Event]:
         """What upstream says next, if it has more to say."""

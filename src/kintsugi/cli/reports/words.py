@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kintsugi.cli.output import one_line
 from kintsugi.model.decision import Evaluation, Finding, Mode
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 
@@ -24,7 +25,10 @@ def describe(result: CaseResult) -> list[str]:
             mismatches = [
                 line
                 for m in result.mismatches
-                for line in (f"expected {m.field}: {m.expected}", f"     got {m.field}: {m.got}")
+                for line in (
+                    f"expected {m.field}: {one_line(m.expected, width_max=200)}",
+                    f"     got {m.field}: {one_line(m.got, width_max=200)}",
+                )
             ]
             return [*mismatches, decided_by(result), *trace(result)]
 

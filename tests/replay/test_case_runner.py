@@ -1,0 +1,234 @@
+"""Cases run through the gateway's own exchange, the same way every time."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from kintsugi.model.config import Case, CaseExpected, CaseInput, Config, Position
+from kintsugi.model.verdict import Verdict
+from kintsugi.policy.parse import parse_config
+from kintsugi.replay.case_runner import carry, put_in_force, run_cases, visible_text
+from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
+from kintsugi.replay.sources import Located
+
+# The one kind that finds exactly what it is told to find.
+DLP = """\
+pack: {name: dlp, version: 1.2.3}
+policies: {chain: [dlp-filter, audit-logger]}
+policy:
+  dlp-filter: {blocked_terms: [aurora], detect_patterns: ['T-[0-9]{4}'], action: ACTION}
+  audit-logger: {}
+"""
+
+
+def config_of(action: str = "redact", **pack: Any) -> Config:
+    source = DLP.replace("ACTION", action)
+    for key, value in pack.items():
+        source = source.replace("version: 1.2.3", f"version: 1.2.3, {key}: {value}")
+    return parse_config(source, file="c.yaml")
+
+
+def case(
+    content: Any = "hello",
+    *,
+    response: dict[str, Any] | str | None = None,
+    stream: bool = False,
+    skip: str = "",
+    name: str = "case",
+    headers: dict[str, str] | None = None,
+    **expected: str,
+) -> Case:
+    return Case(
+        name=name,
+        skip=skip,
+        input=CaseInput(
+            messages=({"role": "user", "content": content},),
+            upstream_response=response,
+            stream=stream,
+            headers=headers or {},
+        ),
+        expected=CaseExpected(**expected),
+    )
+
+
+def located(*cases: Case) -> list[Located]:
+    return [Located("suite", one, "c.yaml", Position(7, 3)) for one in cases]
+
+
+def run(config: Config, *cases: Case, **options: Any) -> RunReport:
+    return run_cases(config, located(*cases), **options)
+
+
+def result_of(config: Config, one: Case) -> CaseResult:
+    (result,) = run(config, one).results
+    return result
+
+
+def test_a_case_that_meets_its_expectations_passes() -> None:
+    result = result_of(
+        config_of(),
+        case(
+            "about aurora",
+            verdict="redact",
+            reason_code="dlp.term_matched",
+            policy="dlp-filter",
+            request_excludes="aurora",
+            response_contains="about",
+        ),
+    )
+    assert result.outcome is CaseOutcome.PASS
+    assert (result.status, result.http_status) == ("answered", 200)
+    assert [e.policy_name for e in result.evaluations] == [
+        "dlp-filter",
+        "dlp-filter",
+        "audit-logger",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "field", "wanted", "got"),
+    [
+        ({"verdict": "allow"}, "verdict", "allow", "redact"),
+        ({"reason_code": "pii.detected"}, "reason_code", "pii.detected", "dlp.term_matched"),
+        ({"policy": "audit-logger"}, "policy", "audit-logger", "dlp-filter"),
+    ],
+)
+def test_what_was_expected_and_what_came_are_told_apart(
+    expected: dict[str, str], field: str, wanted: str, got: str
+) -> None:
+    one = msgspec.structs.replace(case("about aurora"), expected=CaseExpected(**expected))
+    result = result_of(config_of(), one)
+    assert result.outcome is CaseOutcome.FAIL
+    (mismatch,) = result.mismatches
+    assert (mismatch.field, mismatch.expected, mismatch.got) == (field, wanted, got)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_are_compared_as_the_caller_reads_them(stream: bool) -> None:
+    config = config_of()
+    answer = "ticket T-1234 is “open”"
+    good = case(
+        response=answer, stream=stream, response_contains="is “open”", response_excludes="T-1234"
+    )
+    bad = case(response=answer, stream=stream, response_contains="T-1234", response_excludes="open")
+    assert result_of(config, good).passed
+    assert {m.field for m in result_of(config, bad).mismatches} == {
+        "response_contains",
+        "response_excludes",
+    }
+
+
+def test_what_reaches_upstream_is_compared_too() -> None:
+    result = result_of(config_of("flag"), case("about aurora", request_excludes="aurora"))
+    assert result.outcome is CaseOutcome.FAIL
+    assert result.mismatches[0].field == "request_excludes"
+
+
+def test_a_block_never_reaches_upstream() -> None:
+    in_force = put_in_force(config_of("block"))
+    carried = carry(in_force, case("about aurora"), 1)
+    assert (carried.sent, carried.status) == (b"", 409)
+    assert "dlp.term_matched" in visible_text(carried.body, streamed=False)
+
+
+def test_a_stream_that_is_blocked_does_not_show_what_it_was_blocked_for() -> None:
+    carried = carry(
+        put_in_force(config_of("block")), case(response="all about aurora", stream=True), 1
+    )
+    assert carried.event is not None
+    assert carried.event.verdict is Verdict.BLOCK
+    assert "aurora" not in visible_text(carried.body, streamed=True)
+
+
+def test_the_same_case_gives_the_same_event() -> None:
+    in_force = put_in_force(config_of())
+    one = case("about aurora", stream=True, headers={"X-User-ID": "ada"})
+    first, second = carry(in_force, one, 1).event, carry(in_force, one, 1).event
+    assert first == second
+    assert first is not None
+    assert (first.user_id, first.config_version) == ("ada", "dlp@1.2.3")
+
+
+def test_a_request_that_the_gateway_refuses_could_not_run() -> None:
+    result = result_of(config_of(), case(5, verdict="block"))
+    assert result.outcome is CaseOutcome.ERROR
+    assert "HTTP 422" in result.why
+    assert not result.passed
+
+
+def test_a_skipped_case_is_neither_passed_nor_failed() -> None:
+    report = run(config_of(), case(verdict="allow"), case(skip="until spring", verdict="block"))
+    assert report.ok
+    assert [r.outcome for r in report.results] == [CaseOutcome.PASS, CaseOutcome.SKIP]
+    assert (report.results[1].why, report.results[1].passed) == ("until spring", False)
+
+
+@pytest.mark.parametrize(
+    ("cases", "pattern", "words"),
+    [
+        ((), None, "no case was found"),
+        ((case(verdict="allow"),), "nowhere", "--run matches none of 1"),
+        ((case(skip="later", verdict="allow"),), None, "all 1 are skipped"),
+    ],
+)
+def test_a_run_that_executes_nothing_is_not_ok(
+    cases: tuple[Case, ...], pattern: str | None, words: str
+) -> None:
+    report = run(config_of(), *cases, pattern=re.compile(pattern) if pattern else None)
+    assert not report.ok
+    assert words in report.trouble[0]
+
+
+def test_a_pattern_chooses_by_suite_and_name() -> None:
+    both = (case(name="one", verdict="allow"), case(name="two", verdict="block"))
+    report = run(config_of(), *both, pattern=re.compile("^suite/one$"))
+    assert [r.id for r in report.results] == ["suite/one"]
+    assert report.ok
+
+
+def test_coverage_wants_every_policy_to_fire_and_to_stay_quiet() -> None:
+    fired = run(config_of(), case("about aurora and T-1234", verdict="redact"))
+    (policy,) = fired.coverage.policies  # audit-logger judges nothing
+    assert (policy.fired, policy.quiet, fired.coverage.percent) == (1, 0, 50.0)
+    assert len(policy.rules) == 2
+    both = run(config_of(), case("about aurora", verdict="redact"), case(verdict="allow"))
+    assert both.coverage.percent == 100.0
+
+
+def test_coverage_below_the_threshold_is_not_ok() -> None:
+    report = run(config_of(), case(verdict="allow"), threshold_percent=80)
+    assert not report.ok
+    assert report.trouble == ("coverage 50.0 % is below the threshold of 80 %",)
+    assert run(config_of(), case(verdict="allow"), threshold_percent=50).ok
+
+
+def test_policies_are_tested_even_when_the_gateway_would_not_serve() -> None:
+    config = config_of(enabled="false")
+    assert config.targets == ()
+    assert result_of(config, case(verdict="allow")).passed
+
+
+def test_a_case_may_send_any_request() -> None:
+    one = Case(
+        name="raw",
+        input=CaseInput(
+            request={
+                "model": "anything",
+                "messages": [{"role": "system", "content": "about aurora"}],
+                "n": 2,
+            }
+        ),
+        expected=CaseExpected(verdict="redact"),
+    )
+    assert result_of(config_of(), one).passed
+
+
+def test_a_tool_call_in_an_answer_is_judged() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":"aurora"}'}}
+    for stream in (False, True):
+        one = case(response={"tool_calls": [call]}, stream=stream, verdict="block")
+        assert result_of(config_of("block"), one).passed
