@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -27,7 +27,7 @@ from psycopg.pq import PGconn, Ping
 
 from kintsugi.errors import DatabaseUnusable
 from kintsugi.store.account import Account, choose_account
-from kintsugi.store.programs import Programs, find_programs
+from kintsugi.store.programs import Programs, candidate_folders, find_programs
 from kintsugi.store.quarters import PORT, Quarters, find_home, held, settle, try_lock
 from kintsugi.store.reader import reader_name
 from kintsugi.store.remains import server_pid, server_processes, stop, sweep
@@ -72,16 +72,19 @@ class Embedded:
         *,
         tell: Callable[[str], None] = lambda _: None,
         shelter: Path = SHELTER,
+        folders: Callable[[], Iterable[Path]] = candidate_folders,
     ) -> None:
         """Touch nothing yet.
 
         Args:
             tell: gets a sentence now and then while something takes long.
             shelter: see :func:`~kintsugi.store.quarters.settle`.
+            folders: where to look for PostgreSQL's programs.
         """
         self._state = state.absolute()
         self._tell = tell
         self._shelter = shelter
+        self._folders = folders
         self._server: subprocess.Popen[bytes] | None = None
         self._users_lock: int | None = None
         self._quarters: Quarters | None = None
@@ -149,7 +152,9 @@ class Embedded:
     def _running(self, quarters: Quarters, account: Account) -> DatabaseHandle:
         if PGconn.ping(_conninfo(quarters, "postgres").encode()) != Ping.OK:
             major = _major(quarters.data)
-            programs = find_programs(account, major=major, beside=quarters.home)
+            programs = find_programs(
+                account, major=major, beside=quarters.home, folders=self._folders()
+            )
             if major is None:
                 self._create(quarters, account, programs)
             self._bring_up(quarters, account, programs)
@@ -322,17 +327,18 @@ def _shared_memory_kind() -> str:
 
 
 def _write_access_rules(quarters: Quarters, account: Account) -> None:
-    """Only this account and root get in, and only through the socket, as the kernel vouches."""
-    (quarters.data / "pg_hba.conf").write_text("local all all peer map=kintsugi\n")
-    roles = (OWNER, reader_name(DATABASE))
-    lines = [
-        f'kintsugi "{system}" {role}\n'
+    """Our two logins for this account and root, as the kernel vouches; all others by password."""
+    logins = (OWNER, reader_name(DATABASE))
+    rules = f"local all {','.join(logins)} peer map=kintsugi\nlocal all all scram-sha-256\n"
+    names = [
+        f'kintsugi "{system}" {login}\n'
         for system in dict.fromkeys((account.name, "root"))
-        for role in roles
+        for login in logins
     ]
-    (quarters.data / "pg_ident.conf").write_text("".join(lines))
-    for name in ("pg_hba.conf", "pg_ident.conf"):
-        account.own(quarters.data / name)
+    for file, text in (("pg_hba.conf", rules), ("pg_ident.conf", "".join(names))):
+        path = quarters.data / file
+        path.write_text(text)
+        account.own(path)
 
 
 def _conninfo(quarters: Quarters, database: str) -> str:

@@ -10,14 +10,13 @@ import psycopg
 from psycopg import sql
 
 from kintsugi.errors import DatabaseUnusable
+from kintsugi.store.aside import SCHEMA_LOCK, settle_interrupted, was_interrupted
 from kintsugi.store.connections import Connection, in_our_words
 
 # The newest step in migrations/versions; a test keeps it so. Known without importing Alembic, which
 # takes longer than everything else about opening an up-to-date database.
 HEAD: Final = "0001"
 VERSION_MIN: Final = 15
-# Any number will do as long as it is ours: "KINTSUGI" in ASCII.
-_LOCK: Final = 0x4B494E5453554749
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 # Set on the database itself, so that psql and every reporting tool get the same answers as we do:
 # date_trunc() in UTC, and joins that rule out months (see schema.sql).
@@ -42,8 +41,10 @@ def prepare_database(conninfo: str, *, now: datetime) -> None:
     with in_our_words(), psycopg.connect(conninfo, autocommit=True) as connection:
         _require_usable(connection)
         try:
-            if schema_version(connection) != HEAD:
-                connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+            if schema_version(connection) != HEAD or was_interrupted(connection):
+                connection.execute("SELECT pg_advisory_lock(%s)", [SCHEMA_LOCK])
+                if was_interrupted(connection):
+                    settle_interrupted(connection)
                 if (before := schema_version(connection)) != HEAD:
                     _upgrade(conninfo, before)
             _apply_settings(connection)

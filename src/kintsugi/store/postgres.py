@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
 
 import psycopg
 
@@ -41,6 +43,17 @@ class PostgresStores(Stores, frozen=True):
         """Close every connection; a blocked ``changes.wait`` returns."""
         self.changes.close()
         self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def _utc_now() -> datetime:

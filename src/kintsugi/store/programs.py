@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,25 +45,31 @@ class Programs(msgspec.Struct, frozen=True):
     @property
     def major(self) -> int:
         """The part of the version that a data directory is bound to."""
-        return int(self.version.partition(".")[0])
+        return int(re.findall(r"\d+", self.version)[0])
 
     def path(self, program: str) -> str:
         """Where one program is."""
         return str(self.folder / program)
 
 
-def find_programs(account: Account, *, major: int | None = None, beside: Path) -> Programs:
+def find_programs(
+    account: Account,
+    *,
+    major: int | None = None,
+    beside: Path,
+    folders: Iterable[Path],
+) -> Programs:
     """The programs to run, by ``account``; copied to ``beside`` when they are out of its reach.
 
     Args:
-        major: what an existing data directory was made by; None takes the newest local one, else
-            the wheel's.
+        major: what an existing data directory was made by; None takes the first that will do.
         beside: a folder that ``account`` can reach.
+        folders: where to look, see :func:`candidate_folders`.
 
     Raises:
         DatabaseUnusable: there are none, or none of this major version.
     """
-    for folder in candidate_folders():
+    for folder in folders:
         programs = inspect(folder)
         if programs is None or programs.major != (major or programs.major):
             continue
@@ -71,33 +77,69 @@ def find_programs(account: Account, *, major: int | None = None, beside: Path) -
             return programs
         if (copied := _copy(programs, beside=beside, account=account)) is not None:
             return copied
-    wanted = f"PostgreSQL {major}" if major else f"PostgreSQL {MAJOR_MIN} or newer"
-    reason = (
-        f", and the data was made by that version (or move it: `kt backup` there, `kt restore` "
-        f"here; or set KT_DATABASE_URL to a PostgreSQL >= {MAJOR_MIN} that runs)"
-        if major
-        else f". Install it, or set KT_DATABASE_URL to a PostgreSQL >= {MAJOR_MIN} that runs"
+    if major is None:
+        raise DatabaseUnusable(
+            f"no PostgreSQL {MAJOR_MIN} or newer was found on this machine; install one, or set "
+            "KT_DATABASE_URL to one that runs"
+        )
+    raise DatabaseUnusable(
+        f"the database was made by PostgreSQL {major}, which was not found on this machine; "
+        "install it, or restore a backup (`kt restore`) into a new state folder, or set "
+        "KT_DATABASE_URL to a database that runs"
     )
-    raise DatabaseUnusable(f"no {wanted} was found on this machine{reason}")
+
+
+def find_client_programs(major_min: int, *, folders: Iterable[Path]) -> Programs:
+    """Where ``pg_dump`` and ``pg_restore`` are that understand a server of this major version.
+
+    Raises:
+        DatabaseUnusable: all that were found are older.
+    """
+    newest = 0
+    for folder in folders:
+        programs = inspect(folder, needed=("pg_dump", "pg_restore"))
+        if programs is not None and programs.major >= major_min:
+            return programs
+        newest = max(newest, programs.major if programs else 0)
+    found = f"the newest here is {newest}" if newest else "none was found here"
+    raise DatabaseUnusable(
+        f"the server is PostgreSQL {major_min}, which needs pg_dump and pg_restore {major_min} or "
+        f"newer, and {found}; install the package postgresql-client-{major_min}"
+    )
+
+
+def describe_programs() -> str:
+    """Which PostgreSQL the built-in database would be run with, in words.
+
+    Raises:
+        DatabaseUnusable: none was found.
+    """
+    for folder in candidate_folders():
+        if (programs := inspect(folder)) is not None:
+            return f"PostgreSQL {programs.version} in {programs.folder}"
+    raise DatabaseUnusable(
+        f"no PostgreSQL {MAJOR_MIN} or newer was found on this machine; install one, or set "
+        "KT_DATABASE_URL to one that runs"
+    )
 
 
 def candidate_folders() -> Iterator[Path]:
     """Folders that may hold the programs, the preferred ones first; some may not exist."""
     found = {folder for pattern in _LOCAL_FOLDERS for folder in Path("/").glob(pattern[1:])}
     yield from sorted(found, key=_number_in, reverse=True)
-    for program in ("postgres", "pg_ctl"):
+    for program in ("postgres", "pg_dump"):
         if (path := shutil.which(program)) is not None:
             yield Path(path).resolve().parent
     yield from _wheel_folders()
 
 
-def inspect(folder: Path) -> Programs | None:
-    """What is in a folder; None unless it holds every program, of a version that will do."""
-    if not all((folder / program).is_file() for program in _PROGRAMS):
+def inspect(folder: Path, *, needed: Sequence[str] = _PROGRAMS) -> Programs | None:
+    """What is in a folder; None unless it holds what is needed, of a version that will do."""
+    if not all((folder / program).is_file() for program in needed):
         return None
     try:
         said = subprocess.run(  # noqa: S603 - a fixed argument of a program found above
-            [folder / "postgres", "--version"], capture_output=True, text=True, timeout=20
+            [folder / needed[0], "--version"], capture_output=True, text=True, timeout=20
         ).stdout
     except (OSError, subprocess.TimeoutExpired):  # for another machine, or broken
         return None

@@ -47,8 +47,9 @@ def ensure_reader(conninfo: str) -> str:
             with connection.transaction():
                 # Two servers that start together would both create it.
                 connection.execute("LOCK TABLE kintsugi.reader_login")
-                password = _password(connection) or _new_password(connection)
-                if not _is_ready(connection, name):
+                known = _password(connection)
+                password = known or _new_password(connection)
+                if known is None or not _is_ready(connection, name):
                     _create(connection, name, password)
         return make_conninfo(conninfo, user=name, password=password)
 
