@@ -7,7 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from playbook import (
+
+from kintsugi.gateway import commands as c
+from kintsugi.gateway import events as e
+from kintsugi.gateway.in_force import Secret
+from kintsugi.model.decision import Phase
+from kintsugi.model.event import ExchangeStatus
+from kintsugi.model.verdict import Verdict
+from tests.gateway.playbook import (
     BLOCKING,
     CHAT,
     DONE,
@@ -24,13 +31,6 @@ from playbook import (
     kinds_of,
     stream_of,
 )
-
-from kintsugi.gateway import commands as c
-from kintsugi.gateway import events as e
-from kintsugi.gateway.in_force import Secret
-from kintsugi.model.decision import Phase
-from kintsugi.model.event import ExchangeStatus
-from kintsugi.model.verdict import Verdict
 
 
 def sha256(body: bytes) -> str:
@@ -246,7 +246,10 @@ def test_unknown_fields_pass_unharmed_and_are_judged() -> None:
 
 
 def test_no_credential_of_the_client_reaches_upstream() -> None:
-    targets = "[{id: up, provider: openai, model: m, base_url: 'https://api.example/v1/', secret_key_ref: {env: K}}]"
+    targets = (
+        "[{id: up, provider: openai, model: m, base_url: 'https://api.example/v1/',"
+        " secret_key_ref: {env: K}}]"
+    )
     play = Playbook(in_force(targets=targets, secrets={"up": Secret("sk-upstream")}))
     headers = [
         (b"authorization", b"Bearer client-canary"),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import (
+
+from kintsugi.gateway import commands as c
+from kintsugi.gateway import events as e
+from tests.gateway.playbook import (
     BLOCKING,
     DONE,
     EVENT_ID,
@@ -16,9 +19,6 @@ from playbook import (
     frame,
     in_force,
 )
-
-from kintsugi.gateway import commands as c
-from kintsugi.gateway import events as e
 
 CONFIGURATIONS = [
     in_force(rule, gateway=f"streaming: {mode}")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from playbook import (
+
+from kintsugi.gateway import commands as c
+from kintsugi.gateway import events as e
+from kintsugi.model.decision import Evaluation, Mode
+from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.verdict import Verdict
+from tests.gateway.playbook import (
     BLOCKING,
     DONE,
     FLAGGING,
@@ -24,12 +31,6 @@ from playbook import (
     kinds_of,
     stream_of,
 )
-
-from kintsugi.gateway import commands as c
-from kintsugi.gateway import events as e
-from kintsugi.model.decision import Evaluation, Mode
-from kintsugi.model.event import DecisionEvent, ExchangeStatus
-from kintsugi.model.verdict import Verdict
 
 COMMENT = b": kt decision="
 EVENT_STREAM = b"text/event-stream"
@@ -55,7 +56,7 @@ def without_comment(stream: bytes) -> bytes:
 
 def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
     edges = [0, *sorted({place % (len(stream) + 1) for place in places}), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [stream[a:b] for a, b in pairwise(edges) if a < b]
 
 
 def verdicts_of(event: DecisionEvent) -> tuple[Verdict, str, tuple[Evaluation, ...]]:

@@ -109,7 +109,9 @@ class Account:
         """The strictest decision so far; the earliest of equals."""
         found = PASSED
         for decision in (*self.decisions, self.audit):
-            if decision.verdict.strictness > found.verdict.strictness:
+            if decision.verdict is not Verdict.ALLOW and (
+                decision.verdict.strictness > found.verdict.strictness
+            ):
                 found = decision
         return found
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, StreamReader
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.splice import CannotSplice, splice
@@ -103,16 +105,12 @@ class Window:
         self.context_start = start
 
 
-class Frame:
-    """A frame that is held."""
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """A frame that is held; ``data`` is None when it carries none."""
 
-    __slots__ = ("data", "finishes", "pieces", "raw")
-
-    def __init__(self, raw: bytes, data: bytes | None, view: FrameView) -> None:
-        self.raw = raw
-        self.data = data
-        self.pieces = view.pieces
-        self.finishes = view.finishes
+    raw: bytes
+    data: bytes | None
+    view: FrameView
 
 
 class StreamSession:
@@ -168,6 +166,7 @@ class StreamSession:
             None  # position in _held from which on frames wait for the record
         )
         self._windows: dict[str, Window] = {}
+        self._edited = False  # some text has an edit
         self._whole: Decision | None = None  # a judgement that saw all text there is
 
     def feed(self, data: bytes) -> bytes:
@@ -235,8 +234,8 @@ class StreamSession:
                 view = self.reader.read_opaque(data.decode(errors="replace"))
         if view.pieces:
             self._whole = None
-        if view.closing or (view.finishes and self.reader.all_finished):
-            if self._ending is None:
+        if self._ending is None:
+            if view.closing or (view.finishes and self.reader.all_finished):
                 self._ending = len(self._held)
         elif view.pieces and not self.reader.all_finished:
             self._ending = None  # it went on after what looked like its end
@@ -271,6 +270,7 @@ class StreamSession:
                 self.stop = decision
             return
         edits = _by_path(decision.edits)
+        self._edited = self._edited or bool(edits)
         for window in windows:
             path = window.channel.path
             window.settle(limits[path], edits.get(path, ()), self._context_chars)
@@ -293,6 +293,7 @@ class StreamSession:
     def _settle_everything(self, decision: Decision) -> None:
         """Take the edits of the whole for all text that is still here."""
         edits = _by_path(decision.edits)
+        self._edited = self._edited or bool(edits)
         for channel in self.reader.channels:
             window = self._windows.get(channel.path)
             if window is None:
@@ -308,18 +309,13 @@ class StreamSession:
 
     def _release(self) -> bytes:
         """The bytes of every frame, from the oldest on, whose texts are all settled."""
-        count = 0
-        speaks = self.started or self._hold_chars == 0 or self.mode == "observe"
-        everything = self.mode == "observe" or self._hold_chars == 0
         end = len(self._held) if self._ending is None else self._ending
-        for frame in self._held[:end]:
-            if frame.pieces:
-                if not everything and not all(self._is_settled(piece) for piece in frame.pieces):
-                    break
-                speaks = True
-            count += 1
+        if self.mode == "observe" or self._hold_chars == 0:
+            count, speaks = end, True
+        else:
+            count, speaks = self._settled_frames(end)
         # Until there is a word to send, a stop can still be an honest error instead of a stream.
-        if not count or not speaks:
+        if not count or not (speaks or self.started):
             return b""
         going, self._held = self._held[:count], self._held[count:]
         if self._ending is not None:
@@ -330,20 +326,29 @@ class StreamSession:
             self.unreadable = str(error)
             return b""
         for frame in going:
-            self.finished_choices.update(frame.finishes)
+            if frame.view.finishes:
+                self.finished_choices.update(frame.view.finishes)
         self.started = True
         return released
 
-    def _is_settled(self, piece: Piece) -> bool:
-        return piece.end <= self._windows[piece.channel.path].settled
+    def _settled_frames(self, end: int) -> tuple[int, bool]:
+        """How many of the first ``end`` frames are settled, and whether one of them has text."""
+        windows = self._windows
+        speaks = False
+        for count, frame in enumerate(self._held[:end]):
+            for piece in frame.view.pieces:
+                if piece.end > windows[piece.channel.path].settled:
+                    return count, speaks
+                speaks = True
+        return end, speaks
 
     def _bytes(self, frame: Frame) -> bytes:
         """The frame as it leaves: as it came, unless an edit touches one of its texts."""
-        if frame.data is None or self.mode == "observe":
+        if frame.data is None or not self._edited or self.mode == "observe":
             return frame.raw
         edits: list[Edit] = []
         clear: list[str] = []
-        for piece in frame.pieces:
+        for piece in frame.view.pieces:
             window = self._windows.get(piece.channel.path)
             if window is None or not window.edits:
                 continue

@@ -100,7 +100,7 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     pointer: str
 
 
-class FrameView(msgspec.Struct, frozen=True):
+class FrameView(msgspec.Struct, frozen=True, gc=False):
     """What one frame of a stream says.
 
     Attributes:

@@ -41,6 +41,8 @@ class Shape(msgspec.Struct, frozen=True):
     after: bytes
     channel: Channel
     pointer: str
+    before_bytes: int
+    after_bytes: int
 
 
 class ChatStream:
@@ -69,7 +71,7 @@ class ChatStream:
         for shape in self._shapes:
             if data.startswith(shape.before) and data.endswith(shape.after):
                 try:
-                    text = _decode_string(data[len(shape.before) : len(data) - len(shape.after)])
+                    text = _decode_string(data[shape.before_bytes : -shape.after_bytes])
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     continue
                 self._frames += 1
@@ -238,7 +240,8 @@ class ChatStream:
         same = twin == document
         holder[key] = original
         if same:
-            self._shapes.insert(0, Shape(before, after, piece.channel, piece.pointer))
+            shape = Shape(before, after, piece.channel, piece.pointer, len(before), len(after))
+            self._shapes.insert(0, shape)
             del self._shapes[_SHAPES_MAX:]
 
 
