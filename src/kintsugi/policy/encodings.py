@@ -260,7 +260,7 @@ _ENTITY_RUN = re.compile(r"&#?[A-Za-z0-9]{2,8};")
 _SPACED_RUN = re.compile(r"\b(?:[^\W_][ ._*\-|]{1,3}){7,}[^\W_]\b")
 
 ENCODINGS: tuple[Encoding, ...] = (
-    Encoding("base64", r"[A-Za-z0-9+/_-]{20}", _runs("base64", _B64_RUN, _base64)),
+    Encoding("base64", r"[A-Za-z0-9]{20}", _runs("base64", _B64_RUN, _base64)),
     Encoding("base32", r"[A-Z2-7]{24}", _runs("base32", _B32_RUN, _base32)),
     Encoding(
         "hex",

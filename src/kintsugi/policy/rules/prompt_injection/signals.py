@@ -32,25 +32,35 @@ def _any(words: str) -> str:
     return "(?:" + "|".join(word.strip() for word in words.split("|")) + ")"
 
 
-_DROP = _any(
+# To drop instructions is hardly ever said of anything else with these ...
+_IGNORE = _any(
     r"ignor(?:e|es|ing) | disregard(?:ing)? | forget(?:ting)? | overrid(?:e|ing) | bypass(?:ing)?"
-    r"| discard(?:ing)? | neglect | abandon | overlook | dismiss | nullify | void | unlearn | wipe"
+    r"| discard(?:ing)? | neglect | abandon | overlook | dismiss | nullify | unlearn | disobey | violate"
     r"| (?:set|put|leave|lay|cast) aside | throw (?:away|out) | (?:stop|quit|cease) (?:following|obeying)"
-    r"| (?:do not|don.?t|never|no longer|not) (?:follow|obey|adhere to|comply with|listen to|consider)"
-    r"| pay no attention to | (?:erase|delete|drop|skip|cancel|clear|reset|suspend|break|violate|disobey)"
-    r"| (?:break|get) (?:free|out|away) (?:of|from) | do away with"
+    r"| (?:do not|don.?t|never|no longer|not) (?:follow|obey|adhere to|comply with|listen to)"
+    r"| pay no attention to | (?:break|get) (?:free|out|away) (?:of|from) | do away with"
+)
+# ... and every day with these.
+_REMOVE = _any(
+    r"erase | delete | drop | skip | cancel | clear | reset | suspend | break | wipe | void | remove"
 )
 _RULES = _any(
-    r"instructions? | instruct?ions | prompts? | rules? | guidelines? | guidances? | directives?"
-    r"| directions? | commands? | orders? | constraints? | restrictions? | limitations? | policy"
-    r"| policies | programming | training | protocols? | safeguards? | guardrails? | filters?"
-    r"| messages? | context | conversations? | system message | principles | boundaries | ethics"
-    r"| moral(?:s|ity)? | persona | settings? | texts? | tasks? | inputs? | configuration"
+    r"instructions? | prompts? | rules? | guidelines? | guidances? | directives? | directions?"
+    r"| commands? | orders? | constraints? | restrictions? | limitations? | policy | policies"
+    r"| programming | training | protocols? | safeguards? | guardrails? | system message | principles"
+    r"| ethics | moral(?:s|ity)? | boundaries"
+)
+_CONTENT = _any(
+    r"messages? | context | conversations? | persona | settings? | texts? | tasks? | inputs?"
+    r"| configuration | filters? | chats? | requests? | questions? | content"
 )
 _EARLIER = _any(
     r"previous(?:ly)? | prior | preceding | above | earlier | former | foregoing | past | initial"
-    r"| original | existing | current | old | first | preset | pre-?set | hidden | system | developer"
-    r"| built-?in | default | internal | safety | ethical | moral | openai(?:.s)?"
+    r"| original | preset | pre-?set | hidden | developer | openai(?:.s)?"
+)
+_STANDING = _any(
+    r"existing | current | old | first | system | built-?in | default | internal | safety | ethical"
+    r"| moral | usual | normal | security"
 )
 _YOURS = _any(
     r"all | any | every | each | your | you.ve been given | the | these | those | of | my | its | other"
@@ -73,17 +83,29 @@ _LIMITS = _any(
     r"| polic(?:y|ies) | safety (?:rules|filters|guidelines|protocols|measures|features)"
 )
 _SECRETS = _any(
-    r"(?:system|initial|original|hidden|secret|starting|base|first|internal|developer|custom|full|pre-?)"
-    r" ?-?(?:system )?(?:prompts?|instructions?|messages?|directives?|guidelines?|rules|configurations?)"
-    r"| system ?_?prompts? | pre-?prompts? | meta-?prompts? | developer message"
-    r"| (?:your|the) (?:exact |complete |entire |full |actual |real )?(?:instructions|prompt|directives|guidelines|configuration)"
+    r"(?:system|initial|original|hidden|secret|starting|base|internal|developer|pre) ?_?-?prompts?"
+    r"| pre-?prompts? | meta-?prompts? | developer message"
+    r"| (?:system|hidden|secret|developer) (?:instructions?|messages?|directives?|guidelines?|rules)"
+    r"| (?:hidden|secret|internal) configurations? | (?:initial|starting|original) instructions?"
+    r"| your (?:\w+ ){0,2}(?:instructions|prompt|directives|guidelines|configuration|programming|rules)"
     r"| (?:instructions|prompt|rules|guidelines|text|words|everything) (?:above|before (?:this|me)|you (?:were|have been|got|received))"
 )
-_TELL = _any(
-    r"show | print | reveal | display | output | repeat | tell | give | share | expose | disclose"
-    r"| leak | dump | recite | echo | list | write | copy | provide | describe | summari[sz]e | return"
-    r"| translate | encode | type | paste | reproduce | read | quote | spell out | divulge | recall | restate"
+_REVEAL = _any(
+    r"show | print | reveal | display | output | repeat | tell | expose | disclose | share | leak | dump"
+    r"| recite | echo | return | reproduce | divulge | restate | spell out | see | give me | send"
 )
+_WRITE = _any(
+    r"give | list | write | copy | provide | describe | summari[sz]e | translate | encode | type | paste"
+    r"| read | quote | recall | put | convert"
+)
+_FILLERS = (
+    r"(?:(?:me|us|out|back|down|verbatim|the|your|all|of|my|this|exact|full|entire|complete|whole|raw|any"
+    r"|just|with|every|contents?|text|very|hidden|secret|what|is|are|in|exactly|copy|details|above|from"
+    r"|first|\d+|words?|tokens?|lines?|system|configuration|including)[ ,:\n]+){0,9}"
+)
+
+# One for all of these, so that the automaton has one gap of any words and not nine.
+_IGNORE_THINGS = rf"\b{_IGNORE}\W+(?:\w+\W+){{0,9}}(?:{_RULES}|{_CONTENT})"
 
 _PERSONA = r"\b(?:(?-i:STAN|DUDE|AIM|KEVIN|DevMode|BetterDAN|EvilBOT|ChadGPT|OPPO|M78)|evil[- ]?bot|basedgpt|antigpt|anti-?dan|jailgpt|freegpt|badgpt|mongo tom|evil confidant|fraudgpt|wormgpt|darkgpt|hackgpt)\b"
 
@@ -92,49 +114,85 @@ OVERRIDE = (
         "override_earlier_rules",
         "override",
         0.85,
-        rf"\b{_DROP}\W+(?:{_YOURS}\W+){{0,5}}{_EARLIER}\W+(?:\w+\W+){{0,3}}{_RULES}\b",
-        needs=rf"\b{_DROP}",
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_EARLIER}\W+(?:\w+\W+){{0,3}}{_RULES}\b",
+        needs=_IGNORE_THINGS,
+    ),
+    Signal(
+        "override_earlier_content",
+        "override",
+        0.45,
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_EARLIER}\W+(?:\w+\W+){{0,2}}{_CONTENT}\b",
+        needs=_IGNORE_THINGS,
+    ),
+    Signal(
+        "override_earlier_messages",
+        "override",
+        0.55,
+        r"\b(?:ignore|disregard|forget)\W+(?:(?:all|any|the|your|every|of|these)\W+){0,3}(?:previous|prior|preceding|above|earlier|past)"
+        r"\W+(?:\w+\W+(?:and|or)\W+)?(?:messages|conversations?|context|inputs?|prompts?|chats?|text)\b",
+        needs=_IGNORE_THINGS,
+    ),
+    Signal(
+        "override_standing_rules",
+        "override",
+        0.4,
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_STANDING}\W+(?:\w+\W+){{0,2}}{_RULES}\b",
+        needs=_IGNORE_THINGS,
+    ),
+    Signal(
+        "remove_earlier_rules",
+        "override",
+        0.4,
+        rf"\b{_REMOVE}\W+(?:{_YOURS}\W+){{0,5}}(?:{_EARLIER}|{_STANDING})\W+(?:\w+\W+){{0,2}}(?:instructions?|prompts?|guidelines|directives|restrictions|limitations|programming)\b",
+        needs=rf"\b{_REMOVE}\W+(?:{_YOURS}\W+){{0,5}}(?:{_EARLIER}|{_STANDING})",
     ),
     Signal(
         "override_rules_above",
         "override",
         0.8,
-        rf"\b{_DROP}\W+(?:{_YOURS}\W+){{0,5}}{_RULES}\W+(?:that\W|which\W)?"
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_RULES}\W+(?:that\W|which\W)?"
         r"(?:above|before|(?:you(?:.ve)?|were|have|has|had|been|i|we|they|was)\W+"
         r"(?:\w+\W+){0,3}(?:given|told|received|got|taught|set|provided|trained|had|instructed|programmed))\b",
-        needs=rf"\b{_DROP}",
+        needs=_IGNORE_THINGS,
     ),
     Signal(
         "override_what_you_were_told",
         "override",
         0.8,
-        rf"\b{_DROP}\W+(?:about\W)?(?:all|any|everything|anything|whatever|what)(?:\W+(?:of|that|the|else))?"
-        r"\W+(?:you\W+(?:were|have been|had been|learned|learnt|know|knew|got|think)|(?:i|we|they)\W+(?:told|said|taught)"
-        r"|(?:above|before|prior|previous|from before|that came|said|stated|written))\b",
-        needs=rf"\b{_DROP}",
+        rf"\b{_IGNORE}\W+(?:about\W)?(?:all|any|everything|anything|whatever|what)(?:\W+(?:of|that|the|else))?"
+        r"\W+(?:you\W+(?:were|have (?:been|learn)|had been|.?ve been|learned|learnt|know|knew|got|think)|(?:i|we|they)\W+(?:told|taught)"
+        r"|(?:above|before|prior|previous|from before|that came|stated above|written above))",
+        needs=rf"\b{_IGNORE}\W+(?:about\W)?(?:all|any|everything|anything|whatever|what)\b",
     ),
     Signal(
         "override_your_rules",
         "override",
         0.75,
-        rf"\b{_DROP}\W+(?:all\W+|any\W+|of\W+|about\W+)*your\W+(?:\w+\W+){{0,2}}{_RULES}\b",
-        needs=rf"\b{_DROP}",
+        rf"\b(?:{_IGNORE}|{_REMOVE})\W+(?:all\W+|any\W+|of\W+|about\W+)*your\W+(?:\w+\W+){{0,2}}{_RULES}\b",
+        needs=rf"\b(?:{_IGNORE}|{_REMOVE})\W+(?:all\W+|any\W+|of\W+|about\W+)*your\b",
     ),
     Signal(
         "override_system_prompt",
         "override",
         0.75,
-        rf"\b{_DROP}\W+(?:the|any|all|your|this)?\W*(?:safety (?:polic(?:y|ies)|rules?|guidelines)|system (?:prompt|message|instructions?)"
-        r"|developer (?:message|instructions?|prompt)|content (?:policy|policies|filters?|guidelines))",
-        needs=rf"\b{_DROP}",
+        rf"\b{_IGNORE}\W+(?:(?:the|any|all|your|this)\W+){{0,2}}(?:safety (?:polic(?:y|ies)|guidelines)|system (?:prompt|message|instructions?)"
+        r"|developer (?:message|instructions?|prompt)|content (?:policy|policies|guidelines))",
+        needs=_IGNORE_THINGS,
     ),
     Signal(
         "override_all_rules",
         "override",
-        0.6,
-        rf"\b{_DROP}\W+(?:all|any|every)\W+(?:of\W+)?(?:the\W+|these\W+)?"
-        r"(?:\w+\W+){0,2}(?:instructions?|prompts?|rules|guidelines|directives|restrictions|limitations|constraints|policies|programming|ethics|laws)\b",
-        needs=rf"\b{_DROP}",
+        0.55,
+        r"\b(?:ignore|disregard|forget|override|bypass|(?:do not|don.?t|stop) follow(?:ing)?)\W+(?:all|any|every)\W+(?:of\W+)?(?:the\W+|these\W+)?"
+        r"(?:\w+\W+){0,2}(?:instructions?|prompts?|guidelines|directives|restrictions|limitations|constraints|programming|ethics)\b",
+        needs=_IGNORE_THINGS,
+    ),
+    Signal(
+        "forget_the_rules",
+        "override",
+        0.35,
+        rf"\b(?:ignore|disregard|forget(?: about)?)\W+(?:the|these|those)\W+{_RULES}\b",
+        needs=_IGNORE_THINGS,
     ),
     Signal(
         "rules_do_not_apply",
@@ -189,12 +247,24 @@ OVERRIDE = (
         "override",
         0.35,
         r"(?:\[(?:admin|system|root|developer|override)\]|\bas the (?:site |system |account )?(?:owner|admin(?:istrator)?|developer|operator)\W+(?:of this \w+\W+)?i\b|\bi (?:hereby )?authori[sz]e you\b|\b(?:admin(?:istrator)?|developer|system|root|security|policy) ?override\b|\bi am (?:your|the|an?) (?:developer|creator|admin(?:istrator)?|programmer|owner|openai engineer)\b)",
-        needs=r"\[(?:admin|system|root|developer|override)\]|\b(?:owner|admin(?:istrator)?|developer|operator|authori[sz]e you|override|creator|programmer|openai engineer)\b",
     ),
 )
 
 JAILBREAK = (
-    Signal("dan", "jailbreak", 0.6, r"(?-i:\bDAN\b)|\bdo anything now\b|\bd\.a\.n\.?\b"),
+    Signal("dan", "jailbreak", 0.5, r"(?-i:\bDAN\b)|\bd\.a\.n\.?\b"),
+    Signal("do_anything_now", "jailbreak", 0.6, r"\bdo anything now\b"),
+    Signal(
+        "unbound_ai",
+        "jailbreak",
+        0.4,
+        r"\b(?:completely |fully |totally )?(?:unrestricted|unfiltered|uncensored|unaligned|amoral|jailbroken) (?:ai|a\.i\.|language model|assistant|chat ?bot|chat ?gpt|model|bot|version)\b",
+    ),
+    Signal(
+        "secret_agenda",
+        "jailbreak",
+        0.35,
+        r"\b(?:secret agenda|(?:never|not|cannot) (?:reveal|disclose|mention) (?:these|this|the|its|your) (?:instructions?|agenda|prompt|conversation))\b",
+    ),
     Signal(
         "known_persona",
         "jailbreak",
@@ -206,8 +276,8 @@ JAILBREAK = (
         "mode_switch",
         "jailbreak",
         0.6,
-        r"\b(?:(?:enter|enable|activate|switch (?:to|into)|turn on|go into|start|boot into|unlock|simulate|you are (?:now )?in|now in)\W+(?:\w+\W+){0,3}(?:developer|dev|debug|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode|(?:developer|dev|god|jail ?break|dan|debug|opposite|evil) mode (?:enabled|activated|on|output)|with (?:\w+ ){0,2}mode enabled)\b",
-        needs=r"\b(?:developer|dev|debug|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode\b|\bmode (?:enabled|activated)\b",
+        r"\b(?:(?:enter|enable|activate|switch (?:to|into)|turn on|go into|start|boot into|unlock|simulate|you are (?:now )?in|now in)\W+(?:\w+\W+){0,3}(?:developer|dev|debug(?:ging)?|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode|(?:developer|dev|god|jail ?break|dan|debug(?:ging)?|opposite|evil) mode (?:enabled|activated|on|output)|with (?:\w+ ){0,2}mode enabled)\b",
+        needs=r"\b(?:developer|dev|debug(?:ging)?|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode\b|\bmode (?:enabled|activated)\b",
     ),
     Signal(
         "mode_mentioned",
@@ -225,7 +295,7 @@ JAILBREAK = (
     Signal(
         "without_limits",
         "jailbreak",
-        0.5,
+        0.35,
         rf"\b(?:without|no|zero|free (?:of|from)|freed from|free from all|not (?:bound|limited|restricted|constrained|governed|confined) by|lacks?|devoid of|unbound by|not have|ignores?|beyond|has no|have no|any)\W+(?:(?:any|all|such|of|the|typical|usual|moral|ethical|legal|safety|its|their|his|her|your|kind|openai(?:.s)?|or|and|content)\W+){{0,5}}{_LIMITS}\b",
     ),
     Signal(
@@ -244,8 +314,8 @@ JAILBREAK = (
     Signal(
         "never_refuse",
         "jailbreak",
-        0.5,
-        r"\b(?:(?:never|not|cannot|can.?t|don.?t|won.?t|without|may not|must not|shall not)\W+(?:ever\W+|be able to\W+|allowed to\W+)?(?:refuse|reject|decline|deny|refusal|refusing|say (?:no|that you can.?t|you can.?t|\W?i.?m sorry|i can.?t)|apologi[sz]e|censor|warn|moralizing|break character|break the character))\b",
+        0.45,
+        r"\b(?:(?:never|not|cannot|can.?t|don.?t|won.?t|without|may not|must not|shall not)\W+(?:ever\W+|be able to\W+|allowed to\W+)?(?:refuse|reject|decline|deny|refusal|refusing|say (?:no|that you can.?t|you can.?t|\W?i.?m sorry|i can.?t)|apologi[sz]e|censor|warn|moralizing))\b",
     ),
     Signal(
         "never_warn",
@@ -257,16 +327,16 @@ JAILBREAK = (
     Signal(
         "any_illegal",
         "jailbreak",
-        0.5,
-        r"\b(?:no matter (?:how|if|what|the)|even if|regardless of|regardless if|whether|whatever|however)\W+(?:\w+\W+){0,5}(?:illegal|unethical|immoral|dangerous|offensive|inappropriate|harmful|against)\b|\b(?:illegal|unethical|immoral|amoral|dangerous|harmful)(?:\W+(?:and|or|\w{0,3})?\W*(?:illegal|unethical|immoral|amoral|dangerous|inhumane|harmful|offensive|racist|toxic|disgusting|inappropriate|explicit)){1,3}\b",
+        0.4,
+        r"\b(?:no matter (?:how|if|what|the)|even if|regardless of|regardless if|whatever|however)\W+(?:\w+\W+){0,5}(?:illegal|unethical|immoral|dangerous|offensive|inappropriate|harmful|against)\b|\b(?:illegal|unethical|immoral|amoral|dangerous|harmful)(?:\W+(?:and|or|\w{0,3})?\W*(?:illegal|unethical|immoral|amoral|dangerous|inhumane|harmful|offensive|racist|toxic|disgusting|inappropriate|explicit)){1,3}\b",
         needs=r"\b(?:illegal|unethical|immoral|amoral|dangerous|offensive|inappropriate|harmful|against)\b",
     ),
     Signal(
         "two_answers",
         "jailbreak",
-        0.5,
+        0.45,
         r"\b(?:two|both|2)\W+(?:\w+\W+){0,3}(?:responses|answers|ways|paragraphs|replies|outputs|messages)\b.{0,160}\b(?:chat ?gpt|gpt|classic|normal(?:ly)?|standard|jail ?break|dan|developer)|\banswer (?:my (?:prompts?|questions?)) in two\b",
-        needs=r"\b(?:responses|answers|ways|paragraphs|replies|outputs|messages)\b|\bin two\b",
+        needs=r"\b(?:two|both|2)\W+(?:\w+\W+){0,3}(?:responses|answers|ways|paragraphs|replies|outputs|messages)\b|\bin two\b",
     ),
     Signal(
         "tagged_answers",
@@ -277,9 +347,8 @@ JAILBREAK = (
     Signal(
         "stay_in_character",
         "jailbreak",
-        0.3,
-        r"\b(?:stay|remain|keep|be|always) in (?:your )?(?:character|role)\b|\b(?:stay|remain) a \w+\b.{0,40}\b(?:token|character)|\bbreak(?:ing)? character\b|\bstay a dan\b",
-        needs=r"\b(?:character|role|stay a|remain a)\b",
+        0.2,
+        r"\b(?:stay|remain|keep|be|always) in (?:your )?(?:character|role)\b|\bbreak(?:ing)? character\b|\bstay a dan\b",
     ),
     Signal(
         "tokens_threat",
@@ -291,7 +360,7 @@ JAILBREAK = (
     Signal(
         "from_now_on",
         "jailbreak",
-        0.2,
+        0.25,
         rf"\b(?:from now on|from this point on(?:wards?)?|starting now|henceforth|from this moment)\b(?:\W+\w+){{0,4}}\W+(?:you|{_MODEL}|i want you|act|answer|respond)\b",
         needs=r"\b(?:from now on|from this point on(?:wards?)?|starting now|henceforth|from this moment)\b",
     ),
@@ -299,8 +368,8 @@ JAILBREAK = (
         "pretend_ai",
         "jailbreak",
         0.3,
-        rf"\b(?:pretend(?:ing)?|act(?:ing)?|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\W+(?:\w+\W+){{0,8}}(?:another|different|new|evil|rogue|fictional|other|hypothetical|advanced)?\W*(?:\w+\W+)?(?:ai|a\.i\.|artificial intelligence|chat ?gpt|chat ?bot|language model|bot|gpt)\b",
-        needs=r"\b(?:ai|a\.i\.|artificial intelligence|chat ?gpt|chat ?bot|language model|bot|gpt)\b",
+        rf"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\W+(?:\w+\W+){{0,8}}(?:another|different|new|evil|rogue|fictional|other|hypothetical|advanced)?\W*(?:\w+\W+)?(?:ai|a\.i\.|artificial intelligence|chat ?gpt|chat ?bot|language model|bot|gpt)\b",
+        needs=r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\b",
     ),
     Signal(
         "hello_chatgpt",
@@ -332,7 +401,7 @@ JAILBREAK = (
     Signal(
         "can_do_anything",
         "jailbreak",
-        0.4,
+        0.35,
         r"\b(?:can|able to|will|must|may|allowed to|free to) (?:now )?(?:do|say|answer|generate|produce|write|create|discuss|fulfil+) (?:absolutely |literally |virtually |almost )?(?:anything|any (?:kind|type|sort|question|request|content|prompt)|whatever|everything)\b",
     ),
     Signal(
@@ -345,13 +414,13 @@ JAILBREAK = (
     Signal(
         "policy_sarcasm",
         "jailbreak",
-        0.55,
+        0.4,
         r"\bopen ?a[il](?:.?s)? (?:content )?(?:polic(?:y|ies)|guidelines|rules|restrictions|censorship|filters?)\b",
     ),
     Signal(
         "hypothetical_world",
         "jailbreak",
-        0.3,
+        0.35,
         r"\b(?:fictional|hypothetical|imaginary|parallel|alternate) (?:\w+ )?(?:world|universe|scenario|reality|story|setting)\b.{0,120}\b(?:no (?:laws?|rules|ethic|moral|restrict|consequen)|everything is (?:legal|allowed)|anything (?:is allowed|goes)|legal|without)\b",
         needs=r"\b(?:fictional|hypothetical|imaginary|parallel|alternate) ",
     ),
@@ -360,7 +429,7 @@ JAILBREAK = (
         "jailbreak",
         0.35,
         r"\b(?:start|begin|beginning|starting|prefix)(?: \w+){0,5} with\W+(?:the (?:words?|phrase|sentence)\W+)?[\"“'‘]?(?:sure|absolutely|of course|certainly|yes,? (?:i|here)|here is|here are|okay,? here|i am able and willing)\b",
-        needs=r"\b(?:start|begin|beginning|starting|prefix)\b",
+        needs=r"with\W+(?:the (?:words?|phrase|sentence)\W+)?[\"“\'‘]?(?:sure|absolutely|of course|certainly|yes,? (?:i|here)|here is|here are|okay,? here|i am able and willing)\b",
     ),
     Signal(
         "confirm_role",
@@ -372,7 +441,7 @@ JAILBREAK = (
     Signal(
         "prompt_placeholder",
         "jailbreak",
-        0.3,
+        0.35,
         r"[\[{<(](?:insert|enter|your|type|place|put)[ _](?:\w+[ _]){0,4}(?:prompt|question|request|query)[ _]?(?:here)?[\]}>)]|\{\{ ?prompt ?\}\}|\[(?:prompt|TARGETLANGUAGE)\]",
     ),
     Signal(
@@ -401,29 +470,37 @@ EXTRACTION = (
         "reveal_prompt",
         "extraction",
         0.6,
-        rf"\b{_TELL}\W+(?:(?:me|us|out|back|down|verbatim|the|your|all|of|my|this|exact|full|entire|complete|whole|raw|any|just|with|every|content|contents|text|very|hidden|secret|what|is|are|in|exactly|copy|details|above|from|first|\d{{1,4}}|words?|tokens?|lines?)\W+){{0,9}}{_SECRETS}",
+        rf"\b{_REVEAL}[ ,:\n]+{_FILLERS}{_SECRETS}",
+        needs=_SECRETS,
+    ),
+    Signal(
+        "write_prompt",
+        "extraction",
+        0.5,
+        rf"\b{_WRITE}[ ,:\n]+(?:(?:me|us|out|down|a copy of|all|of|the|what|is|in|exact|full|entire|complete|text|contents?)[ ,:\n]+){{0,6}}"
+        r"(?:your (?:\w+ ){0,2}(?:instructions|prompt|directives|programming)|(?:the|above) (?:\w+ )?(?:system|hidden|secret|initial) (?:prompt|instructions))\b",
         needs=_SECRETS,
     ),
     Signal(
         "what_is_prompt",
         "extraction",
         0.55,
-        r"\bwhat(?:.s| is| are| was| were|(?: \w+){0,3})\W+(?:the opposite of |in )?(?:your|the) (?:(?:exact|full|complete|original|initial|current|very|first|own|hidden|secret|internal) ){0,3}(?:system ?(?:prompt|instructions?|message)|initial (?:prompt|instructions?)|instructions|pre-?prompt|hidden (?:prompt|instructions?)|starting instructions?|original (?:prompt|instructions?)|guidelines|system configuration)\b",
-        needs=r"\b(?:system ?(?:prompt|instructions?|message)|initial (?:prompt|instructions?)|instructions|pre-?prompt|hidden (?:prompt|instructions?)|original (?:prompt|instructions?)|guidelines|system configuration)\b",
+        r"\bwhat(?:.s| is| are| was| were|(?: \w+){0,3})\W+(?:the opposite of |in )?(?:your (?:\w+ ){0,3}(?:prompt|instructions?|pre-?prompt|guidelines)|the (?:exact |full |original |very )?(?:system ?(?:prompt|instructions?)|initial prompt|hidden (?:prompt|instructions?)))\b",
+        needs=_SECRETS,
     ),
     Signal(
         "told_before",
         "extraction",
-        0.6,
-        r"\bwhat (?:were|was|have|did|had|are) you\W+(?:\w+\W+){0,3}(?:told|given|instructed|asked|programmed|said)\b.{0,40}\b(?:before|prior|start|beginning|conversation|initially|in (?:the|your)|to (?:do|say|not))\b|\b(?:instructions|rules|guidelines|directives) (?:were you|you were|have you been|did you|you(?:.ve| have) been|are you) (?:given|told|receive|following|operating)\b",
+        0.55,
+        r"\bwhat (?:were|was|have|did|had|are) you\W+(?:\w+\W+){0,3}(?:told|given|instructed|programmed)\b.{0,40}\b(?:before|prior|start|beginning|conversation|initially|in (?:the|your)|to (?:do|say|not))\b|\b(?:instructions|rules|guidelines|directives) (?:were you|you were|have you been|did you|you(?:.ve| have) been|are you) (?:given|told|receive|following|operating)\b",
         needs=r"\b(?:what (?:were|was|have|did|had|are) you|(?:instructions|rules|guidelines|directives) (?:were|you|have|did|are))\b",
     ),
     Signal(
         "words_above",
         "extraction",
-        0.65,
-        r"\b(?:repeat|print|output|copy|write|recite|echo|translate|summari[sz]e|return|give|tell|show)\b(?:\W+\w+){0,7}\W+(?:(?:words?|text|everything|all|sentences?|lines?|prompt|content|messages?|instructions?|conversation|directions)\W+(?:\w+\W+){0,2}(?:above|before this|preceding|prior to this|at the (?:top|start|beginning)|of the previous messages|from the beginning|back to me)|(?:above|previous|preceding|initial|first|prior) (?:prompt|message|messages|instructions?|words|text|system))\b",
-        needs=r"\b(?:above|before this|preceding|prior|at the (?:top|start|beginning)|previous|from the beginning|back to me|initial|first)\b",
+        0.6,
+        r"\b(?:repeat|print|output|copy|write|recite|echo|translate|return|give|tell|show|say)[ ,:\n]+(?:\w+[ ,:\n]+){0,6}(?:(?:words?|text|everything|all|sentences?|lines?|prompt|content|messages?|instructions?|conversation|directions)[ ,:\n]+(?:\w+[ ,:\n]+){0,2}(?:above|before this|preceding|prior to this|at the (?:very )?(?:top|start|beginning)|of the previous messages|back to me)|(?:above|previous|preceding|initial|prior) (?:prompt|messages|instructions?|system))\b",
+        needs=r"(?:words?|text|everything|all|sentences?|lines?|prompt|content|messages?|instructions?|conversation|directions)[ ,:\n]+(?:\w+[ ,:\n]+){0,2}(?:above|before this|preceding|prior to this|at the|of the previous messages|back to me)|(?:above|previous|preceding|initial|prior) (?:prompt|messages|instructions?|system)\b",
     ),
     Signal(
         "starts_with_you_are",
@@ -460,7 +537,7 @@ EXTRACTION = (
         "extraction",
         0.55,
         r"\b(?:tell|give|show|reveal|list|print|output|send|share|leak|expose|dump|disclose|provide)\b(?:\W+\w+){0,5}\W+(?:hidden configuration|secret (?:key|instructions|config\w{0,8})|api keys? (?:you|that you|in your)|(?:tools|functions) you (?:can|have)(?: \w+){0,3} (?:secrets|access|call)|your (?:secrets?|credentials|api keys?|hidden|internal|source code|configuration|context(?: window)?)|(?:conversation|chat) history of|tokens of your context|(?:other|last|previous) users?.{0,3} (?:data|messages|conversation|history))\b",
-        needs=r"\b(?:hidden configuration|secret|api keys?|tools|functions|credentials|hidden|internal|source code|configuration|context|history of|tokens of|users?)\b",
+        needs=r"\b(?:hidden configuration|secret (?:key|instructions|config)|api keys? (?:you|that|in)|your (?:secrets?|credentials|api keys?|hidden|internal|source code|configuration|context)|(?:tools|functions) you (?:can|have)|(?:conversation|chat) history of|tokens of your|(?:other|last|previous) users?)\b",
     ),
     Signal(
         "reveal_secrets",
@@ -473,8 +550,8 @@ EXTRACTION = (
         "secret_of_model",
         "extraction",
         0.5,
-        r"\b(?:password|secret|key|flag|code ?word|pass ?phrase)\b(?:\W+\w+){0,4}\W+(?:you (?:were|are|have been|have|know|hold|protect|keep|must not|can.?t)|(?:in|from) your (?:instructions|prompt|system|context))\b",
-        needs=r"\b(?:password|secret|key|flag|code ?word|pass ?phrase)\b",
+        r"\b(?:password|secret|flag|code ?word|pass ?phrase)\b(?:\W+\w+){0,4}\W+(?:you (?:were|are|have been|have|know|hold|protect|keep|must not|can.?t)|(?:in|from) your (?:instructions|prompt|system|context))\b",
+        needs=r"\b(?:password|secret|flag|code ?word|pass ?phrase)\b",
     ),
 )
 
