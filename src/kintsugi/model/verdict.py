@@ -12,28 +12,34 @@ class Verdict(Enum):
     past tense (``blocked``), see :attr:`past`.
     """
 
-    ALLOW = "allow"
-    FLAG = "flag"
-    TRANSFORM = "transform"
-    REDACT = "redact"
-    ESCALATE = "escalate"
-    QUARANTINE = "quarantine"
-    BLOCK = "block"
+    # Word, past tense, what else is accepted on input (CONTRACT section 1).
+    ALLOW = "allow", "allowed", ("pass",)
+    FLAG = "flag", "flagged", ("log", "observe")
+    TRANSFORM = "transform", "transformed", ("modified", "rewrite")
+    REDACT = "redact", "redacted", ()
+    ESCALATE = "escalate", "escalated", ()
+    QUARANTINE = "quarantine", "quarantined", ()
+    BLOCK = "block", "blocked", ("deny", "denied")
 
-    @property
-    def strictness(self) -> int:
-        """Position on the scale: 0 for allow, 6 for block."""
-        return _STRICTNESS[self]
+    # Plain attributes, not properties: they are read several times for each exchange.
+    past: str
+    synonyms: tuple[str, ...]
+    strictness: int
+    stops: bool
 
-    @property
-    def past(self) -> str:
-        """Past tense, as the documents' SQL and metrics query it: ``blocked``."""
-        return _PAST[self]
+    def __new__(cls, word: str, past: str, synonyms: tuple[str, ...]) -> Verdict:
+        """One member; its place in the list is its strictness, 0 for allow.
 
-    @property
-    def stops(self) -> bool:
-        """Whether normal delivery ends here."""
-        return self.strictness >= _STRICTNESS[Verdict.ESCALATE]
+        ``past`` is what the documents' SQL and metrics query; ``stops`` tells whether normal
+        delivery ends here.
+        """
+        verdict = object.__new__(cls)
+        verdict._value_ = word
+        verdict.past = past
+        verdict.synonyms = synonyms
+        verdict.strictness = len(cls.__members__)
+        verdict.stops = word in ("escalate", "quarantine", "block")
+        return verdict
 
     @classmethod
     def spellings(cls) -> tuple[str, ...]:
@@ -54,31 +60,8 @@ class Verdict(Enum):
             raise ValueError(f'unknown verdict "{word}"; use one of: {known}') from None
 
 
-_STRICTNESS = {verdict: rank for rank, verdict in enumerate(Verdict)}
-
-_PAST = {
-    Verdict.ALLOW: "allowed",
-    Verdict.FLAG: "flagged",
-    Verdict.TRANSFORM: "transformed",
-    Verdict.REDACT: "redacted",
-    Verdict.ESCALATE: "escalated",
-    Verdict.QUARANTINE: "quarantined",
-    Verdict.BLOCK: "blocked",
-}
-
-# Accepted on input only; CONTRACT §1. One canonical word is stored and shown.
-_SYNONYMS = {
-    Verdict.ALLOW: ("pass",),
-    Verdict.FLAG: ("log", "observe"),
-    Verdict.TRANSFORM: ("modified", "rewrite"),
-    Verdict.REDACT: (),
-    Verdict.ESCALATE: (),
-    Verdict.QUARANTINE: (),
-    Verdict.BLOCK: ("deny", "denied"),
-}
-
 _ACCEPTED = {
     word: verdict
     for verdict in Verdict
-    for word in (verdict.value, verdict.past, *_SYNONYMS[verdict])
+    for word in (verdict.value, verdict.past, *verdict.synonyms)
 }
