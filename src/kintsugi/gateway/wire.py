@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 
 import msgspec
@@ -65,6 +66,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
+@lru_cache(maxsize=1024)
 def path_of(target: bytes) -> bytes | None:
     """The raw path of a request target, or None when it must not be routed at all.
 
