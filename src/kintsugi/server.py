@@ -8,6 +8,7 @@ gateways keep their records and send them again.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,10 @@ _GRACE_SECONDS = 8
 def run(start: ServerStart) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
     start.state.mkdir(parents=True, exist_ok=True)
+    # Before uvicorn takes over, and after: it raises the signal once more when it has stopped, and
+    # the default action would end the process with the database still held.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     with ExitStack() as stack:
         listener = stack.enter_context(_bound(start.listen))
         runs = _RunFile(start.state, Address(start.listen.host, listener.getsockname()[1]))
@@ -51,9 +56,13 @@ def run(start: ServerStart) -> int:
         runs.write()
         stack.callback(runs.remove)
         log.info("server.started", listen=str(runs.address), pid=os.getpid())
+        stack.callback(log.info, "server.stopped")
         _Server(app).run([listener])
-        log.info("server.stopped")
     return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 class _Server(uvicorn.Server):

@@ -183,12 +183,3 @@ def instance() -> Iterator[Instance]:
     with new_instance("--workers", "2") as made:
         made.start()
         yield made
-
-
-@pytest.fixture(autouse=True)
-def _say_what_the_parts_said(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The parts' own logs stand beside a failure."""
-    yield
-    made = request.node.funcargs.get("instance") if hasattr(request.node, "funcargs") else None
-    if isinstance(made, Instance) and getattr(request.node, "failed", False):
-        sys.stderr.write(made.logs())

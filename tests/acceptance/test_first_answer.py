@@ -8,7 +8,11 @@ from collections.abc import Iterator
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from openai.types.chat import (
+    ChatCompletionMessage,
+    ChatCompletionMessageParam,
+    ChatCompletionToolParam,
+)
 from tests.acceptance.conftest import Instance
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -93,6 +97,7 @@ def test_the_async_client_works_alone_and_in_parallel(instance: Instance) -> Non
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_tool_call_and_its_result_go_round(client: OpenAI, stream: bool) -> None:
     messages = says("Look up the weather")
+    message: ChatCompletionMessage
     if stream:
         with client.chat.completions.stream(
             model="sim-tools", messages=messages, tools=[TOOL]
@@ -127,9 +132,7 @@ def test_a_block_raises_the_sdks_own_conflict_with_the_reason(
     instance: Instance, client: OpenAI, stream: bool
 ) -> None:
     with pytest.raises(openai.ConflictError) as caught:
-        client.chat.completions.create(  # type: ignore[call-overload]
-            model="sim-echo", messages=says(INJECTION), stream=stream
-        )
+        client.chat.completions.create(model="sim-echo", messages=says(INJECTION), stream=stream)
     error = caught.value
     assert error.status_code == 409
     assert error.code == "input_blocked"

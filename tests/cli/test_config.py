@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import ControlPlane, Kt
 
 from kintsugi.cli.in_force import Gateway, Wanted, Worker, progress
 from kintsugi.model.stores import GatewayReport, WorkerReport
+from tests.cli.conftest import ControlPlane, Kt
 
 CONFIG = """\
 pack: {{name: support, version: 1.0.{number}, enabled: true}}

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.cli.conftest import STATEMENT, ControlPlane, Kt, event
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.settings import Settings
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.verdict import Verdict
+from tests.cli.conftest import STATEMENT, ControlPlane, Kt, event
 
 
 @pytest.mark.parametrize("word", ["blocked", "block", "deny"])

@@ -73,7 +73,8 @@ class Supervisor:
     """Runs parts until told to stop.
 
     Attributes:
-        on_change: called after every start and every death, with the child and what happened.
+        on_change: called after every start and every death, with the child and what happened. It
+            may set ``stopping``; then nothing is started again.
     """
 
     parts: Sequence[Part]
@@ -159,9 +160,13 @@ class Supervisor:
         child.crashes = 1 if ran_seconds >= CALM_SECONDS else child.crashes + 1
         delay = restart_delay_seconds(child.crashes)
         child.due_at = self.clock() + delay
-        self.on_change(child, f"{_ended(code)}; starting it again in {delay:g} s")
+        self.on_change(child, _ended(code))
+        if self.stopping:  # on_change had enough
+            return
         if delay == 0:
             self._tend(child)
+        else:
+            self.on_change(child, f"starts again in {delay:g} s")
 
     def _spawn(self, child: Child) -> None:
         part = child.part

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from kintsugi.cli.output import Output
 from kintsugi.cli.parts import Address, program
 from kintsugi.cli.runfile import Up, held, read_up, server_path, up_path, write_json
 from kintsugi.cli.supervise import Child, Part, Supervisor
-from kintsugi.errors import InvalidInput, KintsugiError
+from kintsugi.errors import ConfigurationInvalid, InvalidInput, KintsugiError
 
 GATEWAY_STOP_SECONDS = 45.0  # its own drain time-out is 30 s, then it ships what it can
 SERVER_STOP_SECONDS = 20.0
@@ -32,8 +33,8 @@ READY_SECONDS_MAX = 120.0
 FIRST_CRASHES_MAX = 3
 _POLL_SECONDS = 0.03
 _PROBE_SECONDS = 0.25
-# Exit codes 2 and 3 say that the part was told something wrong; trying again changes nothing.
-_HOPELESS = (2, 3)
+# Exit codes that say that the part was told something wrong; trying again changes nothing.
+_HOPELESS: Mapping[int, type[KintsugiError]] = {2: InvalidInput, 3: ConfigurationInvalid}
 _STOP_ORDER = ("gateway", "server", "simulator")  # the gateway ships to the server while it drains
 
 
@@ -113,6 +114,7 @@ class _Instance:
         self._debug = debug
         self._began = time.monotonic()
         self._ready: dict[str, float] = {}
+        self._failed: Child | None = None
         self._supervisor = Supervisor(_parts(plan), self._changed)
         self._started_at = datetime.now(UTC).isoformat()
 
@@ -126,10 +128,10 @@ class _Instance:
         # From here on nobody may believe what the last control plane wrote about itself.
         server_path(self._plan.state).unlink(missing_ok=True)
         try:
-            with self._supervisor.signals(), httpx2.Client(timeout=_PROBE_SECONDS, trust_env=False) as http:
+            with self._supervisor.signals():
                 self._supervisor.start()
                 try:
-                    self._until_ready(http)
+                    self._until_ready()
                     if not self._supervisor.stopping:
                         _welcome(self._output, self._up())
                     while not self._supervisor.stopping:
@@ -138,16 +140,17 @@ class _Instance:
                     self._stop()
         finally:
             up_path(self._plan.state).unlink(missing_ok=True)
+        if self._failed:
+            raise self._why(self._failed)
 
-    def _until_ready(self, http: httpx2.Client) -> None:
+    def _until_ready(self) -> None:
         waiting = {"gateway": f"{self._plan.gateway.url}/readyz"}
         waiting["server"] = f"{self._plan.api.url}/readyz"
         deadline = self._began + READY_SECONDS_MAX
         while waiting and not self._supervisor.stopping:
             self._supervisor.watch(_POLL_SECONDS)
-            self._give_up_on_crashes()
             for name, url in list(waiting.items()):
-                if _answers(http, url):
+                if _answers(url):
                     del waiting[name]
                     self._note_ready(name, url)
             if time.monotonic() > deadline:
@@ -162,23 +165,24 @@ class _Instance:
         base = url.removesuffix("/readyz")
         self._output.say(f"  {title:<14} ready after {self._ready[name]:.1f} s  {base}")
 
-    def _give_up_on_crashes(self) -> None:
-        for child in self._supervisor.children:
-            hopeless = child.exit_code in _HOPELESS or child.crashes >= FIRST_CRASHES_MAX
-            if hopeless and child.part.name not in self._ready:
-                raise KintsugiError(
-                    f"{child.part.name} does not start; its last words, from {child.part.log}:\n"
-                    + _last_words(child.part.log)
-                )
-
     def _changed(self, child: Child, what: str) -> None:
         self._save()
-        if what != "started" or child.restarts:
+        if child.exit_code is not None:
             stamp = datetime.now(UTC).strftime("%H:%M:%SZ")
             self._output.say(f"  {stamp} {child.part.name} {what}")
         elif self._debug:
             elapsed = time.monotonic() - self._began
             self._output.say(f"  {child.part.name} started after {elapsed:.2f} s, pid {child.pid}")
+        hopeless = child.exit_code in _HOPELESS or child.crashes >= FIRST_CRASHES_MAX
+        if hopeless and child.pid is None and child.part.name not in self._ready:
+            self._failed = child
+            self._supervisor.stopping = True
+
+    def _why(self, child: Child) -> KintsugiError:
+        """Why a part does not start, in its own words."""
+        words = _last_words(child.part.log)
+        message = f"{child.part.name} does not start; from {child.part.log}:\n{words}"
+        return _HOPELESS.get(child.exit_code or 0, KintsugiError)(message)
 
     def _up(self) -> Up:
         children = self._supervisor.children
@@ -281,9 +285,9 @@ def _make_private(state: Path) -> None:
         )
 
 
-def _answers(http: httpx2.Client, url: str) -> bool:
+def _answers(url: str) -> bool:
     try:
-        return http.get(url).is_success
+        return httpx2.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
     except httpx2.TransportError:
         return False
 
