@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from control_plane import Clock, bearer, control_plane, make_token
+from tests.control_plane import Clock, bearer, control_plane, make_token
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 

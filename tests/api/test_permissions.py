@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from control_plane import bearer, make_token
+from tests.control_plane import bearer, make_token
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.testclient import TestClient

@@ -6,7 +6,7 @@ import http
 
 import pytest
 import structlog
-from control_plane import bearer, make_token
+from tests.control_plane import bearer, make_token
 from starlette.testclient import TestClient
 
 from kintsugi import errors

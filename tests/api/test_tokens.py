@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from control_plane import NOON, Clock, bearer, make_token
+from tests.control_plane import NOON, Clock, bearer, make_token
 from starlette.testclient import TestClient
 
 from kintsugi.api.auth import CACHE_SECONDS, Authenticator

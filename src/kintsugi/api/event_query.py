@@ -11,6 +11,7 @@ from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.relative_time import AGO_PATTERN, parse_time
 from kintsugi.model.stores import EventFilter
 from kintsugi.model.verdict import Verdict
+from kintsugi.policy.reasons import parse_reason_code
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1000
@@ -105,7 +106,7 @@ class EventFilters(BaseModel):
             session=self.session,
             model=self.model,
             policy=self.policy.replace("_", "-"),
-            reason_code=self.reason_code,
+            reason_code=_reason_code(self.reason_code),
             config_version=self.config_version,
             trace=self.trace,
             incident=self.incident,
@@ -131,6 +132,14 @@ class PageQuery(BaseModel):
         LIMIT_DEFAULT
     )
     cursor: Annotated[str | None, Field(max_length=512)] = None
+
+
+def _reason_code(text: str) -> str:
+    """The canonical spelling; a code that is unknown here may come from a newer gateway."""
+    try:
+        return parse_reason_code(text) if text else ""
+    except ValueError:
+        return text
 
 
 def _only(name: str, given: tuple[Any, ...], found: list[FieldError]) -> Any:

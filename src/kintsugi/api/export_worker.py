@@ -52,10 +52,14 @@ class ExportWorker:
         """Begin to look for jobs."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Give the job back that is under way, and end. Call after the feed was closed."""
+    def stop(self) -> None:
+        """Give the job back that is under way, and take no other."""
         self._stopping = True
         self._feed.announce(("exports",))
+
+    def close(self) -> None:
+        """Stop, and wait for the end."""
+        self.stop()
         self._thread.join(timeout=5.0)
 
     def _run(self) -> None:
@@ -92,6 +96,7 @@ class ExportWorker:
     def _write(self, job: ExportJob) -> None:
         folder = self._state_dir / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(folder, job)
         final = folder / f"{job.id}.{job.format}"
         draft = folder / f".{job.id}.{os.getpid()}.{job.attempt}"
         written_format = FORMATS[_format(job)]
@@ -138,6 +143,12 @@ class ExportWorker:
 
     def _save(self, job: ExportJob, **changes: object) -> None:
         self._stores.exports.update(msgspec.structs.replace(job, **changes), now=self._clock())
+
+
+def _sweep(folder: Path, job: ExportJob) -> None:
+    """Remove what an attempt that was killed left behind."""
+    for draft in folder.glob(f".{job.id}.*"):
+        draft.unlink(missing_ok=True)
 
 
 def _seal(path: Path) -> tuple[int, str]:

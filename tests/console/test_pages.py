@@ -1,0 +1,229 @@
+"""What the pages say, and that hostile text stays text."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+from starlette.testclient import TestClient
+
+from kintsugi.api.permissions import Scope
+from kintsugi.console.rendering import ago, duration, hostile, laid_out, ms
+from kintsugi.model.event import Payload
+from kintsugi.model.stores import Stores
+from kintsugi.model.verdict import Verdict
+from tests.control_plane import (
+    CONFIGURATION,
+    NOON,
+    Clock,
+    blocked_event,
+    make_event,
+    make_report,
+    make_token,
+)
+
+ATTACKS = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "'-alert(1)-'",
+    "{{ 7 * 7 }}",
+    "javascript:alert(1)",
+    "</code></pre><svg onload=alert(1)>",
+)
+
+
+class Tags(HTMLParser):
+    """Every tag and attribute of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+def test_empty_states_say_what_to_do_next(client: TestClient) -> None:
+    page = client.get("/").text
+    assert "No decision yet" in page
+    assert "/v1/chat/completions" in page
+    assert "kt gateway run" in page
+    assert "No decision in the last hour" in page
+
+
+def test_the_first_page_shows_decisions_figures_and_gateways(
+    client: TestClient, stores: Stores, clock: Clock
+) -> None:
+    stores.events.append([make_event(number) for number in range(9)] + [blocked_event(10)])
+    stores.configurations.put(
+        config_id="support-prod",
+        content=CONFIGURATION,
+        revision="sha256:" + "3f" * 32,
+        author="ana",
+        note="",
+        pack_version="1.4.0",
+        now=clock.now,
+    )
+    stores.gateways.put(make_report(now=clock.now), now=clock.now)
+    clock.advance(seconds=30)
+    stores.gateways.put(make_report(now=clock.now), now=clock.now)
+    page = client.get("/").text
+    assert "10.0 %" in page
+    assert "in force" in page
+    assert "prompt_injection.detected" in page
+    assert page.count('class="row-link"') == 10
+    assert 'title="2026-04-23 12:00:08 UTC, 22 seconds ago"' in page
+
+
+def test_filters_have_the_names_of_the_api(client: TestClient, stores: Stores) -> None:
+    blocked = blocked_event(2)
+    stores.events.append([make_event(1), blocked])
+    for query in ("verdict=block", "outcome=blocked", "policy=prompt-injection", "since=1h&decision=deny"):
+        page = client.get(f"/?{query}").text
+        assert re.findall(r'href="/events/([0-9a-f-]+)"', page) == [blocked.id]
+    assert "Nothing matches" in client.get("/?user=nobody").text
+
+
+def test_a_filter_that_cannot_be_used_is_shown_again_with_the_reason(client: TestClient) -> None:
+    answer = client.get("/?since=soon&user=ana&colour=red")
+    assert answer.status_code == 422
+    assert 'value="soon"' in answer.text
+    assert 'aria-describedby="e-since"' in answer.text
+    assert 'value="ana"' in answer.text
+    assert "is no filter" in answer.text
+
+
+def test_older_decisions_are_a_link_away_and_stand_still(
+    client: TestClient, stores: Stores
+) -> None:
+    stores.events.append([make_event(number, user_id="ana") for number in range(60)])
+    first = client.get("/?user=ana").text
+    (address,) = re.findall(r'class="pager"><a href="([^"]+)"', first)
+    older = client.get(address.replace("&amp;", "&")).text
+    assert older.count('class="row-link"') == 10
+    assert "older page, which stands still" in older
+    assert re.search(r'id="decisions"[^>]*hx-trigger', first)
+    assert not re.search(r'id="decisions"[^>]*hx-trigger', older)
+
+
+def test_a_decision_shows_its_whole_chain(client: TestClient, stores: Stores) -> None:
+    event = blocked_event(1)
+    stores.events.append([event])
+    page = client.get(f"/events/{event.id}").text
+    for words in (
+        "Prompt injection",
+        "monitor: recorded, not acted on",
+        "blocked by prompt-injection",
+        "instruction-override",
+        "/messages/0/content",
+        "characters 0 to 28",
+        "base64+folded",
+        "support-prod@3",
+        event.revision,
+        "2026-04-23 12:00:01 UTC",
+        "[REDACTED:US_SSN]",
+        "1 place masked",
+    ):
+        assert words in page, words
+    order = [page.index(f"<strong>{found.policy_name}") for found in event.evaluations]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_hostile_text_adds_no_tag_and_no_handler(
+    client: TestClient, stores: Stores, attack: str
+) -> None:
+    plain, nasty = blocked_event(1), blocked_event(
+        2,
+        user_id=attack,
+        model=attack,
+        gateway_id=attack,
+        config_version=attack,
+        reason_code=attack,
+        policy_name=attack,
+        session_id=attack,
+        error=attack,
+        payload=Payload(request=attack, response=attack),
+    )
+    stores.events.append([plain, nasty])
+    harmless = set(Tags(client.get(f"/events/{plain.id}").text).tags)
+    for address in ("/", f"/events/{nasty.id}", f"/?user={attack}", f"/?{attack}=1"):
+        tags = Tags(client.get(address).text)
+        assert set(tags.tags) <= harmless | {"table", "caption", "select", "option", "search", "details", "summary", "small", "input", "label", "figure", "figcaption", "br", "code", "pre"}
+        assert tags.tags.count("script") == 3
+        assert not [name for name, _ in tags.attributes if name.startswith("on")]
+        assert not [
+            value
+            for name, value in tags.attributes
+            if name in {"href", "src", "action"} and not value.startswith(("/", "#"))
+        ]
+
+
+def test_characters_that_hide_or_reorder_text_are_named() -> None:
+    shown = str(hostile("a\u202eb\u200bc\x1b\n<b>"))
+    assert shown.startswith('a<span class="unseen" title="right-to-left override">U+202E</span>b')
+    assert "U+200B" in shown
+    assert "U+001B" in shown
+    assert shown.endswith("\n&lt;b&gt;")
+
+
+def test_an_unknown_decision_is_an_error_page(client: TestClient) -> None:
+    answer = client.get("/events/nope")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "not_found" in answer.text
+    assert client.get("/nowhere").status_code == 404
+
+
+def test_the_api_answers_a_browser_with_problems_all_the_same(client: TestClient) -> None:
+    answer = client.get("/v1/events")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_reader_without_gateways_read_is_told_which_scope_is_missing(
+    anonymous: TestClient, stores: Stores
+) -> None:
+    anonymous.headers["accept"] = "text/html"
+    anonymous.post("/sign-in", data={"token": make_token(stores, Scope.EVENTS_READ)})
+    answer = anonymous.get("/")
+    assert answer.status_code == 403
+    assert "gateways:read" in answer.text
+
+
+def test_assets_may_be_kept_for_ever_under_their_own_address(client: TestClient) -> None:
+    page = client.get("/").text
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    assert len(addresses) >= 6
+    for address in set(addresses):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/static/old/console.css").headers["cache-control"] == "no-store"
+    for name in ("../app.py", "..%2fapp.py", "nope.js", "/etc/passwd"):
+        assert client.get(f"/static/x/{name}").status_code == 404
+
+
+def test_every_verdict_has_a_word_and_a_mark_besides_its_colour(
+    client: TestClient, stores: Stores
+) -> None:
+    stores.events.append(
+        [make_event(number, verdict=verdict) for number, verdict in enumerate(Verdict)]
+    )
+    page = client.get("/").text
+    for verdict in Verdict:
+        assert re.search(rf'verdict-{verdict.value}"><span class="mark"[^>]*>.</span>{verdict.value}<', page)
+
+
+def test_durations_and_sizes_are_in_words() -> None:
+    assert ago(NOON, NOON) == "just now"
+    assert ago(NOON, NOON + timedelta(minutes=1)) == "1 minute ago"
+    assert ago(NOON, NOON + timedelta(days=3)) == "3 days ago"
+    assert [duration(s) for s in (5, 700, 12_000, 190_000)] == ["5 s", "11 min", "3 h 20 min", "2 d 4 h"]
+    assert [ms(d) for d in (0.413, 12.3, 2345)] == ["0.41 ms", "12 ms", "2.3 s"]
+    assert laid_out('{"a":1}') == '{\n  "a": 1\n}'
+    assert laid_out("not json") == "not json"
+    assert laid_out("[" * 5000) == "[" * 5000
