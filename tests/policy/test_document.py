@@ -18,9 +18,9 @@ from kintsugi.policy.document import (
     places,
     plain,
     read_document,
-    read_json_document,
     shortened,
 )
+from kintsugi.policy.json_document import read_json_document
 
 
 def read(source: str | bytes) -> tuple[Any, list[str]]:

@@ -14,8 +14,9 @@ from ruamel.yaml import YAML
 from kintsugi.errors import ConfigurationInvalid
 from kintsugi.model.config import Config, Diagnostic, Position
 from kintsugi.policy.diagnostics import CODES, format_diagnostic
-from kintsugi.policy.parse import check_config, parse_config, slug
+from kintsugi.policy.parse import check_config, parse_config
 from kintsugi.policy.rules import KINDS
+from kintsugi.policy.sections import slug
 
 CANONICAL = """\
 pack: {name: Support (prod), version: 1.4.0, enabled: true, description: "..."}

@@ -33,7 +33,7 @@ RunFormat = Literal["text", "json", "junit", "tap", "sarif", "github"]
 FragmentsArgument = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[CASES]...",
+        metavar="CASES",
         help="Further files: YAML with only testing:, or a JSON case.",
         show_default=False,
     ),

@@ -1,4 +1,4 @@
-"""YAML and JSON text into a tree in which every key and value knows its line and column.
+"""YAML text into a tree in which every key and value knows its line and column.
 
 Built from ruamel.yaml's event stream with a stack of our own, so that depth, size and aliases are
 bounded before any recursion could start. Plain scalars follow the core schema of YAML 1.2
@@ -7,7 +7,6 @@ bounded before any recursion could start. Plain scalars follow the core schema o
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -72,9 +71,14 @@ class Mapping(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     position: Position
 
+    def entry(self, key: str) -> Entry | None:
+        """A key with its place and value, or None."""
+        return next((entry for entry in self.entries if entry.key == key), None)
+
     def get(self, key: str) -> Node | None:
         """The value under a key, or None."""
-        return next((entry.value for entry in self.entries if entry.key == key), None)
+        entry = self.entry(key)
+        return None if entry is None else entry.value
 
     def keys(self) -> tuple[str, ...]:
         """All keys, in order."""
@@ -89,7 +93,7 @@ def read_document(source: str | bytes, problems: Problems) -> Node | None:
 
     Never raises, whatever the bytes. An empty text is an empty mapping.
     """
-    text = _decode(source, problems)
+    text = decode(source, problems)
     if text is None:
         return None
     builder = _Builder(problems)
@@ -107,72 +111,6 @@ def read_document(source: str | bytes, problems: Problems) -> Node | None:
         problems.add("E004", f"cannot be read as YAML: {type(error).__name__}", Position())
         return None
     return builder.root or Mapping((), Position())
-
-
-def read_json_document(source: str | bytes, problems: Problems) -> Node | None:
-    """As :func:`read_document`, for text that must be strict JSON.
-
-    The values are JSON's own; YAML, which takes nearly all of JSON, only says where they stand.
-    """
-    text = _decode(source, problems)
-    if text is None:
-        return None
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(value, allow_nan=False)  # 1e999 is infinite, which JSON cannot say
-    except json.JSONDecodeError as error:
-        problems.add("E004", f"not JSON: {error.msg}", Position(error.lineno, error.colno))
-        return None
-    except RecursionError:
-        problems.add("E022", f"nested deeper than {DEPTH_MAX} levels", Position())
-        return None
-    except ValueError as error:
-        problems.add("E004", f"not JSON: {error}", Position())
-        return None
-    # YAML has no tabs between tokens. A tab inside a JSON string is always escaped, so every tab
-    # here is such a one; a blank keeps the columns.
-    placed = Problems(problems.file)
-    places_only = read_document(text.replace("\t", " "), placed)
-    # What YAML alone does not take (raw control characters) costs the places, not the document.
-    problems.extend(d for d in placed.found if d.code in ("E007", "E022"))
-    if problems.has_errors:
-        return None
-    node = _from_json(value, places_only, Position(), DEPTH_MAX)
-    if node is None:
-        problems.add("E022", f"nested deeper than {DEPTH_MAX} levels", Position())
-    return node
-
-
-def _from_json(value: Any, place: Node | None, near: Position, depth: int) -> Node | None:
-    """A tree of JSON's values with the places of a YAML tree where the two agree.
-
-    Returns:
-        None when it is nested deeper than ``depth``.
-    """
-    at = near if place is None else place.position
-    if not isinstance(value, dict | list):
-        text = value if isinstance(value, str) else json.dumps(value)
-        return Scalar(value if not isinstance(value, str) else _whole_characters(value), text, at)
-    if depth == 0:
-        return None
-    if isinstance(value, list):
-        known = place.items if isinstance(place, Sequence) else ()
-        items = []
-        for index, inner in enumerate(value):
-            node = _from_json(inner, known[index] if index < len(known) else None, at, depth - 1)
-            if node is None:
-                return None
-            items.append(node)
-        return Sequence(tuple(items), at)
-    entries = []
-    keys = {e.key: e for e in place.entries} if isinstance(place, Mapping) else {}
-    for key, inner in value.items():
-        entry = keys.get(key)
-        node = _from_json(inner, entry.value if entry else None, at, depth - 1)
-        if node is None:
-            return None
-        entries.append(Entry(_whole_characters(key), entry.position if entry else at, node))
-    return Mapping(tuple(entries), at)
 
 
 def plain(node: Node) -> Any:
@@ -389,7 +327,7 @@ class _Builder:
         return join(path, shortened(key))
 
     def _scalar(self, event: Any) -> Scalar:
-        text = _whole_characters(event.value)
+        text = whole_characters(event.value)
         quoted = event.style is not None or not event.implicit[0]
         if event.tag is not None and str(event.tag) not in _STRING_TAGS:
             self._complain_of_tag(event)
@@ -411,7 +349,8 @@ class _Builder:
 _COLLECTION_TAGS = ("!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
-def _decode(source: str | bytes, problems: Problems) -> str | None:
+def decode(source: str | bytes, problems: Problems) -> str | None:
+    """The text in some bytes; None when it is too large or not UTF-8."""
     size = len(source)
     if size > BYTES_MAX:
         problems.add("E022", f"{size:,} bytes; at most {BYTES_MAX:,} are read", Position())
@@ -422,10 +361,6 @@ def _decode(source: str | bytes, problems: Problems) -> str | None:
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         problems.add("E004", f"not UTF-8: {error.reason}", Position(), help="save it as UTF-8")
         return None
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
 
 
 def _resolve(text: str) -> _Plain:
@@ -441,7 +376,7 @@ def _resolve(text: str) -> _Plain:
     return text
 
 
-def _whole_characters(text: str) -> str:
+def whole_characters(text: str) -> str:
     """Join the surrogate pairs that JSON escapes (``\\ud83d\\ude00``) into characters."""
     if not any("\ud800" <= c <= "\udfff" for c in text):
         return text

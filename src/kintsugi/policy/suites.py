@@ -16,9 +16,9 @@ from kintsugi.policy.document import (
     Sequence,
     places,
     read_document,
-    read_json_document,
     shortened,
 )
+from kintsugi.policy.json_document import read_json_document
 from kintsugi.policy.reasons import nearest_reason_code, parse_reason_code
 from kintsugi.policy.shapes import canonical_kind
 from kintsugi.policy.typed import TypedReader
@@ -220,7 +220,7 @@ def _checked(
 
 def _verdict(word: str, path: str, at: Callable[[str], Position], problems: Problems) -> str:
     try:
-        return Verdict.parse(word).value
+        canonical: str = Verdict.parse(word).value
     except ValueError:
         words = [verdict.value for verdict in Verdict]
         problems.add(
@@ -232,6 +232,7 @@ def _verdict(word: str, path: str, at: Callable[[str], Position], problems: Prob
             suggestion=nearest(word, words),
         )
         return word
+    return canonical
 
 
 def _reason(code: str, path: str, at: Callable[[str], Position], problems: Problems) -> str:

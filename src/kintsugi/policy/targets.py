@@ -10,8 +10,9 @@ import msgspec
 
 from kintsugi.model.config import Position, Target
 from kintsugi.policy.diagnostics import Problems, listed, nearest
-from kintsugi.policy.document import Node, places, shortened
+from kintsugi.policy.document import Mapping, Node, places, shortened
 from kintsugi.policy.shapes import OPENAI_URL
+from kintsugi.policy.typed import TypedReader
 
 PROVIDERS = ("openai", "simulator")
 
@@ -19,14 +20,30 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
-def check_targets(
-    targets: tuple[Target, ...], node: Node, problems: Problems
-) -> tuple[Target, ...]:
-    """The targets with their defaults filled in; what is wrong goes to ``problems``.
+class Providers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The section ``providers``."""
 
-    Args:
-        node: the section ``providers``, for places.
-    """
+    targets: tuple[Target, ...] = ()
+
+
+def read_targets(document: Mapping, problems: Problems) -> tuple[Target, ...]:
+    """The targets with their defaults filled in; what is wrong goes to ``problems``."""
+    section = document.entry("providers")
+    if section is None:
+        problems.add(
+            "W104",
+            "there is no provider target, so the gateway can answer nothing",
+            document.position,
+            "providers",
+            help="add providers: {targets: [{id: local, provider: simulator}]}",
+        )
+        return ()
+    reader = TypedReader(problems)
+    providers = reader.read(section.value, Providers, "providers", section.position)
+    return _check(providers.targets, section.value, problems)
+
+
+def _check(targets: tuple[Target, ...], node: Node, problems: Problems) -> tuple[Target, ...]:
     at = dict(places(node, "providers"))
     wrong = problems.reported
     first: dict[str, Position] = {}

@@ -91,7 +91,7 @@ class TypedReader:
         fields = {field.encode_name: field for field in expected.fields}
         values: dict[str, Any] = {}
         for entry in node.entries:
-            field = fields.get(entry.key) or fields.get(entry.key.replace("-", "_"))
+            field = fields.get(entry.key)
             below = join(path, entry.key)
             if field is None:
                 self.unknown_key(entry.key, tuple(fields), entry.position, below)
@@ -373,6 +373,7 @@ def _length_problem(length: int, expected: Any, unit: str) -> str | None:
 
 def _as_verdict(word: str) -> str:
     try:
-        return Verdict.parse(word).value
+        canonical: str = Verdict.parse(word).value
     except ValueError:
         return word
+    return canonical
