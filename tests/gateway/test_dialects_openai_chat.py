@@ -241,11 +241,12 @@ def test_frames_read_by_their_shape_read_the_same_as_in_full(
 ) -> None:
     documents = []
     for text, kind, spelled_out in frames:
-        delta: dict[str, Any] = [
+        shapes: list[dict[str, Any]] = [
             {"content": text},
             {"reasoning": text, "content": None},
             {"tool_calls": [{"index": 0, "function": {"arguments": text}}]},
-        ][kind]
+        ]
+        delta = shapes[kind]
         choice = {"index": 0, "delta": delta, "finish_reason": None}
         document = {"id": "x", "model": "m", "choices": [choice]}
         documents.append(json.dumps(document, ensure_ascii=spelled_out).encode())

@@ -233,6 +233,7 @@ def test_a_body_that_cannot_be_read_one_way_is_rejected_and_recorded(
     assert play.event.status is ExchangeStatus.REJECTED
     assert play.event.error == "request.invalid"
     assert play.event.evaluations == ()
+    assert play.event.reason_code == "exchange.rejected"  # never "passed": no policy saw it
     assert play.event.payload.request == ""  # never judged, so never masked, so not kept
 
 

@@ -406,3 +406,20 @@ def test_the_payload_of_a_stream_is_the_answer_that_its_frames_add_up_to() -> No
     function = choice["message"]["tool_calls"][0]["function"]
     assert function["name"] == "find"
     assert "[REDACTED" in json.loads(function["arguments"])["q"]
+
+
+@pytest.mark.parametrize("mode", ["buffer", "window"])
+def test_a_redaction_that_would_break_a_frame_stops_the_stream(mode: str) -> None:
+    rule = r"""dlp-filter: {action: redact, detect_patterns: ['x":"y']}"""
+    odd = b'data: {"odd":{"x":"y"}}\n\n'
+    play = Playbook(in_force(rule, gateway=f"streaming: {mode}"))
+    play.request(chat(stream=True))
+    play.streamed([odd, stream_of("b")])
+    assert play.only(c.Answer).status == 409
+    assert play.event.verdict is Verdict.BLOCK
+
+    play = Playbook(in_force(rule, gateway=f"streaming: {mode}"))
+    play.request(chat(stream=True))
+    play.streamed([stream_of("words " * 20).removesuffix(DONE), frame({"content": "z"}), odd])
+    assert b'"x"' not in play.sent()
+    assert play.event.status is ExchangeStatus.BLOCKED

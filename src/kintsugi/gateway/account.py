@@ -20,6 +20,8 @@ from kintsugi.model.decision import Decision, Evaluation, Facts
 from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus, Payload
 from kintsugi.model.verdict import Verdict
 
+# The reason code of a request that no policy saw: malformed, too large, without a valid key.
+UNJUDGED = "exchange.rejected"
 PASSED = Decision(Verdict.ALLOW, "policy.passed")
 
 
@@ -115,6 +117,11 @@ class Account:
                 found = decision
         return found
 
+    @property
+    def was_judged(self) -> bool:
+        """Whether the request came before its policies; one that was rejected did not."""
+        return self.request_masks is not None
+
     def cannot_redact(self, decision: Decision) -> Decision:
         """Turn the last decision into a block, because its edits cannot be made."""
         message = "What had to be redacted cannot be taken out of this document."
@@ -182,7 +189,7 @@ class Account:
             revision=in_force.plan.revision,
             engine_version=in_force.engine_version,
             verdict=decision.verdict,
-            reason_code=decision.reason_code,
+            reason_code=decision.reason_code if self.was_judged else UNJUDGED,
             status=status,
             policy_name=decision.policy_name,
             http_status=http_status,

@@ -41,7 +41,6 @@ from kintsugi.gateway.dialects import BY_PATH, OPENAI_CHAT
 from kintsugi.gateway.dialects.dialect import Dialect
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.models import MODELS_PATH, answer_models, model_names
-from kintsugi.gateway.dialects.splice import CannotSplice
 from kintsugi.gateway.events import (
     AdmissionDurable,
     AdmissionFailed,
@@ -242,7 +241,7 @@ class Exchange:
             self._chunks.append(event.data)
             return []
         out = session.feed(event.data)
-        if session.stop is not None or session.unreadable:
+        if session.ended_early:
             return self._conclude_stream(session, event.at_ns, "")
         return self._send(out, event.at_ns) if out else []
 
@@ -279,11 +278,9 @@ class Exchange:
             else:
                 last = refuse(account.dialect, broken, event_id=account.event_id)
             return self._record(ExchangeStatus.STREAM_BROKEN, last, at_ns, error=broken)
-        if not decision.verdict.stops:
-            try:
-                rest = session.rest()
-            except CannotSplice:
-                decision = account.cannot_redact(decision)
+        rest = b"" if decision.verdict.stops else session.rest()
+        if session.cannot_redact:
+            decision = account.cannot_redact(decision)
         if decision.verdict.stops:
             if not self._started:
                 return self._stop(decision, Phase.OUTPUT, at_ns)

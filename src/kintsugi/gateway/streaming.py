@@ -125,6 +125,7 @@ class StreamSession:
     Attributes:
         stop: the decision that ended the stream early; None while it goes on.
         unreadable: why the stream cannot be judged any further; empty while it can.
+        cannot_redact: an edit cannot be made in a frame, so nothing more may leave.
         failed_open: a frame passed that could not be read.
         started: some of it was let go already.
         decision: on the whole answer; None before ``finish`` or ``conclude``.
@@ -147,6 +148,7 @@ class StreamSession:
         self.mode = mode
         self.stop: Decision | None = None
         self.unreadable = ""
+        self.cannot_redact = False
         self.failed_open = False
         self.started = False
         self.inconsistent = False
@@ -169,10 +171,15 @@ class StreamSession:
         self._edited = False  # some text has an edit
         self._whole: Decision | None = None  # a judgement that saw all text there is
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether nothing more is to be read or sent of it."""
+        return self.stop is not None or self.cannot_redact or self.unreadable != ""
+
     def feed(self, data: bytes) -> bytes:
         """Take in what one read delivered; return what may leave now.
 
-        After that, ``stop`` or ``unreadable`` may be set, and then nothing is returned.
+        After that it may have ended (``ended_early``), and then nothing is returned.
         """
         self.byte_count += len(data)
         self.digest.update(data)
@@ -212,13 +219,9 @@ class StreamSession:
         self._settle_everything(whole)
 
     def rest(self) -> bytes:
-        """Everything that is still held, edited; call it after ``finish`` when nothing stopped.
-
-        Raises:
-            CannotSplice: an edit cannot be made; nothing more may leave.
-        """
+        """Everything that is still held, edited; empty when ``cannot_redact``."""
         held, self._held = self._held, []
-        return b"".join([self._bytes(frame) for frame in held])
+        return self._joined(held)
 
     def _take(self, raw: bytes) -> None:
         data = frame_data(raw)
@@ -320,16 +323,23 @@ class StreamSession:
         going, self._held = self._held[:count], self._held[count:]
         if self._ending is not None:
             self._ending -= count
-        try:
-            released = b"".join([self._bytes(frame) for frame in going])
-        except CannotSplice as error:
-            self.unreadable = str(error)
+        released = self._joined(going)
+        if self.cannot_redact:
             return b""
         for frame in going:
             if frame.view.finishes:
                 self.finished_choices.update(frame.view.finishes)
         self.started = True
         return released
+
+    def _joined(self, frames: Sequence[Frame]) -> bytes:
+        if self.cannot_redact:
+            return b""
+        try:
+            return b"".join([self._bytes(frame) for frame in frames])
+        except CannotSplice:
+            self.cannot_redact = True
+            return b""
 
     def _settled_frames(self, end: int) -> tuple[int, bool]:
         """How many of the first ``end`` frames are settled, and whether one of them has text."""
