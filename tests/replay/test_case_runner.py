@@ -11,9 +11,11 @@ import pytest
 from kintsugi.model.config import Case, CaseExpected, CaseInput, Config, Position
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.parse import parse_config
-from kintsugi.replay.case_runner import carry, put_in_force, run_cases, visible_text
+from kintsugi.replay.case_runner import run_cases
+from kintsugi.replay.driver import carry, put_in_force
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 from kintsugi.replay.sources import Located
+from kintsugi.replay.visible_text import visible_text
 
 # The one kind that finds exactly what it is told to find.
 DLP = """\

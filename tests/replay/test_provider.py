@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kintsugi.replay import provider
-from kintsugi.replay.case_runner import visible_text
+from kintsugi.replay.visible_text import visible_text
 
 REQUEST: dict[str, Any] = {
     "model": "sim-echo",

@@ -1,78 +1,20 @@
-"""Runs test cases through the gateway's own ``Exchange``: what passes here is what production does.
-
-Nothing leaves the process. The clock, the identifiers and the model's answer are the case's own,
-so that the same case gives the same event, byte for byte.
-"""
+"""Runs test cases through the gateway's own ``Exchange``: what passes here is what production does."""
 
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from kintsugi import __version__
-from kintsugi.gateway.commands import (
-    AbortUpstream,
-    Admit,
-    Answer,
-    CallUpstream,
-    Command,
-    DropClient,
-    EndStream,
-    Record,
-    SendData,
-    StartStream,
-)
-from kintsugi.gateway.events import (
-    AdmissionDurable,
-    Event,
-    Headers,
-    RecordDurable,
-    RequestReceived,
-    UpstreamCalled,
-    UpstreamData,
-    UpstreamEnd,
-    UpstreamHead,
-)
-from kintsugi.gateway.exchange import Exchange
-from kintsugi.gateway.in_force import InForce, Secret
-from kintsugi.model.config import Case, Config, Diagnostic, Target
+from kintsugi.gateway.in_force import InForce
+from kintsugi.model.config import Case, Config, Diagnostic
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
-from kintsugi.model.ids import uuid7
-from kintsugi.policy.plan import compile_plan
-from kintsugi.replay import provider
 from kintsugi.replay.coverage import measure
+from kintsugi.replay.driver import Carried, carry, put_in_force
 from kintsugi.replay.results import CaseOutcome, CaseResult, Mismatch, RunReport
 from kintsugi.replay.sources import Located
-
-NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-_STEP_NS = 1_000_000
-_SECRET = Secret("not-a-secret")
-_FINGERPRINT_KEY = b"kt policy test"
-# Stands in where a configuration has no target: its policies can be tested all the same.
-_STAND_IN = Target(id="case", provider="simulator")
-_SIMULATOR_URL = "http://127.0.0.1:1/v1"
-
-
-class Carried(msgspec.Struct, frozen=True):
-    """What went over the wires while one case ran.
-
-    Attributes:
-        event: the record; None when the gateway left none.
-        sent: body that upstream got; empty when it was not called.
-        status, body: what the caller got; 0 when the connection was cut.
-        streamed: whether the body is server-sent events.
-    """
-
-    event: DecisionEvent | None
-    sent: bytes
-    status: int
-    body: bytes
-    streamed: bool
+from kintsugi.replay.visible_text import strings, visible_text
 
 
 def run_cases(
@@ -110,144 +52,6 @@ def run_cases(
         coverage=coverage,
         trouble=tuple(trouble),
         diagnostics=diagnostics,
-    )
-
-
-def put_in_force(config: Config) -> InForce:
-    """A configuration compiled for cases.
-
-    It is switched on, asks for no gateway key and has a target, whatever the file says: cases are
-    about its policies.
-    """
-    surroundings = msgspec.structs.replace(
-        config,
-        pack=msgspec.structs.replace(config.pack, enabled=True),
-        gateway=msgspec.structs.replace(config.gateway, keys=()),
-        targets=config.targets or (_STAND_IN,),
-    )
-    plan = compile_plan(surroundings)
-    return InForce(
-        plan=plan,
-        config_version=f"{config.pack.id}@{config.pack.version}",
-        gateway_id="gw-case",
-        worker_id="w0",
-        engine_version=__version__,
-        fingerprint_key=_FINGERPRINT_KEY,
-        simulator_url=_SIMULATOR_URL,
-        secrets={target.id: _SECRET for target in surroundings.targets},
-    )
-
-
-def carry(in_force: InForce, case: Case, number: int) -> Carried:
-    """Drive one exchange to its end.
-
-    Args:
-        number: of the case in its run; makes its identifiers differ from its neighbours'.
-    """
-    request = request_body(case, in_force.config)
-    wire = _Wire(request, case)
-    exchange = Exchange(in_force)
-    events: deque[Event] = deque([_received(case, request, number)])
-    at_ns = 0
-    while events:
-        event = msgspec.structs.replace(events.popleft(), at_ns=at_ns)
-        at_ns += _STEP_NS
-        for command in exchange.step(event):
-            events.extend(wire.perform(command))
-        if not events:
-            events.extend(wire.next_upstream_event())
-    return Carried(wire.event, wire.sent, wire.status, bytes(wire.body), wire.streamed)
-
-
-def request_body(case: Case, config: Config) -> dict[str, Any]:
-    """The chat completions request that a case means."""
-    model = next((target.model for target in config.targets if target.model), "sim-echo")
-    body: dict[str, Any] = {"model": model}
-    if case.input.messages:
-        body["messages"] = list(case.input.messages)
-    body |= case.input.request or {}
-    if case.input.stream:
-        body["stream"] = True
-    return body
-
-
-class _Wire:
-    """Both ends of the gateway: performs commands, and plays upstream."""
-
-    def __init__(self, request: dict[str, Any], case: Case) -> None:
-        self._request = request
-        self._case = case
-        self._upstream: Iterator[Event] = iter(())
-        self.event: DecisionEvent | None = None
-        self.sent = b""
-        self.status = 0
-        self.body = bytearray()
-        self.streamed = False
-
-    def perform(self, command: Command) -> Iterable[Event]:
-        """Do what a command says; the events that follow at once."""
-        match command:
-            case Admit():
-                return (AdmissionDurable(0),)
-            case CallUpstream(body=body):
-                self.sent = body
-                self._upstream = self._answer(msgspec.json.decode(body))
-                return (UpstreamCalled(0),)
-            case AbortUpstream():
-                self._upstream = iter(())
-            case Record(event=event):
-                self.event = event
-                return (RecordDurable(0),)
-            case Answer(status=status, headers=headers, body=body):
-                self._begin(status, headers)
-                self.body += body
-            case StartStream(status=status, headers=headers):
-                self._begin(status, headers)
-            case SendData(data=data):
-                self.body += data
-            case DropClient():
-                self.status = 0
-            case EndStream():
-                pass
-        return ()
-
-    def _begin(self, status: int, headers: Headers) -> None:
-        self.status = status
-        # Not told by the command: a stream that was buffered leaves as one answer.
-        self.streamed = any(
-            name == b"content-type" and value.startswith(b"text/event-stream")
-            for name, value in headers
-        )
-
-    def next_upstream_event(self) -> Iterable[Event]:
-        """What upstream says next, if it has more to say."""
-        event = next(self._upstream, None)
-        return () if event is None else (event,)
-
-    def _answer(self, request: dict[str, Any]) -> Iterator[Event]:
-        """Upstream answers the request as it arrived there: redacted, if it was."""
-        response = self._case.input.upstream_response
-        if self._request.get("stream") is True:
-            yield UpstreamHead(0, 200, [(b"content-type", b"text/event-stream")])
-            for frame in provider.stream(request, response):
-                yield UpstreamData(0, frame)
-        else:
-            yield UpstreamHead(0, 200, [(b"content-type", b"application/json")])
-            yield UpstreamData(0, provider.answer(request, response))
-        yield UpstreamEnd(0)
-
-
-def _received(case: Case, request: dict[str, Any], number: int) -> RequestReceived:
-    headers = [(b"content-type", b"application/json")]
-    headers += [(k.lower().encode(), v.encode()) for k, v in case.input.headers.items()]
-    return RequestReceived(
-        at_ns=0,
-        event_id=uuid7(int(NOW.timestamp() * 1000), number.to_bytes(10, "big")),
-        now=NOW,
-        method=b"POST",
-        target=b"/v1/chat/completions",
-        headers=headers,
-        body=msgspec.json.encode(request),
     )
 
 
@@ -314,48 +118,6 @@ def _compare(case: Case, carried: Carried, event: DecisionEvent) -> Iterator[Mis
     ):
         if unwanted is not None and unwanted in text:
             yield Mismatch(field, f"no {unwanted!r}", text)
-
-
-def visible_text(body: bytes, *, streamed: bool) -> str:
-    """Every text that a caller reads in an answer; a stream's pieces are joined first."""
-    if not streamed:
-        return "\n".join(strings(body))
-    joined: dict[str, str] = {}
-    for line in body.splitlines():
-        data = line.removeprefix(b"data:").strip()
-        if line.startswith(b"data:") and data != b"[DONE]":
-            for path, text in _walk(_decoded(data), ""):
-                joined[path] = joined.get(path, "") + text
-    return "\n".join(joined.values())
-
-
-def strings(body: bytes) -> Iterator[str]:
-    """Every string in a JSON document, decoded; the whole text when it is no JSON."""
-    for _, text in _walk(_decoded(body), ""):
-        yield text
-
-
-def _decoded(body: bytes) -> Any:
-    if not body:
-        return None
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return body.decode(errors="replace")
-
-
-def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    match value:
-        case str():
-            yield path, value
-        case dict():
-            # Deltas name their place by "index", not by where they stand in the frame.
-            for key, inner in value.items():
-                yield from _walk(inner, f"{path}/{key}")
-        case list():
-            for number, inner in enumerate(value):
-                place = inner.get("index", number) if isinstance(inner, dict) else number
-                yield from _walk(inner, f"{path}/{place}")
 
 
 def _nothing_ran(found: int, chosen: int) -> str:
