@@ -11,6 +11,7 @@ import pytest
 from kintsugi.model.config import Case, CaseExpected, CaseInput, Config, Position
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import compile_plan
 from kintsugi.replay.case_runner import run_cases
 from kintsugi.replay.driver import carry, put_in_force
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
@@ -212,6 +213,12 @@ def test_policies_are_tested_even_when_the_gateway_would_not_serve() -> None:
     config = config_of(enabled="false")
     assert config.targets == ()
     assert result_of(config, case(verdict="allow")).passed
+
+
+def test_the_report_carries_the_revision_of_the_file_itself() -> None:
+    config = config_of()
+    report = run(config, case(verdict="allow"))
+    assert (report.revision, report.config_version) == (compile_plan(config).revision, "dlp@1.2.3")
 
 
 def test_a_case_may_send_any_request() -> None:

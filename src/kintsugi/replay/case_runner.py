@@ -1,4 +1,4 @@
-"""Runs test cases through the gateway's own ``Exchange``: what passes here is what production does."""
+"""Runs test cases through the gateway's own ``Exchange``: what passes is what production does."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from kintsugi.gateway.in_force import InForce
 from kintsugi.model.config import Case, Config, Diagnostic
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.policy.plan import revision
 from kintsugi.replay.coverage import measure
 from kintsugi.replay.driver import Carried, carry, put_in_force
 from kintsugi.replay.results import CaseOutcome, CaseResult, Mismatch, RunReport
@@ -47,7 +48,7 @@ def run_cases(
     return RunReport(
         file=config.file,
         config_version=in_force.config_version,
-        revision=in_force.plan.revision,
+        revision=revision(config),
         results=results,
         coverage=coverage,
         trouble=tuple(trouble),
