@@ -10,12 +10,18 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kintsugi.cli.main import run
-from kintsugi.cli.parts import GatewayStart, Parts, ServerStart, SimulatorStart
+from kintsugi.cli.parts import GatewayStart, Parts, ServerStart, SimulatorStart, Transfer
 from kintsugi.cli.supervise import stop_when_stdin_closes
+
+if TYPE_CHECKING:
+    from kintsugi.store.backup import Manifest
 
 
 def main() -> None:
@@ -78,14 +84,69 @@ def run_simulator(start: SimulatorStart) -> int:
     return simulate(str(start.listen), start.script)
 
 
-def backup(state: Path, database_url: str, file: Path) -> dict[str, Any]:
-    """Save everything into one file; what was saved."""
-    raise NotImplementedError
+def backup(transfer: Transfer) -> dict[str, Any]:
+    """Save everything into one file; what is in it."""
+    from kintsugi.errors import InvalidInput
+    from kintsugi.store.backup import backup as save
+
+    if not transfer.database_url and not (transfer.state / "postgres").exists():
+        raise InvalidInput(f"{transfer.state} holds no database; name another with --state")
+    with _database(transfer) as conninfo:
+        manifest = save(
+            conninfo,
+            transfer.file,
+            now=datetime.now(UTC),
+            state_files=_state_files(transfer.state),
+            tell=transfer.tell,
+        )
+    return _summary(transfer.file, manifest)
 
 
-def restore(state: Path, database_url: str, file: Path) -> dict[str, Any]:
-    """Bring a backup back; what was restored."""
-    raise NotImplementedError
+def restore(transfer: Transfer) -> dict[str, Any]:
+    """Bring a backup back; what was in it."""
+    from kintsugi.store.backup import restore as bring_back
+
+    with _database(transfer) as conninfo:
+        manifest = bring_back(
+            conninfo,
+            transfer.file,
+            now=datetime.now(UTC),
+            state=transfer.state,
+            replace=transfer.replace,
+            tell=transfer.tell,
+        )
+    return _summary(transfer.file, manifest)
+
+
+@contextmanager
+def _database(transfer: Transfer) -> Iterator[str]:
+    """How to connect; the embedded database runs for the length of the block."""
+    if transfer.database_url:
+        yield transfer.database_url
+        return
+    from kintsugi.store.embedded import Embedded
+
+    transfer.state.mkdir(parents=True, exist_ok=True)
+    with Embedded(transfer.state, tell=transfer.tell) as handle:
+        yield handle.conninfo
+
+
+def _state_files(state: Path) -> dict[str, Path]:
+    """What cannot be made again and is no access token: those are minted anew after a restore."""
+    wanted = ("policy-config.yaml", "tests/*.json", "gateway-id", "gateway/*/fingerprint.key")
+    found = (path for pattern in wanted for path in state.glob(pattern))
+    return {path.relative_to(state).as_posix(): path for path in found}
+
+
+def _summary(file: Path, manifest: Manifest) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "taken_at": manifest.taken_at.isoformat(),
+        "kintsugi": manifest.kintsugi,
+        "postgresql": manifest.postgresql,
+        **manifest.counts,
+    }
 
 
 def find_postgresql() -> str:

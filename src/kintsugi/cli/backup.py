@@ -9,9 +9,9 @@ import typer
 
 from kintsugi.cli.options import JsonOption, StateOption
 from kintsugi.cli.output import Output, facts
-from kintsugi.cli.parts import program
+from kintsugi.cli.parts import Transfer, program
 from kintsugi.cli.runfile import read_up
-from kintsugi.errors import InvalidInput, KintsugiError
+from kintsugi.errors import KintsugiError
 
 DatabaseOption = Annotated[
     str,
@@ -31,33 +31,46 @@ def backup(
     state: StateOption = None,
 ) -> None:
     """Save the database and the state beside it, while everything runs."""
-    here = program(context)
-    if file.exists():
-        raise InvalidInput(f"{file} exists; a backup never replaces anything")
-    folder = here.settings(state=state).state
-    url = database_url or here.environ.get("KT_DATABASE_URL", "")
     output = Output(json=as_json)
-    output.say(f"Saving {folder} ...")
-    made = here.parts.backup(folder, url, file)
+    made = program(context).parts.backup(_transfer(context, file, database_url, state, output))
     output.result(made, lambda: facts(made.items()))
 
 
 def restore(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="What `kt backup` wrote.", exists=True)],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up what the database holds now.")
+    ] = False,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
     state: StateOption = None,
 ) -> None:
-    """Bring a backup back into an empty state folder, with nothing running on it."""
-    here = program(context)
-    folder = here.settings(state=state).state
-    if running := read_up(folder):
-        raise KintsugiError(
-            f"Kintsugi runs on {folder} (process {running.pid}); stop it first with `kt down`"
-        )
-    url = database_url or here.environ.get("KT_DATABASE_URL", "")
+    """Bring a backup back into a state folder on which nothing runs."""
     output = Output(json=as_json)
-    output.say(f"Restoring into {folder} ...")
-    restored = here.parts.restore(folder, url, file)
+    transfer = _transfer(context, file, database_url, state, output, replace=replace)
+    if running := read_up(transfer.state):
+        raise KintsugiError(
+            f"Kintsugi runs on {transfer.state} (process {running.pid}); stop it with `kt down`"
+        )
+    restored = program(context).parts.restore(transfer)
     output.result(restored, lambda: facts(restored.items()))
+
+
+def _transfer(
+    context: typer.Context,
+    file: Path,
+    database_url: str,
+    state: Path | None,
+    output: Output,
+    *,
+    replace: bool = False,
+) -> Transfer:
+    here = program(context)
+    return Transfer(
+        state=here.settings(state=state).state,
+        database_url=database_url or here.environ.get("KT_DATABASE_URL", ""),
+        file=file,
+        tell=output.say,
+        replace=replace,
+    )

@@ -79,14 +79,30 @@ class SimulatorStart:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A backup or a restore. ``database_url`` empty: the embedded database.
+
+    Attributes:
+        replace: a restore may give up what the database holds now.
+        tell: gets a sentence now and then.
+    """
+
+    state: Path
+    database_url: str
+    file: Path
+    tell: Callable[[str], None]
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that can be started or done besides talking to the API."""
 
     serve: Callable[[ServerStart], int]
     run_gateway: Callable[[GatewayStart], int]
     run_simulator: Callable[[SimulatorStart], int]
-    backup: Callable[[Path, str, Path], dict[str, Any]]
-    restore: Callable[[Path, str, Path], dict[str, Any]]
+    backup: Callable[[Transfer], dict[str, Any]]
+    restore: Callable[[Transfer], dict[str, Any]]
     find_postgresql: Callable[[], str]
 
 
