@@ -168,14 +168,14 @@ class Exchange:
             return self._answer_ungoverned(event, path)
         in_force = self._in_force
         account = self._account = self._open(event, dialect, event.body)
-        if event.method != b"POST":
-            return self._reject("method_not_allowed", event.at_ns)
-        if not in_force.config.pack.enabled:
-            return self._reject("pack.disabled", event.at_ns)
         key_name: str | None = ""
         if in_force.key_names:
             key_name = key_name_of(event.headers, in_force.key_names)
         account.identity = identify(event.headers, key_name or "")
+        if event.method != b"POST":
+            return self._reject("method_not_allowed", event.at_ns)
+        if not in_force.config.pack.enabled:
+            return self._reject("pack.disabled", event.at_ns)
         if key_name is None:
             return self._reject("invalid_api_key", event.at_ns)
         try:
