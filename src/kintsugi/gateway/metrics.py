@@ -96,7 +96,7 @@ FAMILIES = (
     Family(
         "kintsugi_decided_total",
         "counter",
-        "Exchanges whose decision is durable; admitted = decided + in flight.",
+        "Exchanges whose decision is recorded, interrupted ones included.",
     ),
     Family("kintsugi_in_flight_requests", "gauge", "Exchanges that have no durable decision yet."),
     Family("kintsugi_client_connections", "gauge", "Open connections from clients."),
@@ -326,6 +326,17 @@ def reset(directory: Path) -> None:
     if directory.is_dir():
         for path in directory.glob("*.cells"):
             path.unlink()
+
+
+def settle(directory: Path, worker_id: str) -> None:
+    """Say that everything a dead worker admitted has been recorded, by it or by recovery.
+
+    It may have died between making a record durable and counting it.
+    """
+    cells = WorkerMetrics(directory, worker_id)
+    missing = cells.value("kintsugi_requests_total") - cells.value("kintsugi_decided_total")
+    cells.add("kintsugi_decided_total", missing)
+    cells.close()
 
 
 def render(directory: Path) -> bytes:

@@ -313,6 +313,7 @@ class Supervisor:
             self._cells.add("kintsugi_worker_restarts_total")
             with suppress(OSError):  # the disk refuses; the next start or death tries again
                 await self._recover()
+                metrics.settle(self._settings.folder.metrics, slot.worker_id)
             if self._loop.time() - began > _STEADY_SECONDS:
                 slot.restart_seconds = _RESTART_SECONDS_MIN
             with suppress(TimeoutError):
