@@ -1,0 +1,255 @@
+"""What confirms that a candidate is what it looks like: checksums, number plans, context."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import re
+from functools import cache
+from typing import Protocol, cast
+
+from stdnum import luhn
+from stdnum.exceptions import ValidationError
+
+from kintsugi.policy.recogniser import Accept
+
+# How far before a value a word may stand that says what the value is.
+CONTEXT_CHARS = 60
+# A value may be told by what follows it too: "555-0100 (office)".
+AFTER_CHARS = 14
+_PHONE_CHARS_MAX = 40
+REACH_CHARS = _PHONE_CHARS_MAX + AFTER_CHARS
+
+
+class _Module(Protocol):
+    def is_valid(self, number: str) -> bool: ...
+
+
+@cache
+def _number_module(name: str) -> _Module:
+    return cast("_Module", importlib.import_module(f"stdnum.{name}"))
+
+
+def _free(text: str, start: int, end: int) -> bool:
+    """Not a piece of something longer: no digit or letter touches it, no decimal point leads on."""
+    if start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_$"):
+        return False
+    if start > 1 and text[start - 1] in ".,-/" and text[start - 2].isdigit():
+        return False
+    if end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        return False
+    return not (end + 1 < len(text) and text[end] in ".,-/" and text[end + 1].isdigit())
+
+
+def near(words: str) -> Accept:
+    """Accepts what stands behind one of these words, within ``CONTEXT_CHARS``.
+
+    Args:
+        words: alternatives of a Python regular expression.
+    """
+    pattern = re.compile(rf"(?i)(?<![a-z])(?:{words})(?![a-z])")
+
+    def accept(text: str, start: int, end: int) -> bool:  # noqa: ARG001
+        return pattern.search(text, max(start - CONTEXT_CHARS, 0), start) is not None
+
+    return accept
+
+
+def number(module: str, *, context: str = "", bare_needs_context: bool = False) -> Accept:
+    """Accepts what python-stdnum finds valid.
+
+    Args:
+        module: below ``stdnum``, such as ``us.ssn``.
+        context: words of which one must stand before it; see ``near``.
+        bare_needs_context: the words are needed only where the digits stand without separators.
+    """
+    told = near(context) if context else None
+
+    def accept(text: str, start: int, end: int) -> bool:
+        if not _free(text, start, end):
+            return False
+        value = text[start:end]
+        if told is not None and (not bare_needs_context or value.isalnum()):
+            if not told(text, start, end):
+                return False
+        try:
+            return _number_module(module).is_valid(value)
+        except (ValidationError, ValueError, IndexError):
+            return False  # some modules raise on digits of other scripts
+
+    return accept
+
+
+def ssn(text: str, start: int, end: int) -> bool:
+    """US social security number: written with separators, or announced."""
+    value = text[start:end]
+    return (
+        _free(text, start, end)
+        and value[:3] not in ("000", "666")
+        and value[0] != "9"
+        and _number_module("us.ssn").is_valid(value)
+        and (not value.isdigit() or _announced_ssn(text, start, end))
+    )
+
+
+_announced_ssn = near(r"ssn|ss ?#|social security|soc sec|social")
+
+# First digits by which card schemes are known, and the lengths that they issue.
+_CARD_SCHEMES = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})"
+    r"|(?:5[1-5]\d{2}|222[1-9]|22[3-9]\d|2[3-6]\d{2}|27[01]\d|2720)\d{12}"
+    r"|3[47]\d{13}|(?:30[0-59]|3[689]\d)\d{11}(?:\d{2})?"
+    r"|(?:6011|65\d{2}|64[4-9]\d)\d{12}(?:\d{3})?"
+    r"|(?:35(?:2[89]|[3-8]\d)\d{12}|(?:2131|1800)\d{11})|62\d{14,17}|(?:5018|5020|5038|58\d{2}|6304|6759|676[1-3])\d{8,15}"
+)
+_SEPARATORS = str.maketrans("", "", " -")
+
+
+def card(text: str, start: int, end: int) -> bool:
+    """Payment card: the check digit, and a known scheme with a length that it issues or a word."""
+    digits = text[start:end].translate(_SEPARATORS)
+    return (
+        len(set(digits)) > 2
+        and luhn.is_valid(digits)
+        and _free(text, start, end)
+        and (_CARD_SCHEMES.fullmatch(digits) is not None or _said_card(text, start, end))
+    )
+
+
+_said_card = near(
+    r"(?:credit|debit|bank|payment)? ?cards?(?: numbers?)?|cc|visa|mastercard|amex|maestro"
+)
+
+
+def email(text: str, start: int, end: int) -> bool:
+    """An address whose domain has a dot and a top level of letters."""
+    at = text.find("@", start, end)
+    domain = text[at + 1 : end]
+    last = domain.rpartition(".")
+    return (
+        len(last[0]) > 0
+        and last[2].isalpha()
+        and len(last[2]) > 1
+        and ".." not in text[start:at]
+        and text[at - 1] not in ".-"
+    )
+
+
+def ip_v4(text: str, start: int, end: int) -> bool:
+    """A version 4 address that may belong to somebody; not a version number or a mask."""
+    if not _free(text, start, end) or _version(text, start, end):
+        return False
+    try:
+        address = ipaddress.IPv4Address(text[start:end])
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_loopback or text[start:end].startswith("255."))
+
+
+_version = near(r"v|ver|version|release|build")
+
+
+def ip_v6(text: str, start: int, end: int) -> bool:
+    """A version 6 address that may belong to somebody; not a time or a loopback."""
+    value = text[start:end]
+    if value.count(":") < 3 or not _free_of_hex(text, start, end):
+        return False
+    try:
+        address = ipaddress.IPv6Address(value)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_loopback) and len(value) > 6
+
+
+def _free_of_hex(text: str, start: int, end: int) -> bool:
+    before = start == 0 or not (text[start - 1].isalnum() or text[start - 1] == ":")
+    return before and (end == len(text) or not (text[end].isalnum() or text[end] == ":"))
+
+
+_SAID_PHONE = near(
+    r"phone|phones|telephone|tel|telephones?|mobile|cell|cellphone|fax|whatsapp|sms|landline"
+    r"|hotline|helpline|call|calling|dial|text me|texting|contact|answering at"
+    r"|messages to|call me|mobil|telefon|téléphone|teléfono|telefono|telefone|телефон"
+)
+_SAYS_PHONE = re.compile(r"(?i)[\s\\,(-]{0,3}(?:office|fax|mobile|cell|home|desk|work|phone|tel)\b")
+_SAID_OTHER = near(
+    r"order|invoice|ticket|account|acct|isbn|issn|id|ids|card|zip|postcode|tracking|serial|part|sku|ssn|iban"
+    r"|reference|ref|policy|case|pin|version|timestamp|population|usd|eur|total|amount|passport|license"
+)
+_NORTH_AMERICAN = re.compile(
+    r"(?:\+?1[-. ]|001[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?: ?(?:x|ext\.? ?)\d{1,5})?"
+)
+_REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
+_NOT_A_PHONE = re.compile(
+    r"\d{3}[- ]\d{2}[- ]\d{4}$|(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d"
+)
+
+
+def phone(text: str, start: int, end: int) -> bool:
+    """A telephone number: international and valid, in North American form, or announced.
+
+    ``phonenumbers`` is imported when the first candidate comes: most gateways never see one.
+    """
+    if end - start > _PHONE_CHARS_MAX or not _phone_edges(text, start, end):
+        return False
+    value = text[start:end]
+    digits = sum(character.isdigit() for character in value)
+    if not 7 <= digits <= 20 or _NOT_A_PHONE.match(value):
+        return False
+    if value.startswith(("+", "00")) and _valid_phone("+" + value.lstrip("+0")):
+        return True
+    if _SAID_OTHER(text, start, end):
+        return False
+    if _NORTH_AMERICAN.fullmatch(value):
+        return True
+    said = _SAID_PHONE(text, start, end) or _SAYS_PHONE.match(text, end, end + AFTER_CHARS)
+    return bool(said) and _possible_phone(value)
+
+
+def _phone_edges(text: str, start: int, end: int) -> bool:
+    before = text[start - 1] if start else " "
+    after = text[end] if end < len(text) else " "
+    return not (before.isalnum() or before in "_$#.-/+=") and not (after.isalnum() or after in "_%")
+
+
+def _valid_phone(value: str) -> bool:
+    import phonenumbers  # noqa: PLC0415  # see phone()
+
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(value, None))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def _possible_phone(value: str) -> bool:
+    import phonenumbers  # noqa: PLC0415  # see phone()
+
+    for region in _REGIONS:
+        try:
+            if phonenumbers.is_possible_number(phonenumbers.parse(value, region)):
+                return True
+        except phonenumbers.NumberParseException:
+            continue
+    return False
+
+
+def licence(text: str, start: int, end: int) -> bool:
+    """A document number: mostly digits, and not a piece of something."""
+    value = text[start:end]
+    return sum(character.isdigit() for character in value) >= 4 and _free(text, start, end)
+
+
+_BORN = near(
+    r"born(?: on| in)?|birth|birthday|birth ?date|date of birth|d\.?o\.?b\.?|geboren(?: am)?|geburtsdatum"
+    r"|né[e]? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento|nat[oa] il|data di nascita|nascid[oa] em"
+)
+
+
+def birth_date(text: str, start: int, end: int) -> bool:
+    """A date behind a word for birth."""
+    return _free(text, start, end) and _BORN(text, start, end)
+
+
+def npi(text: str, start: int, end: int) -> bool:
+    """US national provider identifier: Luhn over the number with its issuer prefix 80840."""
+    return _free(text, start, end) and luhn.is_valid("80840" + text[start:end])
