@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_control_plane import TOKEN, FakeControlPlane, running
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from kintsugi.gateway.follower import (
     save_last_good,
 )
 from kintsugi.model.stores import GatewayReport
+from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, running
 
 SUPPORT = FollowedConfiguration("support", 3, "sha256:3", "pack: {name: support}\n")
 

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fake_control_plane import TOKEN, FakeControlPlane, Reply, running
 
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.shipper import Shipper, ShipperCounters
 from kintsugi.ledger.journal_files import list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
+from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, Reply, running
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

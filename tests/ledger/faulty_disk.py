@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
+import os
 import threading
 from pathlib import Path
 
 from kintsugi.ledger.journal_segments import Disk
+from kintsugi.ledger.kernel_sync import OnSynced
 
 
 class FaultyDisk(Disk):
@@ -58,3 +62,33 @@ class FaultyDisk(Disk):
         if self.bytes_left == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().create(path)
+
+
+class FaultyBackgroundSync:
+    """What the kernel does for a good disk, for a faulty one."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, on_synced: OnSynced, disk: FaultyDisk
+    ) -> None:
+        self._loop = loop
+        self._on_synced = on_synced
+        self._disk = disk
+
+    def begin(self, descriptor: int) -> None:
+        """The file stays open for as long as the sync takes, whoever closes it meanwhile."""
+        held = os.dup(descriptor)
+        threading.Thread(target=self._sync, args=(held,), daemon=True).start()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _sync(self, descriptor: int) -> None:
+        code = 0
+        try:
+            self._disk.sync_data(descriptor)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        finally:
+            os.close(descriptor)
+        with contextlib.suppress(RuntimeError):  # the test is over
+            self._loop.call_soon_threadsafe(self._on_synced, code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import stat
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,16 +13,35 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from faulty_disk import FaultyDisk
 
 from kintsugi.errors import EvidenceUnavailable
 from kintsugi.ledger.journal import Damage, decode_header
 from kintsugi.ledger.journal_files import SegmentName, is_live, list_segments
 from kintsugi.ledger.journal_reader import read_segment
-from kintsugi.ledger.journal_writer import JournalLimits, JournalWriter
+from kintsugi.ledger.journal_writer import JournalLimits, JournalWriter, OpenBackgroundSync
+from kintsugi.ledger.kernel_sync import KernelSync
+from tests.ledger.faulty_disk import FaultyBackgroundSync, FaultyDisk
 
 Durability = Literal["strict", "bounded"]
 BOTH = pytest.mark.parametrize("durability", ["strict", "bounded"])
+
+
+@pytest.fixture(params=["thread", "kernel"], autouse=True)
+def synced_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs with and without a sync in the background."""
+    monkeypatch.setattr(sys.modules[__name__], "BACKGROUND", request.param == "kernel")
+
+
+BACKGROUND = True
+
+
+def background_sync(disk: FaultyDisk | None) -> OpenBackgroundSync:
+    if not BACKGROUND:
+        return lambda _loop, _on_synced: None
+    if disk is None:
+        return KernelSync.open
+    return lambda loop, on_synced: FaultyBackgroundSync(loop, on_synced, disk)
+
 
 # Quick enough for a test, slow enough that a busy machine does not trip over them.
 LIMITS = JournalLimits(slow_seconds=0.3, waiter_seconds=0.6)
@@ -68,6 +88,7 @@ async def writing(
         durability=durability,
         limits=limits,
         disk=disk,
+        open_background_sync=background_sync(disk),
     )
     try:
         yield writer
@@ -162,7 +183,7 @@ async def test_a_full_disk_refuses_at_once_and_loses_nothing(
         disk.bytes_left = None
         await until(lambda: writer.healthy)
         assert await append(writer, 4) is None
-        assert writer.counters.late == 2
+        await until(lambda: writer.counters.late == 2)
     assert read_back(tmp_path) == [record(number) for number in (1, 2, 3, 4)]
 
 
@@ -214,7 +235,7 @@ async def test_a_disk_that_stands_still_pushes_back_and_recovers(
         disk.open.set()
         await until(lambda: writer.healthy)
         assert (await first is None) == (durability == "bounded")
-        assert writer.counters.late == (2 if durability == "strict" else 1)
+        await until(lambda: writer.counters.late == (2 if durability == "strict" else 1))
     assert read_back(tmp_path) == [record(1), record(2)]
 
 
@@ -294,6 +315,41 @@ async def test_a_clock_that_was_set_back_does_not_put_a_new_run_before_an_old_on
     assert read_back(tmp_path) == [record(0), record(-5), record(-5)]
 
 
+async def test_durability_may_change_while_records_are_under_way(tmp_path: Path) -> None:
+    limits = JournalLimits(segment_bytes_max=20_000)
+    async with writing(tmp_path, limits=limits) as writer:
+        answers = []
+        for number in range(600):
+            if number % 7 == 0:
+                writer.durability = "bounded" if writer.durability == "strict" else "strict"
+            answers.append(asyncio.ensure_future(append(writer, number)))
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+        assert set(await asyncio.gather(*answers)) == {None}
+        await until(lambda: writer.counters.durable == 600)
+    assert read_back(tmp_path) == [record(number) for number in range(600)]
+
+
+async def test_a_kernel_that_offers_no_background_sync_is_done_without(tmp_path: Path) -> None:
+    class Refuses:
+        def begin(self, _descriptor: int) -> None:
+            raise OSError(22, "Invalid argument")
+
+        def close(self) -> None:
+            pass
+
+    writer = JournalWriter(
+        tmp_path,
+        gateway_id="gw-1",
+        worker_id="w0",
+        open_background_sync=lambda _loop, _on_synced: Refuses(),
+    )
+    assert await asyncio.gather(*(append(writer, number) for number in range(10))) == [None] * 10
+    assert writer.healthy
+    await writer.close()
+    assert read_back(tmp_path) == [record(number) for number in range(10)]
+
+
 async def test_a_closed_writer_refuses(tmp_path: Path) -> None:
     async with writing(tmp_path) as writer:
         pass
@@ -303,7 +359,13 @@ async def test_a_closed_writer_refuses(tmp_path: Path) -> None:
 
 async def test_closing_on_a_disk_that_refuses_says_how_much_was_lost(tmp_path: Path) -> None:
     disk = FaultyDisk()
-    writer = JournalWriter(tmp_path, gateway_id="gw-1", worker_id="w0", disk=disk)
+    writer = JournalWriter(
+        tmp_path,
+        gateway_id="gw-1",
+        worker_id="w0",
+        disk=disk,
+        open_background_sync=background_sync(disk),
+    )
     disk.bytes_left = 0
     assert isinstance(await append(writer, 1), EvidenceUnavailable)
     with pytest.raises(EvidenceUnavailable, match="1 records could not be written"):

@@ -1,7 +1,8 @@
 """Appends records to a series of segment files, and survives a disk that refuses.
 
 Not thread-safe as a whole: ``write`` and ``turn_over`` belong to one thread at a time, handed over
-by the caller. ``sync`` alone may run in another thread while ``write`` runs.
+by the caller. A sync alone may run elsewhere while ``write`` runs: ``sync``, or, where the caller
+does the syncing, ``mark`` before it and ``settle`` or ``condemn`` after it.
 """
 
 from __future__ import annotations
@@ -70,14 +71,22 @@ class Disk:
 _sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
-class _Mark(msgspec.Struct, frozen=True):
-    """A place in the series: the last line, and how long the file is after it."""
+class End(msgspec.Struct, frozen=True):
+    """Where a segment ends: its last line, and how long the file is after it."""
 
     position: Position
     offset: int
 
 
-_START = _Mark(Position(0, CHAIN_START), 0)
+class Mark(msgspec.Struct, frozen=True):
+    """What one sync covers: so many records, up to this end of this segment."""
+
+    segment: int
+    end: End
+    records: int
+
+
+_START = End(Position(0, CHAIN_START), 0)
 
 
 class SegmentSeries:
@@ -90,6 +99,7 @@ class SegmentSeries:
 
     Attributes:
         durable: how many records are on the disk.
+        descriptor: of the segment in use; -1 before there is one.
     """
 
     def __init__(
@@ -120,13 +130,12 @@ class SegmentSeries:
         )
         self.durable = 0
         self._next_segment = 0
-        self._descriptor = -1
+        self.descriptor = -1
         self._condemned = False
         self._written = _START
         self._synced = _START
         self._unsynced: list[bytes] = []
-        # Guards the four fields above where ``sync`` runs beside ``write``; never held over a
-        # disk call.
+        # Guards the fields above where a sync ends beside ``write``; never held over a disk call.
         self._lock = threading.Lock()
 
     @property
@@ -137,9 +146,19 @@ class SegmentSeries:
         )
 
     @property
+    def segment(self) -> int:
+        """The number of the segment in use."""
+        return self._name.segment
+
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether anything was written that is not known to be on the disk."""
+        return bool(self._unsynced)
+
+    @property
     def needs_turn_over(self) -> bool:
         """Whether the next ``write`` has to begin a new segment first, which may take long."""
-        return self._descriptor < 0 or self._condemned or self._written.offset >= self._bytes_max
+        return self.descriptor < 0 or self._condemned or self._written.offset >= self._bytes_max
 
     def write(self, records: Sequence[bytes]) -> None:
         """Append all records to the page cache, or none.
@@ -154,35 +173,52 @@ class SegmentSeries:
             return
         data, position = _encode(records, self._written.position)
         try:
-            self._write_whole(self._descriptor, data)
+            self._write_whole(self.descriptor, data)
         except OSError:
             self._cut_back()
             raise
         with self._lock:
-            self._written = _Mark(position, self._written.offset + len(data))
+            self._written = End(position, self._written.offset + len(data))
             self._unsynced.extend(records)
+
+    def mark(self) -> Mark:
+        """What a sync that begins now will cover."""
+        with self._lock:
+            return Mark(self._name.segment, self._written, len(self._unsynced))
+
+    def settle(self, mark: Mark) -> None:
+        """Note that everything up to the mark is on the disk."""
+        with self._lock:
+            # Turned over meanwhile: those records stand in the new segment, and are synced there.
+            if mark.segment == self._name.segment:
+                self._synced = mark.end
+                del self._unsynced[: mark.records]
+                self.durable += mark.records
+
+    def condemn(self) -> None:
+        """Note that a sync failed.
+
+        After that the kernel may have dropped the pages and report success next time, so this
+        segment is not trusted again: the next ``write`` puts the records that were not durable
+        into a new one.
+        """
+        self._condemned = True
 
     def sync(self) -> None:
         """Make everything written durable.
 
         Raises:
-            OSError: the disk refused. After a failed sync the kernel may have dropped the pages
-                and report success next time, so this segment is condemned: the next ``write``
-                puts the records that were not durable into a new one.
+            OSError: the disk refused; the segment is condemned.
         """
         if self._condemned:
             raise OSError(errno.EIO, "this segment failed to sync before", str(self.path))
-        with self._lock:
-            mark, count = self._written, len(self._unsynced)
+        mark = self.mark()
         try:
-            self._disk.sync_data(self._descriptor)
+            self._disk.sync_data(self.descriptor)
         except OSError:
-            self._condemned = True
+            self.condemn()
             raise
-        with self._lock:
-            self._synced = mark
-            del self._unsynced[:count]
-            self.durable += count
+        self.settle(mark)
 
     def turn_over(self) -> None:
         """Begin the next segment, carrying the chain and every record that is not yet durable.
@@ -191,7 +227,7 @@ class SegmentSeries:
             OSError: the disk refused; the segment in use stays in use.
         """
         reason: Literal["started", "rotated", "sync_failed"] = "started"
-        if self._descriptor >= 0:
+        if self.descriptor >= 0:
             if not self._condemned:
                 self.sync()
             reason = "sync_failed" if self._condemned else "rotated"
@@ -213,18 +249,18 @@ class SegmentSeries:
         content = header + carried
         descriptor = self._create(name, content)
         self._retire()
-        self._name = name
-        self._descriptor = descriptor
-        self._condemned = False
         with self._lock:
-            self._written = _Mark(position, len(content))
-            self._synced = _Mark(before, 0)
+            self._name = name
+            self.descriptor = descriptor
+            self._condemned = False
+            self._written = End(position, len(content))
+            self._synced = End(before, 0)
 
     def close(self) -> None:
         """Let go of the segment in use; it is finished for every reader then."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def _create(self, name: SegmentName, content: bytes) -> int:
         path = self._directory / name.file_name
@@ -247,14 +283,14 @@ class SegmentSeries:
 
     def _retire(self) -> None:
         """Close the segment before; what failed to sync is cut off, as it stands in the next."""
-        if self._descriptor < 0:
+        if self.descriptor < 0:
             return
         if self._condemned:
             # A help to readers only: the next header already says that these lines are void.
             with contextlib.suppress(OSError):
-                self._disk.truncate(self._descriptor, self._synced.offset)
+                self._disk.truncate(self.descriptor, self._synced.offset)
         # Closed after the next one has its name, so that the series never looks finished.
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
     def _write_whole(self, descriptor: int, data: bytes) -> None:
         rest = memoryview(data)
@@ -266,7 +302,7 @@ class SegmentSeries:
 
     def _cut_back(self) -> None:
         try:
-            self._disk.truncate(self._descriptor, self._written.offset)
+            self._disk.truncate(self.descriptor, self._written.offset)
         except OSError:
             # A torn line stays behind; nothing may follow it in this file.
             self._condemned = True

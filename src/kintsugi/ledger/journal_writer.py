@@ -1,12 +1,16 @@
-"""Durable appends for one event loop: group commit in one background thread.
+"""Durable appends for one event loop: group commit.
 
 ``append`` only gathers. At the end of the loop's turn everything gathered becomes one group.
 
-- ``strict``: the thread writes and syncs it; whatever gathers meanwhile is the next group, so one
-  fdatasync serves everybody who waits. The loop is told once per group.
-- ``bounded``: the loop writes the group to the page cache itself and tells the callers at once;
-  the thread syncs behind it. Killing the process loses nothing; a machine that loses power may
-  lose what the last sync before it did not cover, at most about 50 ms.
+- ``strict``: a group is written and synced, and whatever gathers meanwhile goes together into the
+  next sync, so one fdatasync serves everybody who waits.
+- ``bounded``: a group is written to the page cache and its callers are told at once; the sync
+  follows behind. Killing the process loses nothing; a machine that loses power may lose what the
+  last sync before it did not cover, at most about 50 ms.
+
+While all is well the loop writes to the page cache itself and the kernel syncs in the background
+(``kernel_sync``). Everything that may take long or fails is for one thread: a new segment, a disk
+that refuses, and every commit where the kernel offers no background sync.
 
 When the disk refuses, whoever waits gets ``EvidenceUnavailable``, ``healthy`` turns False, and the
 thread keeps every record and tries again until the disk accepts; then ``healthy`` turns True
@@ -17,6 +21,8 @@ its exchange did happen, only its answer was refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import threading
 from collections import deque
@@ -30,7 +36,8 @@ from typing import Any, Literal
 import structlog
 
 from kintsugi.errors import EvidenceUnavailable
-from kintsugi.ledger.journal_segments import Disk, SegmentSeries
+from kintsugi.ledger.journal_segments import Disk, Mark, SegmentSeries
+from kintsugi.ledger.kernel_sync import BackgroundSync, KernelSync, OnSynced
 
 log = structlog.get_logger(__name__)
 
@@ -84,11 +91,12 @@ class _Group:
     since: float
     records: list[bytes] = field(default_factory=list)
     waiters: list[OnDurable] = field(default_factory=list)
+    size: int = 0
     bytes: int = 0
 
 
 class _SyncBehind:
-    """Asks the thread for a sync of what the loop has written (bounded mode)."""
+    """Asks the thread for a sync of what the loop has written."""
 
 
 class _Stop:
@@ -96,6 +104,7 @@ class _Stop:
 
 
 _Work = _Group | _SyncBehind | _Stop
+OpenBackgroundSync = Callable[[asyncio.AbstractEventLoop, OnSynced], BackgroundSync | None]
 
 
 class JournalWriter:
@@ -119,22 +128,31 @@ class JournalWriter:
         limits: JournalLimits | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         disk: Disk | None = None,
+        open_background_sync: OpenBackgroundSync = KernelSync.open,
     ) -> None:
         self.counters = JournalCounters()
         self._loop = loop or asyncio.get_running_loop()
         self._limits = limits or JournalLimits()
         self._bounded = durability == "bounded"
         self._gathering: _Group | None = None
-        self._handed_over: deque[_Group] = deque()
+        # Everything not yet answered, oldest first: first what is being committed (by the thread
+        # or by the background sync, never by both), then what waits for its turn.
+        self._groups: deque[_Group] = deque()
+        self._in_thread = 0
+        self._in_background = 0
+        self._background_mark: Mark | None = None
         self._work: SimpleQueue[_Work] = SimpleQueue()
         self._queued_bytes = 0
         self._refusal: OSError | None = None
         self._slow = False
         self._watching = False
+        # When the sync behind the loop's writes was asked for (bounded mode).
         self._behind_since: float | None = None
         self._closing = False
+        self._idle = asyncio.Event()
         self._stopped: asyncio.Future[None] = self._loop.create_future()
         self._give_up = threading.Event()
+        self._background = open_background_sync(self._loop, self._background_ended)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._series = SegmentSeries(
             directory,
@@ -149,7 +167,8 @@ class JournalWriter:
             self._series.turn_over()
         except OSError as error:
             self._disk_refused(error)
-            self._hand_over(_Group(self._loop.time()))
+            self._groups.append(_Group(self._loop.time()))
+            self._advance()
         self._thread.start()
 
     @property
@@ -201,6 +220,7 @@ class JournalWriter:
             self._loop.call_soon(self._end_turn)
         group.records.append(record)
         group.waiters.append(on_durable)
+        group.size += 1
         group.bytes += len(record)
         self._queued_bytes += len(record)
         self.counters.appended += 1
@@ -211,14 +231,22 @@ class JournalWriter:
         Raises:
             EvidenceUnavailable: the disk went on refusing; says how many records were lost.
         """
+        deadline = self._loop.time() + timeout_seconds
         if not self._closing:
             self._closing = True
             self._end_turn()
+            while self._background_mark is not None and self._loop.time() < deadline:
+                self._idle.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._idle.wait(), deadline - self._loop.time())
             self._work.put(_Stop())
-        done, _ = await asyncio.wait([self._stopped], timeout=timeout_seconds)
+        done, _ = await asyncio.wait([self._stopped], timeout=deadline - self._loop.time())
         if not done:
             self._give_up.set()
             await asyncio.wait([self._stopped], timeout=_PROBE_SECONDS_MAX)
+        if self._background is not None and self._background_mark is None:
+            self._background.close()
+            self._background = None
         lost = self.counters.appended - self.counters.durable
         if lost:
             log.error("journal.closed_with_loss", file=str(self.path), records=lost)
@@ -230,69 +258,145 @@ class JournalWriter:
 
     def _end_turn(self) -> None:
         group, self._gathering = self._gathering, None
-        if group is None:
-            return
-        # The loop may touch the file only while the thread has nothing to write and is not told
-        # to repair it; both are known from what was handed over and not yet reported back.
-        if (
-            self._bounded
-            and not self._handed_over
-            and self.healthy
-            and not self._series.needs_turn_over
-        ):
-            self._write_here(group)
-        else:
-            self._hand_over(group)
+        if group is not None:
+            self._groups.append(group)
+            self._advance()
 
-    def _write_here(self, group: _Group) -> None:
-        try:
-            self._series.write(group.records)
-        except OSError as error:
-            self._hand_over(group)
-            self._disk_refused(error)
+    def _advance(self) -> None:
+        """Start what waits, as far as it can be started now."""
+        waiting = len(self._groups) - self._in_thread - self._in_background
+        if not waiting:
             return
-        self._queued_bytes -= group.bytes
-        self._answer(group, None)
-        self._sync_soon()
-
-    def _hand_over(self, group: _Group) -> None:
-        self._handed_over.append(group)
-        self._work.put(group)
         self._watch()
+        if self._in_thread:
+            self._hand_over(waiting)
+        elif self._in_background:
+            return  # the next group gathers until this one is on the disk
+        elif not self.healthy or self._series.needs_turn_over:
+            # The thread may close the file, which a sync in the background still needs.
+            if self._background_mark is None:
+                self._hand_over(waiting)
+        elif self._bounded:
+            self._write_and_answer()
+        elif self._background is None:
+            self._hand_over(waiting)
+        elif self._background_mark is None:
+            self._write_and_sync(self._background)
 
-    def _committed(self, groups: int, durable: int) -> None:
-        self.counters.durable = durable
-        for _ in range(groups):
-            group = self._handed_over.popleft()
+    def _hand_over(self, count: int) -> None:
+        """Give the newest groups to the thread."""
+        for index in range(-count, 0):
+            self._work.put(self._groups[index])
+        self._in_thread += count
+
+    def _write_here(self) -> bool:
+        try:
+            self._series.write([record for group in self._groups for record in group.records])
+        except OSError as error:
+            self._hand_over(len(self._groups))
+            self._disk_refused(error)
+            return False
+        return True
+
+    def _write_and_answer(self) -> None:
+        if self._write_here():
+            self._answer_oldest(len(self._groups))
+            self._sync_soon()
+
+    def _write_and_sync(self, background: BackgroundSync) -> None:
+        if not self._write_here():
+            return
+        self._in_background = len(self._groups)
+        if not self._begin_background(background):
+            # Written already, so the thread only has to sync.
+            for group in self._groups:
+                group.records = []
+            self._in_background = 0
+            self._hand_over(len(self._groups))
+
+    def _sync_soon(self) -> None:
+        if self._behind_since is None and not self._closing:
+            self._behind_since = self._loop.time()
+            self._loop.call_later(self._limits.bounded_sync_seconds, self._sync_behind_now)
+            self._watch()
+
+    def _sync_behind_now(self) -> None:
+        if self._closing or self._background_mark is not None:
+            return  # closing syncs everything; a sync under way looks again when it ends
+        in_background = (
+            self._background is not None
+            and not self._in_thread
+            and self._begin_background(self._background)
+        )
+        if not in_background:
+            self._work.put(_SyncBehind())
+
+    def _begin_background(self, background: BackgroundSync) -> bool:
+        mark = self._series.mark()
+        try:
+            background.begin(self._series.descriptor)
+        except OSError as error:
+            # Not about the disk: this file system, or this kernel, does not offer it.
+            log.info("journal.no_background_sync", why=error.strerror)
+            background.close()
+            self._background = None
+            return False
+        self._background_mark = mark
+        return True
+
+    def _background_ended(self, code: int) -> None:
+        mark, self._background_mark = self._background_mark, None
+        count, self._in_background = self._in_background, 0
+        self._idle.set()
+        if mark is None:
+            return
+        if code and mark.segment == self._series.segment:
+            self._series.condemn()
+            self._repair(count, OSError(code, os.strerror(code)))
+        else:
+            self._series.settle(mark)
+            self._answer_oldest(count)
+            self._synced_behind()
+        self._advance()
+
+    def _committed(self, count: int) -> None:
+        self._in_thread -= count
+        self._answer_oldest(count)
+        self._synced_behind()
+        self._advance()
+
+    def _synced_behind(self) -> None:
+        self.counters.durable = self._series.durable
+        self._behind_since = None
+        if not self._in_thread:
+            self._recovered()
+            # The loop may have written more while the sync ran.
+            if self._series.has_unsynced:
+                self._sync_soon()
+
+    def _sync_behind_failed(self, error: OSError) -> None:
+        self._repair(0, error)
+
+    def _repair(self, written: int, error: OSError) -> None:
+        """After a failed sync: the thread begins a new segment with what was not durable.
+
+        Args:
+            written: how many of the oldest groups are in the condemned segment and waited for it.
+        """
+        for group in itertools.islice(self._groups, written):
+            group.records = []
+        self._groups.append(_Group(self._loop.time()))  # work for the thread, even if none waits
+        self._hand_over(len(self._groups) - self._in_thread)
+        self._disk_refused(error)
+
+    def _answer_oldest(self, count: int) -> None:
+        for _ in range(count):
+            group = self._groups.popleft()
             self._queued_bytes -= group.bytes
             if group.waiters:
                 self._answer(group, None)
             else:
-                self.counters.late += len(group.records)
-        self._recovered()
-
-    def _synced_behind(self, durable: int) -> None:
-        self.counters.durable = durable
-        self._behind_since = None
-        # The loop may have written more while the sync ran.
-        if durable < self.counters.appended and not self._handed_over:
-            self._sync_soon()
-        self._recovered()
-
-    def _sync_covered(self) -> None:
-        self._behind_since = None
-
-    def _sync_soon(self) -> None:
-        if self._behind_since is None:
-            self._behind_since = self._loop.time()
-            self._loop.call_later(self._limits.bounded_sync_seconds, self._work.put, _SyncBehind())
-            self._watch()
-
-    def _sync_behind_failed(self, error: OSError) -> None:
-        self._behind_since = None
-        # An empty group: the thread begins a new segment, writes what was not durable, syncs.
-        self._hand_over(_Group(self._loop.time()))
-        self._disk_refused(error)
+                self.counters.late += group.size
 
     def _disk_refused(self, error: OSError) -> None:
         if self._refusal is None:
@@ -302,7 +406,7 @@ class JournalWriter:
                 error=os.strerror(error.errno or 0),
             )
         self._refusal = error
-        for group in self._handed_over:
+        for group in self._groups:
             self._fail(group, f"the disk refused: {error.strerror}")
 
     def _recovered(self) -> None:
@@ -322,13 +426,13 @@ class JournalWriter:
         """Notice a disk that neither accepts nor refuses."""
         self._watching = False
         now = self._loop.time()
-        since = self._handed_over[0].since if self._handed_over else self._behind_since
+        since = self._groups[0].since if self._groups else self._behind_since
         if since is None:
             return
         if now - since > self._limits.slow_seconds and not self._slow:
             self._slow = True
             log.error("journal.disk_slow", file=str(self.path), seconds=round(now - since, 1))
-        for group in self._handed_over:
+        for group in self._groups:
             if now - group.since > self._limits.waiter_seconds:
                 self._fail(group, "the disk is too slow")
         self._watch()
@@ -379,11 +483,11 @@ class JournalWriter:
                 following = work
             else:
                 # The commit's own sync covers it.
-                self._tell(self._sync_covered)
+                self._tell(self._synced_behind)
         records = [record for group in groups for record in group.records]
         if not self._commit(records):
             return _Stop()
-        self._tell(self._committed, len(groups), self._series.durable)
+        self._tell(self._committed, len(groups))
         return self._work.get() if following is None else following
 
     def _commit(self, records: Sequence[bytes]) -> bool:
@@ -408,11 +512,11 @@ class JournalWriter:
         except OSError as error:
             self._tell(self._sync_behind_failed, error)
         else:
-            self._tell(self._synced_behind, self._series.durable)
+            self._tell(self._synced_behind)
 
     def _finish(self) -> None:
         if not self._give_up.is_set() and self._commit(()):
-            self._tell(self._committed, 0, self._series.durable)
+            self._tell(self._committed, 0)
         self._series.close()
         self._tell(self._ended)
 
