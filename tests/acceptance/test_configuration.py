@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from tests.acceptance.conftest import Instance, new_instance
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

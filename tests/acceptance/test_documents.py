@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx2
 import msgspec
 import pytest
-from tests.acceptance.conftest import SEEDS, Instance, new_instance
 
 from kintsugi.model.decision import Evaluation, Mode, Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.model.ids import uuid7
 from kintsugi.model.verdict import Verdict
+from tests.acceptance.conftest import SEEDS, Instance, new_instance
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 

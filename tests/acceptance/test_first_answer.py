@@ -13,6 +13,7 @@ from openai.types.chat import (
     ChatCompletionMessageParam,
     ChatCompletionToolParam,
 )
+
 from tests.acceptance.conftest import Instance
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.conftest import KT, Instance, eventually, new_instance
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import httpx2
 import pytest
+
 from tests.acceptance.conftest import Instance, eventually, new_instance
 
 pytestmark = [pytest.mark.faults, pytest.mark.acceptance, pytest.mark.timeout(240)]

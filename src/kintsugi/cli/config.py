@@ -179,8 +179,8 @@ def _told(wanted: Wanted, created: bool, rollout: Rollout) -> str:
     lines = [f"{wanted.config_id}@{wanted.version} {made}"]
     if rollout.in_force:
         lines.append(
-            f"in force on {len(rollout.in_force)} of the gateways, "
-            f"{rollout.worker_count} workers, after {rollout.seconds:.2f} s"
+            f"in force on {', '.join(rollout.in_force)} ({rollout.worker_count} workers) "
+            f"after {rollout.seconds:.2f} s"
         )
     elif rollout.complete:
         lines.append("no connected gateway follows this configuration")
