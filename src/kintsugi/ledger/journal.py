@@ -16,6 +16,7 @@ later header repeats are void: their sync failed and they were written again.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
@@ -26,12 +27,11 @@ import msgspec
 CHAIN_START = bytes(32)
 FORMAT_VERSION = 1
 
-_OPENING = b'{"crc":"'
-_CRC_END = len(_OPENING) + 8
-_BODY = _CRC_END + 2
-_SEQ_KEY = b'"seq":'
-_CHAIN_KEY = b',"chain":"'
-_RECORD_KEY = b'","record":'
+# Lower-case digits only: a capital one is a flipped bit too.
+_LINE = re.compile(
+    rb'\{"crc":"([0-9a-f]{8})","seq":([0-9]{1,18}),"chain":"([0-9a-f]{64})","record":'
+)
+_BODY = len(b'{"crc":"00000000",')
 
 
 class Header(msgspec.Struct, frozen=True, tag_field="kind", tag="opened"):
@@ -131,28 +131,19 @@ def decode_line(line: bytes, *, offset: int = 0) -> Line:
     Raises:
         LineDamaged: it is not exactly what ``encode_line`` writes.
     """
-    if not line.startswith(_OPENING) or line[_CRC_END:_BODY] != b'",':
-        raise LineDamaged("does not begin like a journal line")
-    # Compared as text: a CRC in capitals is a flipped bit too.
-    if line[len(_OPENING) : _CRC_END] != b"%08x" % crc32(line[_BODY:]):
+    match = _LINE.match(line)
+    if match is None or line[-1:] != b"}":
+        raise LineDamaged("it has not the shape of a journal line")
+    crc, seq, chain = match.groups()
+    if int(crc, 16) != crc32(line[_BODY:]):
         raise LineDamaged("the CRC does not match")
-    seq_end = line.find(b",", _BODY)
-    chain_start = seq_end + len(_CHAIN_KEY)
-    chain_end = chain_start + 64
-    record_start = chain_end + len(_RECORD_KEY)
-    if (
-        line[_BODY : _BODY + len(_SEQ_KEY)] != _SEQ_KEY
-        or line[seq_end:chain_start] != _CHAIN_KEY
-        or line[chain_end:record_start] != _RECORD_KEY
-        or line[-1:] != b"}"
-    ):
-        raise LineDamaged("the fields are not those of a journal line")
-    try:
-        seq = int(line[_BODY + len(_SEQ_KEY) : seq_end])
-        chain = bytes.fromhex(line[chain_start:chain_end].decode("ascii"))
-    except ValueError:
-        raise LineDamaged("seq or chain cannot be read") from None
-    return Line(seq, chain, line[record_start:-1], offset, offset + len(line) + 1)
+    return Line(
+        int(seq),
+        bytes.fromhex(chain.decode("ascii")),
+        line[match.end() : -1],
+        offset,
+        offset + len(line) + 1,
+    )
 
 
 def decode_header(record: bytes) -> Header:
@@ -190,26 +181,27 @@ def scan(
             less.
     """
     lines: list[Line] = []
+    last: Position | Line | None = after
     start = 0
     while start < len(data) and (lines_max is None or len(lines) < lines_max):
-        newline = data.find(b"\n", start)
-        if newline < 0:
-            damage = _damage(data, start, offset, after, "the line is not complete", None)
-            return Scan(tuple(lines), offset + start, damage)
-        line = None
+        whole = None
         try:
-            line = decode_line(data[start:newline], offset=offset + start)
-            if after is None:
-                after = _carried(line)
-            if line.seq != after.seq + 1:
-                raise LineDamaged(f"seq is {line.seq} instead of {after.seq + 1}")
-            if verify_chain and sha256(after.chain + line.record).digest() != line.chain:
+            newline = data.find(b"\n", start)
+            if newline < 0:
+                raise LineDamaged("the line is not complete")
+            whole = decode_line(data[start:newline], offset=offset + start)
+            if last is None:
+                last = _carried(whole)
+            if whole.seq != last.seq + 1:
+                raise LineDamaged(f"seq is {whole.seq} instead of {last.seq + 1}")
+            if verify_chain and sha256(last.chain + whole.record).digest() != whole.chain:
                 raise LineDamaged("the chain does not continue from the line before")
         except LineDamaged as error:
-            damage = _damage(data, start, offset, after, str(error), line)
+            expected = None if last is None else last.seq + 1
+            damage = _damage(data, start, offset, str(error), expected, whole)
             return Scan(tuple(lines), offset + start, damage)
-        lines.append(line)
-        after = Position(line.seq, line.chain)
+        lines.append(whole)
+        last = whole
         start = newline + 1
     return Scan(tuple(lines), offset + start, None)
 
@@ -220,14 +212,14 @@ def _carried(line: Line) -> Position:
 
 
 def _damage(
-    data: bytes, start: int, offset: int, after: Position | None, why: str, whole: Line | None
+    data: bytes, start: int, offset: int, why: str, expected_seq: int | None, whole: Line | None
 ) -> Damage:
     following = whole or _next_whole(data, start, offset)
     return Damage(
         offset=offset + start,
         resume_at=offset + len(data) if following is None else following.offset,
         resume_seq=None if following is None else following.seq,
-        seq=None if after is None else after.seq + 1,
+        seq=expected_seq,
         why=why,
         torn=b"\n" not in data[start:],
     )
