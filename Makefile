@@ -41,7 +41,7 @@ imports: setup ## imports point one way
 	$(BIN)/lint-imports
 
 docs: setup ## build the manual, strictly
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup ## every benchmark, side by side with its baseline (minutes)
 	$(BIN)/python -m benchmarks

@@ -26,6 +26,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.load import chat_request
 
@@ -36,6 +37,20 @@ SHAPES = {
     "8 KB": (8192, False),
     "1 KB streamed, 20 chunks": (1024, True),
 }
+
+
+class Subject(NamedTuple):
+    """What is measured: the port it listens on and its process."""
+
+    port: int
+    pid: int
+
+
+class Load(NamedTuple):
+    """What one run showed."""
+
+    requests_per_second: float
+    cpu_us_per_request: float
 
 
 def configuration(upstream_port: int, durability: str, streaming: str) -> str:
@@ -116,15 +131,15 @@ def process(command: list[str], *, core: str, **options: object) -> Iterator[sub
 
 
 @contextmanager
-def upstream() -> Iterator[int]:
+def upstream() -> Iterator[Subject]:
     command = [sys.executable, "-m", "benchmarks.upstream"]
     with process(command, core=LOAD_CORE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        yield int(child.stdout.readline())
+        yield Subject(int(child.stdout.readline()), child.pid)
 
 
 @contextmanager
-def nginx(upstream_port: int, folder: Path) -> Iterator[int]:
+def nginx(upstream_port: int, folder: Path) -> Iterator[Subject]:
     """nginx as a reverse proxy: one worker, keep-alive on both sides, no buffering of streams."""
     port = free_port()
     (folder / "nginx.conf").write_text(
@@ -146,19 +161,15 @@ def nginx(upstream_port: int, folder: Path) -> Iterator[int]:
         }}
         """
     )
-    with process(["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)], core=GATEWAY_CORE):
+    command = ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+    with process(command, core=GATEWAY_CORE) as child:
         wait_open(port)
-        yield port
+        yield Subject(port, child.pid)
 
 
 @contextmanager
-def gateway(
-    upstream_port: int, folder: Path, durability: str, streaming: str
-) -> Iterator[tuple[int, int]]:
-    """The gateway as installed, one worker, no control plane: its journal grows meanwhile.
-
-    Yields its port and the process id of its supervisor.
-    """
+def gateway(upstream_port: int, folder: Path, durability: str, streaming: str) -> Iterator[Subject]:
+    """The gateway as installed, one worker, no control plane: its journal grows meanwhile."""
     folder.mkdir()
     port = free_port()
     file = folder / "policy-config.yaml"
@@ -186,10 +197,12 @@ def gateway(
                 break
             except OSError:
                 time.sleep(0.1)
-        yield port, child.pid
+        yield Subject(port, child.pid)
 
 
-def throughput(port: int, folder: Path, body_bytes: int, stream: bool, seconds: float) -> float:
+def throughput(
+    subject: Subject, folder: Path, body_bytes: int, stream: bool, seconds: float
+) -> Load:
     """Requests answered per second at saturation with 64 connections, by wrk."""
     script = folder / f"wrk-{body_bytes}-{stream}.lua"
     body = json.dumps(chat_request(body_bytes, stream=stream).decode())
@@ -199,6 +212,7 @@ def throughput(port: int, folder: Path, body_bytes: int, stream: bool, seconds: 
         'wrk.headers["Authorization"] = "Bearer sk-bench"\n'
         'wrk.headers["X-User-ID"] = "u-1042"\n'
     )
+    before = cpu_seconds(subject.pid)
     done = subprocess.run(
         [
             "taskset",
@@ -207,10 +221,10 @@ def throughput(port: int, folder: Path, body_bytes: int, stream: bool, seconds: 
             "wrk",
             "-t1",
             "-c64",
-            f"-d{seconds}s",
+            f"-d{seconds:.0f}s",
             "-s",
             str(script),
-            f"http://127.0.0.1:{port}/v1/chat/completions",
+            f"http://127.0.0.1:{subject.port}/v1/chat/completions",
         ],
         capture_output=True,
         text=True,
@@ -219,8 +233,11 @@ def throughput(port: int, folder: Path, body_bytes: int, stream: bool, seconds: 
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         print(done.stdout, file=sys.stderr)
     found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    count = re.search(r"(\d+) requests in", done.stdout)
     assert found is not None, done.stdout
-    return float(found.group(1))
+    assert count is not None, done.stdout
+    cpu = (cpu_seconds(subject.pid) - before) / int(count.group(1))
+    return Load(float(found.group(1)), cpu * 1e6)
 
 
 def latency(port: int, rate: int, seconds: float) -> dict[str, float]:
@@ -246,9 +263,22 @@ def latency(port: int, rate: int, seconds: float) -> dict[str, float]:
     return measured
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its children, from /proc (Linux)."""
+    total = 0.0
+    for member in (pid, *children_of(pid)):
+        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 def worker_mib(supervisor_pid: int) -> float:
     """Resident memory of the gateway's largest worker, from /proc (Linux)."""
-    children = Path(f"/proc/{supervisor_pid}/task/{supervisor_pid}/children").read_text().split()
+    children = children_of(supervisor_pid)
     statuses = [Path(f"/proc/{child}/status").read_text() for child in children]
     found = [re.search(r"VmRSS:\s+(\d+)", status) for status in statuses]
     return max((int(match.group(1)) / 1024 for match in found if match), default=0.0)
@@ -266,43 +296,51 @@ def main() -> None:
             raise SystemExit(f"{program} is not installed (Debian: nginx-light, wrk, util-linux)")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kt-bench-")))
-        upstream_port = stack.enter_context(upstream())
-        ports = {"nginx": stack.enter_context(nginx(upstream_port, folder))}
+        model = stack.enter_context(upstream())
+        subjects = {"nginx": stack.enter_context(nginx(model.port, folder))}
         for durability in ("bounded", "strict"):
-            ports[durability], supervisor_pid = stack.enter_context(
-                gateway(upstream_port, folder / durability, durability, arguments.streaming)
+            subjects[durability] = stack.enter_context(
+                gateway(model.port, folder / durability, durability, arguments.streaming)
             )
-        print(f"idle worker: {worker_mib(supervisor_pid):.0f} MiB resident\n")
-        print("requests per second on one core (share of nginx's in the same round, median)")
+        print(f"idle worker: {worker_mib(subjects['strict'].pid):.0f} MiB resident\n")
+        print(
+            "on one core at saturation: requests per second (share of nginx's in the same round),"
+        )
+        print("CPU microseconds per request (supervisor included); medians")
         for shape, (body_bytes, stream) in SHAPES.items():
             rounds = [
                 {
-                    name: throughput(port, folder, body_bytes, stream, arguments.seconds)
-                    for name, port in ports.items()
+                    name: throughput(subject, folder, body_bytes, stream, arguments.seconds)
+                    for name, subject in subjects.items()
                 }
                 for _ in range(arguments.rounds)
             ]
-            direct = throughput(upstream_port, folder, body_bytes, stream, 2)
-            row = "  ".join(
-                f"{name} {statistics.median(r[name] for r in rounds):7.0f} "
-                f"({statistics.median(r[name] / r['nginx'] for r in rounds):.2f})"
-                for name in ports
-            )
-            print(f"  {shape:26s} {row}   upstream alone {direct:.0f}")
-        print(f"worker after load: {worker_mib(supervisor_pid):.0f} MiB resident")
+            direct = throughput(model, folder, body_bytes, stream, 2).requests_per_second
+            print(f"  {shape} (upstream alone {direct:.0f})")
+            for name in subjects:
+                loads = [measured[name] for measured in rounds]
+                rate = statistics.median(load.requests_per_second for load in loads)
+                cpu = statistics.median(load.cpu_us_per_request for load in loads)
+                share = statistics.median(
+                    measured[name].requests_per_second / measured["nginx"].requests_per_second
+                    for measured in rounds
+                )
+                print(f"    {name:8s} {rate:7.0f}/s ({share:.2f})  {cpu:6.1f} us")
+        print(f"worker after load: {worker_mib(subjects['strict'].pid):.0f} MiB resident")
         if arguments.skip_latency:
             return
-        print("\nlatency in ms at a fixed rate, 1 KB, open loop (median of rounds)")
+        print("\nlatency in ms at a fixed rate, 1 KB, open loop; medians of rounds")
         for rate in (200, 1000):
             results: dict[str, list[dict[str, float]]] = {}
             for _ in range(arguments.rounds):
-                for name, port in {"direct": upstream_port, **ports}.items():
-                    results.setdefault(name, []).append(latency(port, rate, arguments.seconds))
-            for name, measured in results.items():
+                for name, subject in {"direct": model, **subjects}.items():
+                    measured = latency(subject.port, rate, arguments.seconds)
+                    results.setdefault(name, []).append(measured)
+            for name, runs in results.items():
                 p50, p99 = (
-                    statistics.median(m[key] for m in measured) for key in ("p50_ms", "p99_ms")
+                    statistics.median(run[key] for run in runs) for key in ("p50_ms", "p99_ms")
                 )
-                errors = sum(m["errors"] for m in measured)
+                errors = sum(run["errors"] for run in runs)
                 print(
                     f"  {rate:5d}/s  {name:8s} p50 {p50:6.3f}  p99 {p99:7.3f}  errors {errors:.0f}"
                 )

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from kintsugi.api.app import build_api
+from kintsugi.cli.main import app
+from kintsugi.policy.reasons import REASONS
+from kintsugi.store.memory import memory_stores
+
 ROOT = Path(__file__).parents[1]
+EXIT_CODES = (
+    "Exit codes everywhere: 0 fine; 1 the tool could not run; 2 usage, or warnings with "
+    "`--fail-level warning`; 3 the thing checked is wrong."
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -18,6 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/policies.md": policies(),
         "reference/reasons.md": reasons(),
         "reference/lint.md": lint_codes(),
+        "reference/routes.md": routes(),
     }
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
@@ -26,19 +37,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def command_line() -> str:
     """Every command with its help text and options, from the Typer application itself."""
-    from kintsugi.app import command_line_app
-
-    root = typer.main.get_command(command_line_app())
-    lines = ["# Command line", "", "Exit codes everywhere: 0 fine; 1 the tool could not run; "
-             "2 usage, or warnings with `--fail-level warning`; 3 the thing checked is wrong.", ""]
+    root = typer.main.get_command(app)
+    lines = [
+        "# Command line",
+        "",
+        EXIT_CODES,
+        "",
+    ]
     _describe(root, "kt", lines)
     return "\n".join(lines)
 
 
-def _describe(command: object, name: str, lines: list[str]) -> None:
-    import click
-
-    assert isinstance(command, click.Command)
+def _describe(command: click.Command, name: str, lines: list[str]) -> None:
     if command.hidden:
         return
     context = click.Context(command, info_name=name)
@@ -59,6 +69,19 @@ def _describe(command: object, name: str, lines: list[str]) -> None:
                 _describe(found, f"{name} {child}", lines)
 
 
+def routes() -> str:
+    """Every route of the control plane with its scope, from the OpenAPI document itself."""
+    api = build_api(memory_stores(), state_dir=ROOT)
+    lines = ["# Routes", "", "| route | scope | what |", "|---|---|---|"]
+    for path, operations in api.openapi()["paths"].items():
+        for method, operation in operations.items():
+            scope = operation.get("x-kt-permission", "none")
+            lines.append(
+                f"| `{method.upper()} {path}` | `{scope}` | {operation['description'].splitlines()[0]} |"
+            )
+    return "\n".join(lines)
+
+
 def policies() -> str:
     """The page of every policy kind, which stands beside its code."""
     folder = ROOT / "src/kintsugi/policy/rules"
@@ -69,14 +92,20 @@ def policies() -> str:
 
 def reasons() -> str:
     """The registry of reason codes."""
-    from kintsugi.policy.reasons import REASONS
-
     rows = [
-        f"| `{reason.code}` | {reason.title} | {reason.help} |" for reason in REASONS.values()
+        f"| `{reason.code}` | {reason.title}. {reason.meaning} | {reason.help} |"
+        for reason in REASONS.values()
     ]
     return "\n".join(
-        ["# Reason codes", "", "Also `kt reasons`.", "", "| code | meaning | what to do |",
-         "|---|---|---|", *rows]
+        [
+            "# Reason codes",
+            "",
+            "Also `kt reasons`.",
+            "",
+            "| code | meaning | what to do |",
+            "|---|---|---|",
+            *rows,
+        ]
     )
 
 
