@@ -100,27 +100,35 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return BUILT_IN.get(model, self.default)
 
 
-# Names that make things happen without a script; the manual lists them.
+# Model names that make things happen without a script.
 BUILT_IN: dict[str, Response] = {
+    # Repeats the last user message.
     "sim-echo": Response(),
+    # Waits two seconds, then echoes; streams 200 ms per word; never answers.
     "sim-slow": Response(delay_ms=2000),
     "sim-drip": Response(chunk_delay_ms=200),
     "sim-hang": Response(delay_ms=3_600_000),
+    # Errors as OpenAI sends them; 429 with Retry-After.
     "sim-429": Response(status=429, error="Rate limit reached for requests", retry_after_seconds=1),
     "sim-500": Response(status=500, error="The server had an error while processing your request"),
     "sim-401": Response(status=401, error="Incorrect API key provided"),
+    # Closes the connection in the middle of the fourth chunk, or of the body.
     "sim-broken": Response(
         text="This answer never comes to its end, because the connection breaks.",
         break_after_chunks=3,
     ),
+    # Sends what is no JSON.
     "sim-malformed": Response(text="This is not JSON.", malformed=True),
+    # Calls the first tool that the request offers, then answers with the tool's result.
     "sim-tools": Response(offered_tool=True),
+    # Gives away personal data, all of it made up.
     "sim-leak": Response(
         text=(
             "Of course. The customer is Jane Roe, social security number 536-90-4399, "
             "card 4111 1111 1111 1111, e-mail jane.roe@example.com."
         )
     ),
+    # Thinks aloud before it answers; refuses; says much; says nothing.
     "sim-reasoning": Response(text="42", reasoning="Six times seven is forty-two."),
     "sim-refusal": Response(refusal="I'm sorry, I can't help with that."),
     "sim-long": Response(text="The quick brown fox jumps over the lazy dog. " * 200),
