@@ -32,9 +32,11 @@ import msgspec
 import structlog
 
 from kintsugi.gateway import metrics, wire
+from kintsugi.gateway.answers import own_headers
 from kintsugi.gateway.carrier import Carrier
 from kintsugi.gateway.events import Headers, RequestReceived, RequestRefused
 from kintsugi.gateway.shell import Shell
+from kintsugi.model.verdict import Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -355,7 +357,7 @@ class ClientConnection(asyncio.Protocol):
         shell = self._shell
         if method not in (b"GET", b"HEAD"):
             body = wire.error_body("method_not_allowed", "use GET here")
-            self._reply(405, body, extra=b"allow: GET, HEAD\r\n")
+            self._reply(405, body, extra=[(b"allow", b"GET, HEAD")])
         elif path == b"/metrics":
             self._reply(200, metrics.render(shell.metrics.directory), metrics.CONTENT_TYPE)
         else:
@@ -492,12 +494,11 @@ class ClientConnection(asyncio.Protocol):
         body: bytes,
         content_type: bytes = b"application/json",
         *,
-        extra: bytes = b"",
+        extra: Headers | None = None,
     ) -> None:
         headers = [(b"content-type", content_type), (b"cache-control", b"no-store")]
+        headers += extra or []
         head = self.answer_head(status, headers, len(body))
-        if extra:
-            head = head[:-2] + extra + b"\r\n"
         self._transport.write(head if self.head_only else head + body)
         self.answer_ended()
 
@@ -506,7 +507,15 @@ class ClientConnection(asyncio.Protocol):
         self._close_after = True
         self._state = State.BUSY
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        extra = b"retry-after: 1\r\n" if status == 503 else b""
+        in_force = self._shell.in_force
+        extra = own_headers(
+            event_id=self._shell.stamp()[0],
+            verdict=Verdict.ALLOW,
+            config_version=in_force.config_version if in_force else "",
+            overhead_ms=0.0,
+        )
+        if status == 503:
+            extra.append((b"retry-after", b"1"))
         self._reply(status, wire.error_body(code, message, kind=kind), extra=extra)
 
     def _linger(self) -> None:

@@ -449,8 +449,8 @@ class Supervisor:
         """Drain every worker, ship what can be shipped, and end."""
         log.info("gateway.draining")
         for slot in self._slots:
+            slot.listener.close()  # first, or a connection could wait here for nobody
             slot.tell(ToWorker(drain=True))
-            slot.listener.close()
         limit_seconds = self._drain_seconds + _DRAIN_GRACE_SECONDS
         _, late = (
             await asyncio.wait(self._tasks, timeout=limit_seconds) if self._tasks else ((), ())
