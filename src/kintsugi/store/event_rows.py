@@ -6,6 +6,7 @@ the database the cheapest thing it can be asked to read.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -35,6 +36,7 @@ COPY kintsugi.evaluations (
 ) FROM STDIN"""
 
 _COLUMN_CHARS_MAX: Final = 200
+_BASE64: Final = b"base64:"
 _NO_PAYLOAD: Final = Payload()
 _ENCODER: Final = msgspec.json.Encoder()
 _EVENT: Final = msgspec.json.Decoder(DecisionEvent)
@@ -88,32 +90,39 @@ def event_rows(event: DecisionEvent) -> EventRows:
 
 
 def encode(value: DecisionEvent | Payload) -> bytes:
-    """JSON that holds the value exactly, half surrogate pairs included (as escapes)."""
+    """A text that holds the value exactly: JSON, except where half a surrogate pair is in it.
+
+    Neither UTF-8 nor the database knows such a half, and JSON's escapes join two halves to another
+    character; those rare values are kept in Base64.
+    """
     try:
         return _ENCODER.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return _BASE64 + base64.b64encode(text.encode("utf-8", "surrogatepass"))
 
 
 def decode_event(record: str, payload: str | None = None) -> DecisionEvent:
     """The event of a record, with the payload that was kept apart."""
-    try:
+    if record.startswith(_BASE64.decode()):
+        event = msgspec.convert(_from_base64(record), DecisionEvent)
+    else:
         event = _EVENT.decode(record)
-    except msgspec.DecodeError:  # half a surrogate pair, which only the stricter decoder refuses
-        event = msgspec.convert(json.loads(record), DecisionEvent)
-    return (
-        event
-        if payload is None
-        else msgspec.structs.replace(event, payload=decode_payload(payload))
-    )
+    if payload is None:
+        return event
+    return msgspec.structs.replace(event, payload=decode_payload(payload))
 
 
 def decode_payload(payload: str) -> Payload:
     """The payload of a row."""
-    try:
-        return _PAYLOAD.decode(payload)
-    except msgspec.DecodeError:
-        return msgspec.convert(json.loads(payload), Payload)
+    if payload.startswith(_BASE64.decode()):
+        return msgspec.convert(_from_base64(payload), Payload)
+    return _PAYLOAD.decode(payload)
+
+
+def _from_base64(text: str) -> object:
+    decoded = base64.b64decode(text.removeprefix(_BASE64.decode()))
+    return json.loads(decoded.decode("utf-8", "surrogatepass"))
 
 
 def column_text(value: str) -> str:

@@ -1,0 +1,65 @@
+"""The same cases on every implementation of the stores: memory, and two versions of PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from kintsugi.model.stores import Stores
+from kintsugi.store import open_stores
+from kintsugi.store.memory import memory_stores
+from tests.databases import KINDS, NOON, Servers, servers
+
+__all__ = ["servers"]
+
+# DELETE, not TRUNCATE: that makes new files for every table and index of every month.
+_EMPTIED = "".join(
+    f"DELETE FROM kintsugi.{table};"
+    for table in (
+        *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
+        *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
+        *("gateways", "tokens", "exports", "idempotent_answers"),
+    )
+) + "".join(
+    f"UPDATE kintsugi.{table} SET last_position = 0;"
+    for table in ("ingest_position", "search_position")
+)
+
+
+class Maker:
+    """Makes empty stores of one kind; a module shares one database, emptied for each test."""
+
+    def __init__(self, opened: Stores | None, conninfo: str) -> None:
+        self._opened = opened
+        self._conninfo = conninfo
+
+    def empty(self) -> Stores:
+        """Stores with nothing in them."""
+        if self._opened is None:
+            return memory_stores(now=lambda: NOON)
+        with psycopg.connect(self._conninfo) as connection:
+            connection.execute(_EMPTIED.encode())
+        while self._opened.changes.wait(timeout_seconds=0):
+            pass
+        return self._opened
+
+
+@pytest.fixture(scope="module", params=["memory", *KINDS])
+def maker(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Maker]:
+    """The implementation under test."""
+    if request.param == "memory":
+        yield Maker(None, "")
+        return
+    server = servers.get(request.param)
+    conninfo = server.create()
+    with open_stores(conninfo, now=lambda: NOON) as opened:
+        yield Maker(opened, conninfo)
+    server.drop(conninfo)
+
+
+@pytest.fixture
+def stores(maker: Maker) -> Stores:
+    """Empty stores whose clock says noon of 23 April 2026."""
+    return maker.empty()
