@@ -1,4 +1,4 @@
-"""A control plane on memory stores, and events to put into it; for api, console and browser tests."""
+"""A control plane on memory stores, and events to put into it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def make_event(
             evaluation("audit-logger", Phase.AUDIT),
         ),
         payload=Payload(
-            request='{"model":"sim-echo","messages":[{"role":"user","content":"Where is my order?"}]}',
+            request='{"model":"sim-echo","messages":'
+            '[{"role":"user","content":"Where is my order?"}]}',
             response='{"choices":[{"message":{"role":"assistant","content":"On its way."}}]}',
         ),
     )

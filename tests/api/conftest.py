@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.control_plane import Clock, bearer, control_plane, make_token
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from kintsugi.model.stores import Stores
 from kintsugi.store.memory import memory_stores
+from tests.control_plane import Clock, bearer, control_plane, make_token
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.control_plane import CONFIGURATION, Clock, make_event, make_report
 from starlette.testclient import TestClient
 
 from kintsugi.model.stores import GatewayReport, Stores
+from tests.control_plane import CONFIGURATION, Clock, make_event, make_report
 
 ADDRESS = "/v1/configurations/support-prod"
 CHANGED = CONFIGURATION.replace("1.4.0", "1.5.0")
@@ -197,9 +197,7 @@ def test_status_reconciles_what_was_shipped_with_what_is_stored(
     assert (gateway["stored"], gateway["gap"]) == (94, 2)
 
 
-def test_an_away_gateway_comes_back_with_its_next_report(
-    client: TestClient, clock: Clock
-) -> None:
+def test_an_away_gateway_comes_back_with_its_next_report(client: TestClient, clock: Clock) -> None:
     report(client, make_report(now=clock.now))
     clock.now += timedelta(minutes=5)
     assert report(client, make_report(now=clock.now)).json()["data"]["connected"] is True

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.control_plane import NOON, Clock, blocked_event, make_event
 from starlette.testclient import TestClient
 
 from kintsugi.api import event_query, events
@@ -15,6 +14,7 @@ from kintsugi.api.answers import One
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
+from tests.control_plane import NOON, Clock, blocked_event, make_event
 
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -126,7 +126,7 @@ def test_a_verdict_is_found_under_every_name(
 def test_every_filter_finds_its_event(
     client: TestClient, stores: Stores, parameter: str, field: str, value: str
 ) -> None:
-    wanted = make_event(2, **{field: value})
+    wanted = msgspec.structs.replace(make_event(2), **{field: value})
     stores.events.append([make_event(1), wanted])
     assert ids(client.get("/v1/events", params={parameter: value})) == [wanted.id]
 

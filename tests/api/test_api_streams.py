@@ -13,6 +13,12 @@ from typing import Any, NamedTuple
 import httpx2
 import msgspec
 import pytest
+
+from kintsugi.api.app import end_streams
+from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.permissions import Scope
+from kintsugi.model.stores import Stores
+from kintsugi.store.memory import MemoryChanges, memory_stores
 from tests.control_plane import (
     CONFIGURATION,
     NOON,
@@ -23,12 +29,6 @@ from tests.control_plane import (
     make_token,
     served,
 )
-
-from kintsugi.api.app import end_streams
-from kintsugi.api.feed import ChangeFeed
-from kintsugi.api.permissions import Scope
-from kintsugi.model.stores import Stores
-from kintsugi.store.memory import MemoryChanges, memory_stores
 
 
 class Frame(NamedTuple):

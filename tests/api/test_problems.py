@@ -6,13 +6,13 @@ import http
 
 import pytest
 import structlog
-from tests.control_plane import bearer, make_token
 from starlette.testclient import TestClient
 
 from kintsugi import errors
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import HTTP_STATUS, FieldError, Invalid, did_you_mean, status_of
 from kintsugi.model.stores import EventFilter, Stores
+from tests.control_plane import bearer, make_token
 
 
 def all_subclasses(kind: type[errors.KintsugiError]) -> set[type[errors.KintsugiError]]:
@@ -21,7 +21,11 @@ def all_subclasses(kind: type[errors.KintsugiError]) -> set[type[errors.Kintsugi
 
 
 def test_every_error_of_the_tree_has_an_http_status() -> None:
-    declared = {kind for kind in all_subclasses(errors.KintsugiError) if kind.__module__ == "kintsugi.errors"}
+    declared = {
+        kind
+        for kind in all_subclasses(errors.KintsugiError)
+        if kind.__module__ == "kintsugi.errors"
+    }
     assert set(HTTP_STATUS) == declared
 
 
@@ -101,9 +105,7 @@ def test_a_store_that_cannot_be_reached_says_when_to_come_back(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-def test_a_token_without_the_scope_is_told_which_one(
-    anonymous: TestClient, stores: Stores
-) -> None:
+def test_a_token_without_the_scope_is_told_which_one(anonymous: TestClient, stores: Stores) -> None:
     text = make_token(stores, Scope.EVENTS_READ)
     problem = anonymous.get("/v1/tokens", headers=bearer(text)).json()
     assert problem["code"] == "auth.forbidden"

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.control_plane import NOON, Clock, bearer, make_token
 from starlette.testclient import TestClient
 
 from kintsugi.api.auth import CACHE_SECONDS, Authenticator
@@ -16,6 +15,7 @@ from kintsugi.api.credentials import ensure_first_tokens, mint, secret_sha256
 from kintsugi.api.permissions import GATEWAY_SCOPES, Scope
 from kintsugi.errors import Unauthenticated
 from kintsugi.model.stores import Stores
+from tests.control_plane import NOON, Clock, bearer, make_token
 
 FILES = ("admin-token", "gateway-token")
 

@@ -20,7 +20,9 @@ def recent(number: int) -> datetime:
 
 def some_events() -> list[DecisionEvent]:
     return [
-        blocked_event(number, at=recent(number)) if number % 4 == 0 else make_event(number, at=recent(number))
+        blocked_event(number, at=recent(number))
+        if number % 4 == 0
+        else make_event(number, at=recent(number))
         for number in range(1, 21)
     ]
 
@@ -52,9 +54,7 @@ def test_filtering_keeps_the_page_and_changes_its_address(page: Page, console: C
     expect(page.locator(".row-link")).to_have_count(5)
     assert "verdict=block" in page.url
     # The filter holds when news arrive.
-    console.stores.events.append(
-        [make_event(50, at=recent(50)), blocked_event(51, at=recent(51))]
-    )
+    console.stores.events.append([make_event(50, at=recent(50)), blocked_event(51, at=recent(51))])
     expect(page.locator(".row-link")).to_have_count(6)
     page.go_back()
     expect(page.locator(".row-link")).to_have_count(22)
@@ -78,9 +78,7 @@ def test_typing_is_not_disturbed_by_news(page: Page, console: Console) -> None:
     expect(field).to_be_focused()
 
 
-def test_a_decision_is_opened_and_explained_by_keyboard_alone(
-    page: Page, console: Console
-) -> None:
+def test_a_decision_is_opened_and_explained_by_keyboard_alone(page: Page, console: Console) -> None:
     console.stores.events.append(some_events())
     expect(page.locator(".row-link")).to_have_count(20)
     page.locator("body").press("Tab")
@@ -93,7 +91,9 @@ def test_a_decision_is_opened_and_explained_by_keyboard_alone(
 
 
 def test_hostile_text_does_nothing(page: Page, console: Console) -> None:
-    attack = "\"'><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    attack = (
+        "\"'><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    )
     event = blocked_event(
         1,
         at=recent(1),

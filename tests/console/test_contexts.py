@@ -6,6 +6,7 @@ import inspect
 import re
 from importlib.resources import files
 
+import msgspec
 import pytest
 from jinja2 import meta, nodes
 
@@ -60,8 +61,12 @@ def test_no_template_holds_a_script_a_style_or_a_handler() -> None:
 def test_every_form_field_has_a_label() -> None:
     for entry in TEMPLATES.iterdir():
         text = entry.read_text()
-        fields = re.findall(r"<(?:input|select|textarea)\b(?![^>]*type=\"hidden\")[^>]*\bid=\"([^\"]+)\"", text)
-        unnamed = re.findall(r"<(?:input|select|textarea)\b(?![^>]*(?:type=\"hidden\"|\bid=))", text)
+        fields = re.findall(
+            r"<(?:input|select|textarea)\b(?![^>]*type=\"hidden\")[^>]*\bid=\"([^\"]+)\"", text
+        )
+        unnamed = re.findall(
+            r"<(?:input|select|textarea)\b(?![^>]*(?:type=\"hidden\"|\bid=))", text
+        )
         assert not unnamed, entry.name
         for name in fields:
             assert f'<label for="{name}"' in text, (entry.name, name)
@@ -70,4 +75,5 @@ def test_every_form_field_has_a_label() -> None:
 def test_the_classes_are_values() -> None:
     for _, kind in inspect.getmembers(contexts, inspect.isclass):
         if kind.__module__ == contexts.__name__:
+            assert issubclass(kind, msgspec.Struct)
             assert kind.__struct_config__.frozen, kind

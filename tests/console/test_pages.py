@@ -26,7 +26,7 @@ from tests.control_plane import (
 
 ATTACKS = (
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "'-alert(1)-'",
     "{{ 7 * 7 }}",
     "javascript:alert(1)",
@@ -83,7 +83,12 @@ def test_the_first_page_shows_decisions_figures_and_gateways(
 def test_filters_have_the_names_of_the_api(client: TestClient, stores: Stores) -> None:
     blocked = blocked_event(2)
     stores.events.append([make_event(1), blocked])
-    for query in ("verdict=block", "outcome=blocked", "policy=prompt-injection", "since=1h&decision=deny"):
+    for query in (
+        "verdict=block",
+        "outcome=blocked",
+        "policy=prompt-injection",
+        "since=1h&decision=deny",
+    ):
         page = client.get(f"/?{query}").text
         assert re.findall(r'href="/events/([0-9a-f-]+)"', page) == [blocked.id]
     assert "Nothing matches" in client.get("/?user=nobody").text
@@ -138,23 +143,42 @@ def test_a_decision_shows_its_whole_chain(client: TestClient, stores: Stores) ->
 def test_hostile_text_adds_no_tag_and_no_handler(
     client: TestClient, stores: Stores, attack: str
 ) -> None:
-    plain, nasty = blocked_event(1), blocked_event(
-        2,
-        user_id=attack,
-        model=attack,
-        gateway_id=attack,
-        config_version=attack,
-        reason_code=attack,
-        policy_name=attack,
-        session_id=attack,
-        error=attack,
-        payload=Payload(request=attack, response=attack),
+    plain, nasty = (
+        blocked_event(1),
+        blocked_event(
+            2,
+            user_id=attack,
+            model=attack,
+            gateway_id=attack,
+            config_version=attack,
+            reason_code=attack,
+            policy_name=attack,
+            session_id=attack,
+            error=attack,
+            payload=Payload(request=attack, response=attack),
+        ),
     )
     stores.events.append([plain, nasty])
     harmless = set(Tags(client.get(f"/events/{plain.id}").text).tags)
     for address in ("/", f"/events/{nasty.id}", f"/?user={attack}", f"/?{attack}=1"):
         tags = Tags(client.get(address).text)
-        assert set(tags.tags) <= harmless | {"table", "caption", "select", "option", "search", "details", "summary", "small", "input", "label", "figure", "figcaption", "br", "code", "pre"}
+        assert set(tags.tags) <= harmless | {
+            "table",
+            "caption",
+            "select",
+            "option",
+            "search",
+            "details",
+            "summary",
+            "small",
+            "input",
+            "label",
+            "figure",
+            "figcaption",
+            "br",
+            "code",
+            "pre",
+        }
         assert tags.tags.count("script") == 3
         assert not [name for name, _ in tags.attributes if name.startswith("on")]
         assert not [
@@ -215,14 +239,21 @@ def test_every_verdict_has_a_word_and_a_mark_besides_its_colour(
     )
     page = client.get("/").text
     for verdict in Verdict:
-        assert re.search(rf'verdict-{verdict.value}"><span class="mark"[^>]*>.</span>{verdict.value}<', page)
+        assert re.search(
+            rf'verdict-{verdict.value}"><span class="mark"[^>]*>.</span>{verdict.value}<', page
+        )
 
 
 def test_durations_and_sizes_are_in_words() -> None:
     assert ago(NOON, NOON) == "just now"
     assert ago(NOON, NOON + timedelta(minutes=1)) == "1 minute ago"
     assert ago(NOON, NOON + timedelta(days=3)) == "3 days ago"
-    assert [duration(s) for s in (5, 700, 12_000, 190_000)] == ["5 s", "11 min", "3 h 20 min", "2 d 4 h"]
+    assert [duration(s) for s in (5, 700, 12_000, 190_000)] == [
+        "5 s",
+        "11 min",
+        "3 h 20 min",
+        "2 d 4 h",
+    ]
     assert [ms(d) for d in (0.413, 12.3, 2345)] == ["0.41 ms", "12 ms", "2.3 s"]
     assert laid_out('{"a":1}') == '{\n  "a": 1\n}'
     assert laid_out("not json") == "not json"

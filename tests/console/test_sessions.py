@@ -48,7 +48,13 @@ def test_the_cookie_is_closed_to_scripts_and_other_sites_and_holds_no_token(
 
 @pytest.mark.parametrize(
     "address",
-    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/\r\nx: y"],
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/\r\nx: y",
+    ],
 )
 def test_signing_in_never_leads_to_another_site(
     anonymous: TestClient, stores: Stores, address: str
@@ -68,9 +74,7 @@ def test_a_wrong_token_gives_no_session_and_says_why(anonymous: TestClient, text
     assert "<script>" not in answer.text
 
 
-def test_a_token_that_may_not_read_events_is_told_so(
-    anonymous: TestClient, stores: Stores
-) -> None:
+def test_a_token_that_may_not_read_events_is_told_so(anonymous: TestClient, stores: Stores) -> None:
     text = make_token(stores, Scope.EVENTS_WRITE)
     answer = anonymous.post("/sign-in", data={"token": text}, headers={"accept": "text/html"})
     assert answer.status_code == 403
@@ -126,7 +130,11 @@ def test_a_form_from_another_site_is_refused(
 
 @pytest.mark.parametrize(
     "headers",
-    [{"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {"origin": "http://testserver"}],
+    [
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://testserver"},
+    ],
 )
 def test_a_form_of_this_site_is_taken(client: TestClient, headers: dict[str, str]) -> None:
     assert client.post("/sign-out", headers=headers).status_code == 303

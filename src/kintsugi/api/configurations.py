@@ -23,6 +23,8 @@ from kintsugi.policy.lint import lint
 routes = Routes("configurations")
 
 CONTENT_CHARS_MAX = 1_000_000
+# JSON may write one character as twelve bytes.
+CONTENT_BYTES_MAX = 16 * 1024 * 1024
 
 ConfigId = Annotated[
     str, Path(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="pack.id")
@@ -178,6 +180,7 @@ def diff_configuration(
     Scope.CONFIGURATIONS_WRITE,
     answer=One[Published],
     parameters=True,
+    body_bytes_max=CONTENT_BYTES_MAX,
 )
 def put_configuration(
     control: Ctl,

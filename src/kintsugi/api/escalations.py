@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Query
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, WithJsonSchema
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, Page, reply
@@ -44,7 +44,7 @@ class EscalationQuery(PageQuery):
     """Which escalations."""
 
     status: Annotated[
-        Status | None, BeforeValidator(_canonical), Field(json_schema_extra=_STATUS_SCHEMA)
+        Status | None, BeforeValidator(_canonical), WithJsonSchema(_STATUS_SCHEMA)
     ] = None
 
 

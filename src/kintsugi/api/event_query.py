@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from kintsugi.api.problems import FieldError, Invalid
-from kintsugi.api.relative_time import AGO_PATTERN, parse_time
+from kintsugi.api.relative_time import parse_time
 from kintsugi.model.stores import EventFilter
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import parse_reason_code
@@ -22,7 +29,9 @@ def _verdict(word: object) -> object:
     return Verdict.parse(word) if isinstance(word, str) else word
 
 
-def _time(text: str) -> str:
+def _time(text: str | None) -> str | None:
+    if not text:
+        return None
     parse_time(text, now=datetime(2000, 1, 1, tzinfo=UTC))
     return text
 
@@ -33,19 +42,18 @@ _VERDICT_SCHEMA: dict[str, Any] = {
     "description": "A verdict in any accepted spelling; they mean the same.",
 }
 _TIME_SCHEMA: dict[str, Any] = {
-    "type": "string",
-    "anyOf": [{"format": "date-time"}, {"pattern": AGO_PATTERN}],
     "description": "RFC 3339, or so long ago: 5m, 1h, 24h, 7d.",
+    "examples": ["2026-04-23T14:00:00Z", "24h"],
 }
 
-VerdictWord = Annotated[
-    Verdict | None, BeforeValidator(_verdict), Field(json_schema_extra=_VERDICT_SCHEMA)
-]
+VerdictWord = Annotated[Verdict | None, BeforeValidator(_verdict), WithJsonSchema(_VERDICT_SCHEMA)]
 """A verdict under any spelling."""
 
 TimeText = Annotated[
-    str | None, AfterValidator(lambda text: _time(text) if text else None), Field(max_length=64)
+    str | None, Field(max_length=64, json_schema_extra=_TIME_SCHEMA), AfterValidator(_time)
 ]
+"""A time as people type it; empty is none."""
+
 Text = Annotated[str, Field(max_length=512)]
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from kintsugi.api import sse
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import Meta, One, Page, one, reply, whole
 from kintsugi.api.control import Ctl, RawBody
 from kintsugi.api.event_query import (
     TOTAL_CEILING,
@@ -108,7 +108,7 @@ class MinutesQuery(BaseModel):
 
 
 @routes.add(
-    "GET", "/v1/events/minutes", Scope.EVENTS_READ, answer=One[list[MinuteCount]], parameters=True
+    "GET", "/v1/events/minutes", Scope.EVENTS_READ, answer=Page[MinuteCount], parameters=True
 )
 def events_per_minute(control: Ctl, query: Annotated[MinutesQuery, Query()]) -> Response:
     """Decisions per minute and verdict, oldest first; minutes without any are left out."""
@@ -117,7 +117,7 @@ def events_per_minute(control: Ctl, query: Annotated[MinutesQuery, Query()]) -> 
     until = parse_time(query.until, now=now) if query.until else now
     if until - since > timedelta(days=7):
         raise InvalidInput("query.since: more than seven days of minutes")
-    return one(control.stores.events.per_minute(since=since, until=until))
+    return whole(control.stores.events.per_minute(since=since, until=until))
 
 
 _LAST_EVENT_ID: Any = Header(

@@ -31,7 +31,7 @@ _LOOK_EVERY_SECONDS: Final = 5.0
 _COUNT_CEILING: Final = 100_000_000
 
 
-class _Stopped(Exception):  # noqa: N818  (a way out, not an error)
+class _Stopped(Exception):
     """The server stops; the job goes back to the queue."""
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-AGO_PATTERN = r"^[0-9]{1,4}[smhdw]$"
-_AGO = re.compile(AGO_PATTERN)
+_AGO = re.compile(r"[0-9]{1,6}[smhdw]")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # In a query string an unescaped "+02:00" arrives as " 02:00".
 _LOST_PLUS = re.compile(r"([Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:\d\d)$")
@@ -19,7 +18,7 @@ def parse_time(text: str, *, now: datetime) -> datetime:
         ValueError: neither form, or without a time zone.
     """
     text = text.strip()
-    if _AGO.match(text):
+    if _AGO.fullmatch(text):
         try:
             return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
         except OverflowError:
