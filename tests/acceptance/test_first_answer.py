@@ -159,7 +159,7 @@ def test_personal_data_does_not_leave_the_model_unmarked(client: OpenAI, stream:
         )
         text = answer.choices[0].message.content or ""
     assert "536-90-4399" not in text
-    assert "4111 1111 1111 1111" not in text
+    assert "jane.roe@example.com" not in text
     assert "[REDACTED" in text
 
 

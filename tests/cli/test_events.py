@@ -137,3 +137,11 @@ def test_a_refused_statement_is_a_usage_error_in_the_servers_words(kt_online: Kt
     ran = kt_online("sql", "DROP TABLE events")
     assert ran.code == 2
     assert "was not taught this statement" in ran.err
+
+
+def test_sql_may_begin_with_a_comment_but_a_mistyped_option_is_no_sql(kt_online: Kt) -> None:
+    commented = kt_online("sql", f"-- who was it\n{STATEMENT}")
+    assert "was not taught this statement" in commented.err, "it reached the server"
+    mistyped = kt_online("sql", "--jsn")
+    assert mistyped.code == 2
+    assert "no such option: --jsn" in mistyped.err

@@ -32,11 +32,17 @@ EXIT_WRONG = 3  # it ran, and the thing that it checked is wrong
 
 
 class Entry(NamedTuple):
-    """Where a command lives: a function, or a ``typer.Typer`` with commands of its own."""
+    """Where a command lives: a function, or a ``typer.Typer`` with commands of its own.
+
+    Attributes:
+        takes_dashes: what begins with a dash and is no option is an argument, as in SQL that
+            begins with a comment.
+    """
 
     module: str
     name: str
     panel: str
+    takes_dashes: bool = False
 
 
 _RUN = "Run"
@@ -57,7 +63,7 @@ COMMANDS: Mapping[str, Entry] = {
     "reasons": Entry("reasons", "reasons", _CHANGE),
     "config": Entry("config", "app", _CHANGE),
     "events": Entry("events", "app", _LOOK),
-    "sql": Entry("sql", "sql", _LOOK),
+    "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "exports": Entry("exports", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
@@ -85,7 +91,8 @@ class LazyCommands(TyperGroup):
         if isinstance(target, typer.Typer):
             single.add_typer(target, name=cmd_name, rich_help_panel=entry.panel)
         else:
-            single.command(cmd_name, rich_help_panel=entry.panel)(target)
+            settings = {"ignore_unknown_options": True} if entry.takes_dashes else None
+            single.command(cmd_name, rich_help_panel=entry.panel, context_settings=settings)(target)
             single.callback()(_nothing)
         return typer.main.get_group(single).get_command(ctx, cmd_name)
 

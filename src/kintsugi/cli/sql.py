@@ -66,6 +66,8 @@ def _statement(statement: str | None, file: Path | None) -> str:
     if statement and file:
         raise InvalidInput("give the statement or --file, not both")
     if statement and statement != "-":
+        if statement.startswith("-") and len(statement.split()) == 1:
+            raise InvalidInput(f"no such option: {statement}")
         return statement
     if file:
         try:

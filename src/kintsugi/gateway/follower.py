@@ -263,6 +263,8 @@ class Follower:
     def _publish_first(self) -> None:
         answer = self._streams.request("GET", self._configuration_path)
         if answer.status != http.client.NOT_FOUND:
+            if answer.status >= 300:  # such as 401 before the token file is there: ask again
+                raise ApiRefused(f"the control plane answered {answer.status}: {_explain(answer)}")
             return
         first = self._first_version()
         if first is None:
