@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from kintsugi.model.content import Part
 from kintsugi.policy.automata import Pattern, Sighting
 from kintsugi.policy.normalise import Layer
-from kintsugi.policy.recogniser import Accept, Recogniser
+from kintsugi.policy.recogniser import Accept, Recogniser, RecogniserRule
+from kintsugi.policy.redaction import Redaction
 from kintsugi.policy.rule import Detection, OptionInvalid
 
 DISTANCE_MAX = 8
@@ -156,3 +158,42 @@ def within_distance(one: str, other: str, distance_max: int) -> bool:
         if min(row[low - 1 : high + 1]) > distance_max:
             return False
     return row[len(other)] <= distance_max
+
+
+class FuzzyRecogniserRule(RecogniserRule):
+    """Recognisers, and after them the fuzzy terms, whose patterns are only pieces."""
+
+    def __init__(
+        self,
+        recognisers: Sequence[Recogniser],
+        fuzzy: Sequence[FuzzyTerm],
+        redaction: Redaction | None = None,
+    ) -> None:
+        super().__init__(recognisers, redaction=redaction)
+        self._fuzzy = tuple(fuzzy)
+        self._first_fuzzy = len(self.patterns)
+        self.patterns += tuple(term.pattern for term in fuzzy)
+        reach = max((term.reach_chars for term in fuzzy), default=0)
+        self.reach_chars = max(self.reach_chars, reach)
+        self.context_chars = max(self.context_chars, reach)
+
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
+        """Confirm what was seen."""
+        found: list[Detection] = []
+        for sighting in sightings:
+            for index in sighting.patterns:
+                if index < self._first_fuzzy:
+                    found.extend(self.confirmed(sighting, index))
+                else:
+                    found.extend(self._fuzzy[index - self._first_fuzzy].find(sighting, index))
+        return found
+
+
+def check_distance(distance_max: int) -> None:
+    """Raises:
+    OptionInvalid: ``max_distance`` is out of range.
+    """
+    if not 0 <= distance_max <= DISTANCE_MAX:
+        raise OptionInvalid(
+            "max_distance", f"{distance_max} is out of range", f"use 0 to {DISTANCE_MAX}"
+        )

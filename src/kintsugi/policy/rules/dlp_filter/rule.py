@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
-from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.automata import Pattern, Sighting
-from kintsugi.policy.recogniser import Recogniser, RecogniserRule, own_patterns
+from kintsugi.policy.automata import Pattern
+from kintsugi.policy.recogniser import Recogniser, own_patterns
 from kintsugi.policy.redaction import Redaction
-from kintsugi.policy.rule import Detection, OptionInvalid, Rule, RuleKind, TextRuleOptions
-from kintsugi.policy.terms import DISTANCE_MAX, FuzzyTerm, exact
+from kintsugi.policy.rule import Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.terms import FuzzyRecogniserRule, FuzzyTerm, check_distance, exact
 
 
 class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,42 +68,13 @@ _LEVELS: dict[str, tuple[str, ...]] = {
 _PATTERN, _TERM, _MARKED = "dlp.pattern_matched", "dlp.term_matched", "dlp.classification_marked"
 
 
-class DlpRule(RecogniserRule):
-    """Recognisers, and after them the fuzzy terms, whose patterns are only pieces."""
-
-    def __init__(
-        self, recognisers: Sequence[Recogniser], fuzzy: Sequence[FuzzyTerm], redaction: Redaction
-    ) -> None:
-        super().__init__(recognisers, redaction=redaction)
-        self._fuzzy = tuple(fuzzy)
-        self._first_fuzzy = len(self.patterns)
-        self.patterns += tuple(term.pattern for term in fuzzy)
-        reach = max((term.reach_chars for term in fuzzy), default=0)
-        self.reach_chars = max(self.reach_chars, reach)
-        self.context_chars = max(self.context_chars, reach)
-
-    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
-        """Confirm what was seen."""
-        found: list[Detection] = []
-        for sighting in sightings:
-            for index in sighting.patterns:
-                if index < self._first_fuzzy:
-                    found.extend(self.confirmed(sighting, index))
-                else:
-                    found.extend(self._fuzzy[index - self._first_fuzzy].find(sighting, index))
-        return found
-
-
 def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
     """The rule for one phase; the same in both."""
     recognisers = own_patterns(
         options.detect_patterns, name="pattern", path="detect_patterns", reason_code=_PATTERN
     )
     fuzzy: list[FuzzyTerm] = []
-    if not 0 <= options.max_distance <= DISTANCE_MAX:
-        raise OptionInvalid(
-            "max_distance", f"{options.max_distance} is out of range", f"use 0 to {DISTANCE_MAX}"
-        )
+    check_distance(options.max_distance)
     for number, term in enumerate(options.blocked_terms, start=1):
         name, path = f"term_{number}", f"blocked_terms.{number - 1}"
         if options.fuzzy_matching and options.max_distance:
@@ -125,7 +94,7 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
             Recogniser(Pattern(name, regex, ignore_case=False), _MARKED)
             for name, regex in _MARKINGS[level]
         ]
-    return DlpRule(recognisers, fuzzy, options.redaction)
+    return FuzzyRecogniserRule(recognisers, fuzzy, options.redaction)
 
 
 KIND = RuleKind(

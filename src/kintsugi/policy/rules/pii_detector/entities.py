@@ -67,8 +67,9 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "email",
         "E-mail address",
-        r"[A-Za-z0-9_][A-Za-z0-9_.%+'-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62}){1,2}",
-        tail=r"(?:\.[A-Za-z0-9-]+)*",
+        r"[A-Za-z0-9_][A-Za-z0-9_.%+'-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,39}"
+        r"(?:\.[A-Za-z0-9-]{1,20})?\.[A-Za-z]{2}",
+        tail=r"[A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*",
         needs=r"[A-Za-z0-9_.%+'-]@[A-Za-z0-9][A-Za-z0-9-]*\.[A-Za-z0-9]",
         accept=checks.email,
     ),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Literal
 
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.rule import OptionNote, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.automata import Pattern
+from kintsugi.policy.recogniser import Recogniser
+from kintsugi.policy.rule import OptionInvalid, OptionNote, Rule, RuleKind, TextRuleOptions
+from kintsugi.policy.rules.safety_filter.categories import CATEGORIES, GENERAL, INDUSTRY, WISH
+from kintsugi.policy.terms import FuzzyRecogniserRule, FuzzyTerm, check_distance, exact
 
 Industry = Literal[
     "general", "critical_infrastructure", "automotive", "education", "law_enforcement"
@@ -43,8 +48,72 @@ def _notes(options: Options) -> Sequence[OptionNote]:
     return ()
 
 
-def _build(options: Options, phase: Phase) -> Rule:
-    raise NotImplementedError
+_UNSAFE = "safety.unsafe_content"
+
+
+def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
+    """The rule for one phase; the same in both.
+
+    Raises:
+        OptionInvalid: an unknown category, or an unusable phrase.
+    """
+    check_distance(options.max_distance)
+    recognisers = [
+        Recogniser(Pattern(category, regex, needs=_needs(regex)), _UNSAFE, score=0.6)
+        for category in _chosen(options)
+        for regex in CATEGORIES[category]
+    ]
+    fuzzy: list[FuzzyTerm] = []
+    for index, phrase in enumerate(options.block_if):
+        if _category(phrase) is not None:
+            continue
+        name, path = f"block_if_{index + 1}", f"block_if.{index}"
+        if options.fuzzy_matching and options.max_distance:
+            fuzzy.append(
+                FuzzyTerm(
+                    phrase,
+                    distance_max=options.max_distance,
+                    name=name,
+                    path=path,
+                    reason_code=_UNSAFE,
+                )
+            )
+        else:
+            recognisers.append(exact(phrase, name=name, path=path, reason_code=_UNSAFE))
+    return FuzzyRecogniserRule(recognisers, fuzzy)
+
+
+def _chosen(options: Options) -> list[str]:
+    """Category names without repeats, in a stable order."""
+    industry = options.mode if options.mode in INDUSTRY else options.industry
+    chosen = [*GENERAL, *INDUSTRY[industry]]
+    if options.categories:
+        chosen = [_named(word, index) for index, word in enumerate(options.categories)]
+    chosen += [name for word in options.block_if if (name := _category(word)) is not None]
+    return list(dict.fromkeys(chosen))
+
+
+def _category(word: str) -> str | None:
+    name = word.strip().lower().replace("-", "_").replace(" ", "_")
+    return name if name in CATEGORIES else None
+
+
+def _named(word: str, index: int) -> str:
+    name = _category(word)
+    if name is None:
+        near = get_close_matches(word.lower(), sorted(CATEGORIES), n=1)
+        raise OptionInvalid(
+            f"categories.{index}",
+            f'unknown category "{word}"',
+            f"use one of: {', '.join(sorted(CATEGORIES))}",
+            near[0] if near else "",
+        )
+    return name
+
+
+def _needs(regex: str) -> str:
+    """Patterns that begin with a wish are looked for by their object: wishes are everywhere."""
+    return regex.removeprefix(WISH)
 
 
 KIND = RuleKind(
@@ -60,6 +129,6 @@ KIND = RuleKind(
     method="Keywords and phrases by category. Not a model: it does not understand.",
     cost="Part of the shared scan.",
     limits=("A keyword in a harmless sentence is found; harm in clean words is not.",),
-    build=_build,
+    build=build,
     notes=_notes,
 )
