@@ -190,9 +190,7 @@ class Client:
                 error
             )
         except (httpx2.TransportError, httpx2.InvalidURL) as error:
-            raise ApiUnreachable(
-                f"no control plane answers at {self._url} ({error})"
-            ) from error
+            raise ApiUnreachable(f"no control plane answers at {self._url} ({error})") from error
 
     def _raise_for(self, response: httpx2.Response) -> None:
         if response.is_success:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kintsugi.cli.client import Client
-from kintsugi.cli.in_force import Rollout, Wanted, wait_until_in_force
+from kintsugi.cli.in_force import Rollout, wait_until_in_force
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, facts, harmless, table
 from kintsugi.cli.parts import program
@@ -161,11 +161,10 @@ def _report(client: Client, made: dict[str, Any], timeout: float, output: Output
     if made["dry_run"]:
         output.result(made, lambda: harmless(made["diff"]) or "no difference: nothing to create")
         return
-    wanted = Wanted(made["id"], made["version"], made["revision"])
-    rollout = wait_until_in_force(client, wanted, timeout_seconds=timeout)
+    rollout = wait_until_in_force(client, made["id"], made["version"], timeout_seconds=timeout)
     kept = ("id", "version", "created", "revision", "author", "note")
     result = {key: made[key] for key in kept} | rollout.as_json()
-    output.result(result, lambda: harmless(_told(wanted, made["created"], rollout)))
+    output.result(result, lambda: harmless(_told(made, rollout)))
     if timeout and not rollout.complete:
         raise typer.Exit(1)
 
@@ -174,9 +173,11 @@ def _query(dry_run: bool) -> dict[str, str]:
     return {"dry_run": "true"} if dry_run else {}
 
 
-def _told(wanted: Wanted, created: bool, rollout: Rollout) -> str:
-    made = "created" if created else "is the newest already"
-    lines = [f"{wanted.config_id}@{wanted.version} {made}"]
+def _told(made: dict[str, Any], rollout: Rollout) -> str:
+    lines = [
+        f"{made['id']}@{made['version']} "
+        + ("created" if made["created"] else "is the newest already")
+    ]
     if rollout.in_force:
         lines.append(
             f"in force on {', '.join(rollout.in_force)} ({rollout.worker_count} workers) "

@@ -14,10 +14,9 @@ _POLL_SECONDS = 0.05
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """What one worker has in force."""
+    """What one worker has in force: ``ID@VERSION``."""
 
     config_version: str
-    revision: str
 
 
 class Gateway(msgspec.Struct, frozen=True):
@@ -29,19 +28,6 @@ class Gateway(msgspec.Struct, frozen=True):
     load_error: str
     last_seen_at: str
     workers: tuple[Worker, ...]
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """The version to wait for. An equal revision is the same plan, whatever its number."""
-
-    config_id: str
-    version: int
-    revision: str
-
-    def runs_on(self, worker: Worker) -> bool:
-        """Whether a worker has it in force."""
-        name = f"{self.config_id}@{self.version}"
-        return worker.config_version == name or worker.revision == self.revision
 
 
 class Rollout(msgspec.Struct, frozen=True):
@@ -79,7 +65,8 @@ class Rollout(msgspec.Struct, frozen=True):
 
 def wait_until_in_force(
     client: Client,
-    wanted: Wanted,
+    config_id: str,
+    version: int,
     *,
     timeout_seconds: float,
     clock: Callable[[], float] = time.monotonic,
@@ -89,27 +76,31 @@ def wait_until_in_force(
     began = clock()
     while True:
         gateways = msgspec.convert(client.get("/v1/gateways"), tuple[Gateway, ...])
-        rollout = progress(gateways, wanted, seconds=clock() - began)
+        rollout = progress(gateways, config_id, version, seconds=clock() - began)
         if rollout.complete or clock() - began >= timeout_seconds:
             return rollout
         pause(_POLL_SECONDS)
 
 
-def progress(gateways: Sequence[Gateway], wanted: Wanted, *, seconds: float) -> Rollout:
+def progress(
+    gateways: Sequence[Gateway], config_id: str, version: int, *, seconds: float
+) -> Rollout:
     """How far a version got, from what the gateways said last."""
+    wanted = f"{config_id}@{version}"
     in_force: list[str] = []
     missing: dict[str, str] = {}
     away: dict[str, str] = {}
     worker_count = 0
     for gateway in gateways:
-        if gateway.config_id != wanted.config_id:
+        if gateway.config_id != config_id:
             continue
+        running = {worker.config_version for worker in gateway.workers}
         if not gateway.connected:
             away[gateway.id] = f"last seen {gateway.last_seen_at}"
-        elif gateway.workers and all(map(wanted.runs_on, gateway.workers)):
+        elif running == {wanted}:
             in_force.append(gateway.id)
             worker_count += len(gateway.workers)
         else:
-            running = sorted({worker.config_version for worker in gateway.workers})
-            missing[gateway.id] = gateway.load_error or f"runs {', '.join(running) or 'nothing'}"
+            words = ", ".join(sorted(running)) or "nothing"
+            missing[gateway.id] = gateway.load_error or f"runs {words}"
     return Rollout(tuple(in_force), missing, away, worker_count, seconds)
