@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from typer._click import Command, Context  # Typer's own copy; it offers no other way in
+from typer.core import TyperGroup, TyperOption
 
 from kintsugi.api.app import build_api
 from kintsugi.cli.main import app
@@ -37,36 +38,28 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def command_line() -> str:
     """Every command with its help text and options, from the Typer application itself."""
-    root = typer.main.get_command(app)
-    lines = [
-        "# Command line",
-        "",
-        EXIT_CODES,
-        "",
-    ]
-    _describe(root, "kt", lines)
+    lines = ["# Command line", "", EXIT_CODES, ""]
+    _describe(typer.main.get_command(app), "kt", lines)
     return "\n".join(lines)
 
 
-def _describe(command: click.Command, name: str, lines: list[str]) -> None:
-    if command.hidden:
+def _describe(command: Command, name: str, lines: list[str]) -> None:
+    context = Context(command, info_name=name)
+    lines += [f"## `{name}`", "", (command.help or "").strip(), ""]
+    if isinstance(command, TyperGroup):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            if found is not None and not found.hidden:
+                _describe(found, f"{name} {child}", lines)
         return
-    context = click.Context(command, info_name=name)
-    lines += [f"## `{name}`", "", (command.help or "").replace("\b", "").strip(), ""]
-    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
-    if not isinstance(command, click.Group):
-        lines += [f"    {' '.join([name, *command.collect_usage_pieces(context)])}", ""]
+    lines += [f"    {' '.join([name, *command.collect_usage_pieces(context)])}", ""]
+    options = [item for item in command.params if isinstance(item, TyperOption) and not item.hidden]
     if options:
         lines += ["| option | meaning |", "|---|---|"]
         for option in options:
             names = ", ".join(f"`{spelling}`" for spelling in option.opts + option.secondary_opts)
             lines.append(f"| {names} | {(option.help or '').replace('|', '/')} |")
         lines.append("")
-    if isinstance(command, click.Group):
-        for child in command.list_commands(context):
-            found = command.get_command(context, child)
-            if found is not None:
-                _describe(found, f"{name} {child}", lines)
 
 
 def routes() -> str:
@@ -76,9 +69,8 @@ def routes() -> str:
     for path, operations in api.openapi()["paths"].items():
         for method, operation in operations.items():
             scope = operation.get("x-kt-permission", "none")
-            lines.append(
-                f"| `{method.upper()} {path}` | `{scope}` | {operation['description'].splitlines()[0]} |"
-            )
+            what = operation["description"].splitlines()[0]
+            lines.append(f"| `{method.upper()} {path}` | `{scope}` | {what} |")
     return "\n".join(lines)
 
 
