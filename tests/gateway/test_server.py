@@ -560,7 +560,7 @@ async def test_health_speaks_of_what_is_in_force(tmp_path: Path) -> None:
         assert health["uptime_seconds"] == 0
         assert health["config_version"] == "rig@1"
         assert health["journal"] == {"healthy": True, "appended": 0, "durable": 0, "waiting": 0}
-        rig.shell.load_failed("rig@2: unknown policy")
+        rig.shell.note_load_error("rig@2: unknown policy")
         await one.send(b"GET /healthz HTTP/1.1\r\nHost: rig\r\n\r\n")
         _, body = await one.answer()
         assert json.loads(body)["status"] == "degraded"

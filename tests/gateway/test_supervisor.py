@@ -213,6 +213,11 @@ async def _versions(running: Gateway) -> str:
     return str(json.loads(body)["config_version"])
 
 
+async def _load_error(running: Gateway) -> str:
+    _, body = await fetch(running.port, b"/health")
+    return str(json.loads(body)["load_error"])
+
+
 async def test_sighup_puts_a_changed_file_in_force_on_all_workers(tmp_path: Path) -> None:
     file = tmp_path / "policy-config.yaml"
     async with gateway(tmp_path, configuration(1), workers=2) as running:
@@ -229,15 +234,24 @@ async def test_sighup_puts_a_changed_file_in_force_on_all_workers(tmp_path: Path
 
 
 @pytest.mark.parametrize("broken", ["policies: [", "{}", '{"pack": {"name": "other"}}'])
-async def test_a_bad_file_changes_nothing(tmp_path: Path, broken: str) -> None:
+async def test_a_bad_file_changes_nothing_and_is_shown(tmp_path: Path, broken: str) -> None:
     file = tmp_path / "policy-config.yaml"
     async with upstream(complete) as port, gateway(tmp_path, configuration(port)) as running:
+        await running.until_logged("worker.in_force")
         file.write_text(broken)
         running.process.send_signal(signal.SIGHUP)
         await running.until_logged("gateway.reload_failed")
-        assert await _versions(running) == "rig@1.0.0"
         async with client(running.port) as one:
-            assert (await chat(one))[0] == 200
+            status, head = await chat(one)
+            assert status == 200
+            assert b"x-kt-config-version: rig@1.0.0" in head
+        assert str(file) in await _load_error(running)
+        _, text = await fetch(running.port, b"/metrics")
+        assert b"\nkintsugi_config_load_failed 1\n" in text
+        file.write_text(configuration(port))
+        running.process.send_signal(signal.SIGHUP)
+        await running.until_logged("worker.in_force", 2)
+        assert await _load_error(running) == ""
 
 
 async def test_an_exchange_ends_on_the_configuration_it_began_with(tmp_path: Path) -> None:
@@ -290,6 +304,7 @@ async def test_a_pushed_version_that_does_not_compile_is_refused(tmp_path: Path)
                 fake.publish("pack: [")
                 await running.until_logged("follower.not_in_force")
                 assert await _versions(running) == "support@1"
+                assert "support@2" in await _load_error(running)
                 await until(lambda: "support@2" in fake.reports[-1].get("load_error", ""))
 
 

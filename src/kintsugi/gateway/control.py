@@ -24,9 +24,15 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line from the supervisor; exactly one field is set."""
+    """One line from the supervisor; exactly one field is set.
+
+    Attributes:
+        load_error: why the newest configuration was not even sent out, for /health and the
+            metrics; an empty string takes an earlier one back.
+    """
 
     load: Load | None = None
+    load_error: str | None = None
     drain: bool = False
 
 

@@ -102,17 +102,17 @@ class Shell:
     def put_in_force(self, in_force: InForce) -> None:
         """Swap the plan; exchanges under way keep the one they began with."""
         self.in_force = in_force
-        self.load_error = ""
+        self.note_load_error("")
         self._origins.clear()
         self._take_limits(in_force.gateway)
         self.metrics.set_config(in_force.config_version, in_force.plan.revision)
-        self.metrics.set_gauge("kintsugi_config_load_failed", 0.0)
 
-    def load_failed(self, error: str) -> None:
-        """Remember why the newest configuration is not in force; the old one stays."""
+    def note_load_error(self, error: str) -> None:
+        """Remember why the newest configuration is not in force; empty when it is."""
         self.load_error = error
-        self.metrics.add("kintsugi_config_load_failures_total")
-        self.metrics.set_gauge("kintsugi_config_load_failed", 1.0)
+        self.metrics.set_gauge("kintsugi_config_load_failed", 1.0 if error else 0.0)
+        if error:
+            self.metrics.add("kintsugi_config_load_failures_total")
 
     def _take_limits(self, gateway: Gateway) -> None:
         self.gateway = gateway

@@ -139,7 +139,8 @@ class Supervisor:
 
     @property
     def _listen(self) -> str:
-        return f"{self._settings.host}:{self.port}"
+        host = self._settings.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def _prepare_state(self) -> None:
         settings = self._settings
@@ -211,6 +212,7 @@ class Supervisor:
 
     def _send(self, order: Load) -> None:
         self._order = order
+        self._load_error = ""  # each worker forgets it when it has loaded this
         for slot in self._slots:
             slot.tell(ToWorker(load=order))
 
@@ -220,8 +222,13 @@ class Supervisor:
         Raises:
             ConfigurationInvalid: it does not compile here, or a worker refused it.
         """
-        config = parse_config(configuration.content, file=configuration.config_version)
-        compile_plan(config)
+        try:
+            config = parse_config(configuration.content, file=configuration.config_version)
+            compile_plan(config)
+        except ConfigurationInvalid as error:
+            text = f"{configuration.config_version}: {error}"
+            self._loop.call_soon_threadsafe(self._note_load_error, text)
+            raise
         done: Future[None] = Future()
         self._loop.call_soon_threadsafe(
             self._send_followed, config, configuration.config_version, done
@@ -267,11 +274,18 @@ class Supervisor:
             else:
                 await self._publish(self._follower, config)
         except (ConfigurationInvalid, ApiRefused, OSError) as error:
-            self._load_error = str(error)
             log.error("gateway.reload_failed", error=str(error))
+            self._note_load_error(f"{path}: {error}")
         else:
-            self._load_error = ""
             log.info("gateway.reloaded", file=str(path))
+            self._note_load_error("")
+
+    def _note_load_error(self, error: str) -> None:
+        """Let /health, the metrics and the control plane say why the newest is not in force."""
+        if error != self._load_error:
+            self._load_error = error
+            for slot in self._slots:
+                slot.tell(ToWorker(load_error=error))
         self._changed()
 
     async def _publish(self, follower: Follower, config: Config) -> None:
@@ -329,6 +343,8 @@ class Supervisor:
         reader, slot.control = await asyncio.open_connection(sock=ours)
         if self._order is not None:
             slot.tell(ToWorker(load=self._order))
+        if self._load_error:
+            slot.tell(ToWorker(load_error=self._load_error))
         try:
             while line := await reader.readline():
                 self._heard(slot, decode_from_worker(line))
@@ -415,7 +431,9 @@ class Supervisor:
     def _gateway_report(self) -> GatewayReport:
         """What this gateway is and runs; called in the reporter's thread."""
         shipped = self._shipper.counters if self._shipper is not None else None
-        error = self._follower.load_error if self._follower is not None else ""
+        errors = [self._load_error, *(slot.error for slot in self._slots)]
+        if self._follower is not None:
+            errors.insert(0, self._follower.load_error)
         return GatewayReport(
             id=self._settings.gateway_id,
             config_id=self._config_id,
@@ -424,7 +442,7 @@ class Supervisor:
             workers=tuple(report for slot in self._slots if (report := slot.report())),
             shipped=shipped.shipped if shipped else 0,
             waiting=shipped.waiting if shipped else 0,
-            load_error=error or self._load_error,
+            load_error=next(filter(None, errors), ""),
             started_at=self._started_at,
         )
 

@@ -122,6 +122,8 @@ class Worker:
             message = decode_to_worker(line)
             if message.load is not None:
                 await self._load(message.load)
+            if message.load_error is not None:
+                self._shell.note_load_error(message.load_error)
             if message.drain:
                 break
         self._draining.set()
@@ -132,7 +134,7 @@ class Worker:
             in_force = await self._loop.run_in_executor(None, self._build, order)
         except (ConfigurationInvalid, OSError, UnicodeDecodeError) as error:
             log.error("worker.load_failed", config_version=order.config_version, error=str(error))
-            self._shell.load_failed(f"{order.config_version}: {error}")
+            self._shell.note_load_error(f"{order.config_version}: {error}")
             self._say(FromWorker(load_failed=LoadFailed(order.config_version, str(error))))
         else:
             self._journal.durability = in_force.gateway.durability
