@@ -17,7 +17,8 @@ import pytest
 from kintsugi.api.app import end_streams
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.permissions import Scope
-from kintsugi.model.stores import Stores
+from kintsugi.errors import StoreUnavailable
+from kintsugi.model.stores import EventFilter, StoredEvent, Stores
 from kintsugi.store.memory import MemoryChanges, memory_stores
 from tests.control_plane import (
     CONFIGURATION,
@@ -208,3 +209,36 @@ def test_a_quiet_feed_answers_after_the_timeout() -> None:
         return await feed.wait(("events",), after=0, timeout_seconds=0.01)
 
     assert not asyncio.run(scenario())
+
+
+def test_a_stream_ends_quietly_when_the_store_is_gone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise StoreUnavailable
+
+    with reading(server, "/v1/events/tail") as stream:
+        monkeypatch.setattr(server.stores.events, "last_position", fail)
+        server.stores.events.append([make_event(1)])
+        assert list(stream) == []
+    assert httpx2.get(f"{server.address}/readyz").json()["code"] == "store.unavailable"
+
+
+def test_a_reader_that_does_not_read_makes_the_server_read_no_further(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    tail = server.stores.events.tail
+
+    def counted(*, after: int, where: EventFilter, limit: int) -> list[StoredEvent]:
+        asked.append(after)
+        return tail(after=after, where=where, limit=limit)
+
+    monkeypatch.setattr(server.stores.events, "tail", counted)
+    long = "x" * 2000
+    server.stores.events.append([make_event(n, error=long) for n in range(20_000)])
+    with reading(server, "/v1/events/tail", last_event_id="0") as stream:
+        time.sleep(1.0)  # all that the sockets hold has been sent by now
+        reached = max(asked)
+        assert reached < 10_000
+        assert [frame.position for frame in take(stream, 20_000)] == [*range(1, 20_001)]

@@ -52,7 +52,7 @@ def test_filtering_keeps_the_page_and_changes_its_address(page: Page, console: C
     expect(page.locator(".row-link")).to_have_count(20)
     page.get_by_label("Verdict").select_option("block")
     expect(page.locator(".row-link")).to_have_count(5)
-    assert "verdict=block" in page.url
+    assert page.url == f"{console.address}/?verdict=block"
     # The filter holds when news arrive.
     console.stores.events.append([make_event(50, at=recent(50)), blocked_event(51, at=recent(51))])
     expect(page.locator(".row-link")).to_have_count(6)
@@ -83,6 +83,9 @@ def test_a_decision_is_opened_and_explained_by_keyboard_alone(page: Page, consol
     expect(page.locator(".row-link")).to_have_count(20)
     page.locator("body").press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("j")  # letters act in the list alone
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.get_by_role("region", name="Latest decisions, scrollable").focus()
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Prompt injection")).to_be_visible()

@@ -159,26 +159,14 @@ def test_hostile_text_adds_no_tag_and_no_handler(
         ),
     )
     stores.events.append([plain, nasty])
-    harmless = set(Tags(client.get(f"/events/{plain.id}").text).tags)
+    harmless = {
+        tag
+        for address in ("/", f"/events/{plain.id}", "/?user=nobody", "/?colour=red")
+        for tag in Tags(client.get(address).text).tags
+    }
     for address in ("/", f"/events/{nasty.id}", f"/?user={attack}", f"/?{attack}=1"):
         tags = Tags(client.get(address).text)
-        assert set(tags.tags) <= harmless | {
-            "table",
-            "caption",
-            "select",
-            "option",
-            "search",
-            "details",
-            "summary",
-            "small",
-            "input",
-            "label",
-            "figure",
-            "figcaption",
-            "br",
-            "code",
-            "pre",
-        }
+        assert set(tags.tags) <= harmless
         assert tags.tags.count("script") == 3
         assert not [name for name, _ in tags.attributes if name.startswith("on")]
         assert not [

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kintsugi.api import sse
 from kintsugi.api.control import Control
-from kintsugi.errors import NotFound, StoreUnavailable, Unauthenticated
+from kintsugi.errors import NotFound, Unauthenticated
 from kintsugi.model.stores import ConfigurationVersion, EventFilter, StoredEvent
 
 _PIECE = 200
@@ -101,8 +101,7 @@ async def turns(
 ) -> AsyncIterator[bool | None]:
     """True at once and after every change; None when a heartbeat is due.
 
-    Ends when the server stops, the token ends or the store cannot be reached: the reader then
-    connects again and goes on where it was.
+    Ends when the server stops or the token does.
     """
     feed = control.feed
     generation = feed.generation(channels)
@@ -112,7 +111,7 @@ async def turns(
         changed = await feed.wait(channels, after=generation, timeout_seconds=_TOKEN_CHECK_SECONDS)
         try:
             await still_allowed()
-        except (Unauthenticated, StoreUnavailable):
+        except Unauthenticated:
             return
         if changed:
             generation = feed.generation(channels)

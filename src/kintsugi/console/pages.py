@@ -97,7 +97,8 @@ def event_page(
 
 @routes.add("GET", "/live", Scope.EVENTS_READ, media_types=("text/event-stream",))
 async def live(control: Ctl, console: Con, request: Request) -> StreamingResponse:
-    """Tells an open page that something changed: ``minutes`` for the chart, ``changed``."""
+    """Tells an open page what is new: ``minutes`` for the chart, then ``overview`` and, when
+    decisions came, ``decisions``."""
     return sse.stream(_live(control, console, request))
 
 
@@ -107,12 +108,17 @@ async def _live(control: Control, console: Console, request: Request) -> AsyncIt
         return chart_data(last_hour(control, now=now), now=now)
 
     still_allowed = partial(console.sessions.identify, request, control)
+    seen = -1
     with control.metrics.streams.labels("console").track_inprogress():
         async for turn in turns(control, ("events", "gateways"), still_allowed):
             # A heartbeat moves the chart on too: time passes without decisions.
             yield sse.frame("minutes", await run_in_threadpool(minutes))
             if turn is not None:
-                yield sse.frame("changed", b"{}")
+                yield sse.frame("overview", b"{}")
+                generation = control.feed.generation(("events",))
+                if generation != seen:
+                    seen = generation
+                    yield sse.frame("decisions", b"{}")
                 await asyncio.sleep(_REFRESH_SECONDS)
 
 

@@ -115,29 +115,33 @@
     source.addEventListener("open", () => say("on", "Live"));
     source.addEventListener("error", () => say("off", "Not live: reconnecting"));
     source.addEventListener("minutes", (event) => chart?.update(JSON.parse(event.data)));
-    source.addEventListener("changed", () => {
-      for (const id of ["overview", "decisions"]) {
-        document.getElementById(id)?.dispatchEvent(new CustomEvent("kt-changed"));
-      }
-    });
+    for (const part of ["overview", "decisions"]) {
+      source.addEventListener(part, () => {
+        document.getElementById(part)?.dispatchEvent(new CustomEvent("kt-changed"));
+      });
+    }
     addEventListener("pagehide", () => source.close());
   };
 
   // ---- keys ------------------------------------------------------------------------------
 
-  const typing = (target) => target.closest("input, select, textarea, [contenteditable]");
-
+  // Only inside the list: letters that act anywhere get in the way of speech input (WCAG 2.1.4).
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    const links = [...document.querySelectorAll(".row-link")];
     const step = { j: 1, k: -1 }[event.key];
-    if (step && links.length) {
-      const now = links.indexOf(document.activeElement);
-      links[Math.min(links.length - 1, Math.max(0, now + step))].focus();
-      event.preventDefault();
-    } else if (event.key === "/") {
-      document.getElementById("f-q")?.focus();
-      event.preventDefault();
+    const list = event.target.closest("#decisions");
+    if (!step || !list || event.ctrlKey || event.metaKey || event.altKey) return;
+    const links = [...list.querySelectorAll(".row-link")];
+    const now = links.indexOf(document.activeElement);
+    links[Math.min(links.length - 1, Math.max(0, now + step))]?.focus();
+    event.preventDefault();
+  });
+
+  // ---- forms -----------------------------------------------------------------------------
+
+  // Fields that were left empty say nothing; without them an address can be read and shared.
+  document.querySelector(".filters")?.addEventListener("formdata", (event) => {
+    for (const [name, value] of [...event.formData]) {
+      if (!value) event.formData.delete(name);
     }
   });
 
