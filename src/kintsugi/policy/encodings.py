@@ -284,7 +284,8 @@ ENCODINGS: tuple[Encoding, ...] = (
 )
 
 TRIGGERS: tuple[Pattern, ...] = tuple(
-    Pattern(encoding.name, encoding.trigger, ignore_case=False) for encoding in ENCODINGS
+    Pattern(encoding.name, encoding.trigger, ignore_case=False, group="encodings")
+    for encoding in ENCODINGS
 )
 
 

@@ -229,7 +229,10 @@ def _phase_plan(rules: list[RuleInForce], phase: Phase) -> PhasePlan:
     patterns = list(TRIGGERS) if decodes else []
     owners = [-1] * len(patterns)
     for position, rule in enumerate(rules):
-        patterns.extend(rule.rule.patterns)
+        patterns.extend(
+            msgspec.structs.replace(pattern, group=f"{rule.kind.name}/{pattern.group}")
+            for pattern in rule.rule.patterns
+        )
         owners.extend([position] * len(rule.rule.patterns))
     searched = any(rule.rule.patterns for rule in rules)
     return PhasePlan(

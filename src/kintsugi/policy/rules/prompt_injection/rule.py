@@ -126,6 +126,7 @@ class PromptInjectionRule(Rule):
                 signal.name,
                 signal.regex,
                 needs=signal.needs,
+                group=_group(signal),
                 path=f"detection.{signal.name}" if signal.family == "other" else "",
             )
             for signal in signals
@@ -168,6 +169,12 @@ class PromptInjectionRule(Rule):
 
 
 _PLACES_MAX = 8
+
+
+def _group(signal: Signal) -> str:
+    if signal.family == "other":
+        return "own"
+    return "gaps" if signal.needs and signal not in OTHER_LANGUAGES else "words"
 
 
 def _sum(weights: Iterable[float]) -> float:

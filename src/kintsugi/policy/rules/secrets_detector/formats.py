@@ -6,6 +6,8 @@ is not here: see ``generic.py``.
 
 from __future__ import annotations
 
+import re
+
 from kintsugi.policy.automata import Pattern
 
 _WORD = r"[A-Za-z0-9_]"
@@ -20,8 +22,41 @@ def _format(name: str, core: str, tail: str = "", *, needs: str = "") -> Pattern
         core: as much as is needed to be sure, with bounded repetitions: a stream is held back by
             its length.
         tail: the rest.
+        needs: see ``Pattern``; where it is left out, the beginning of the core.
     """
-    return Pattern(name, core, tail=tail, needs=needs, ignore_case=False)
+    return Pattern(name, core, tail=tail, needs=needs or _beginning(core), ignore_case=False)
+
+
+_LONG_RUN = re.compile(r"\{(\d{2,})(?:,\d+)?\}")
+
+
+def _beginning(core: str) -> str:
+    """Up to the first long run, of which four characters are enough to be looked at closely."""
+    ends = []
+    for alternative in _alternatives(core):
+        run = _LONG_RUN.search(alternative)
+        beginning = alternative[: run.start()] if run else alternative
+        balanced = beginning.count("(") == beginning.count(")")
+        ends.append(beginning + "{4}" if run and balanced else alternative)
+    return "|".join(ends)
+
+
+def _alternatives(regex: str) -> list[str]:
+    """The expression cut at each ``|`` outside of groups and classes."""
+    parts, depth, start, index = [], 0, 0, 0
+    while index < len(regex):
+        letter = regex[index]
+        if letter == "\\":
+            index += 1
+        elif letter in "([":
+            depth += 1
+        elif letter in ")]":
+            depth -= 1
+        elif letter == "|" and depth == 0:
+            parts.append(regex[start:index])
+            start = index + 1
+        index += 1
+    return [*parts, regex[start:]]
 
 
 FORMATS: tuple[Pattern, ...] = (
