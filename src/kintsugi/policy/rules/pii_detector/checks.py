@@ -109,7 +109,7 @@ def card(text: str, start: int, end: int) -> bool:
     """Payment card: the check digit, and a known scheme with a length that it issues or a word."""
     digits = text[start:end].translate(_SEPARATORS)
     return (
-        len(set(digits)) > 2
+        len(set(digits)) > 1
         and luhn.is_valid(digits)
         and _free(text, start, end)
         and (_CARD_SCHEMES.fullmatch(digits) is not None or _said_card(text, start, end))
