@@ -81,6 +81,17 @@ class Instance:
         assert ran.code == 0, ran.err + self.logs()
         self._status = self.status()
 
+    def start_and_publish(self) -> None:
+        """Start it and return when the gateway runs the version that it made of its file."""
+        self.start()
+        eventually(lambda: self.kt("config", "list").json)
+        eventually(
+            lambda: (
+                {worker["config_version"] for worker in self.status()["workers"]}
+                == {f"{self.config_id}@1"}
+            )
+        )
+
     def stop(self) -> Ran:
         """Stop it as a person would."""
         return self.kt("down")
@@ -181,5 +192,5 @@ def new_instance(*options: str) -> Iterator[Instance]:
 def instance() -> Iterator[Instance]:
     """One instance for every test that changes nothing that others look at."""
     with new_instance("--workers", "2") as made:
-        made.start()
+        made.start_and_publish()
         yield made
