@@ -136,12 +136,14 @@ class Automaton:
         doubtful = [index for index in indices if patterns[index].needs]
         seconds: list[_Set] = []
         if len(doubtful) >= _SECOND_STAGE_MIN:
-            cores = {_flagged(patterns[index].regex, patterns[index]): index for index in doubtful}
-            if len(cores) == len(doubtful):
-                stages = {core: _Stage(core, (index,)) for core, index in cores.items()}
-                for part in _by_size(stages):
-                    seconds.extend(_compile_sets(part))
-                doubtful = []
+            cores: dict[str, list[int]] = {}
+            for index in doubtful:
+                core = _flagged(patterns[index].regex, patterns[index])
+                cores.setdefault(core, []).append(index)
+            stages = {core: _Stage(core, tuple(same)) for core, same in cores.items()}
+            for part in _by_size(stages):
+                seconds.extend(_compile_sets(part))
+            doubtful = []
         return _Stage(wanted, certain, tuple(doubtful), tuple(seconds))
 
     def _confirmed(self, stage: _Stage, data: bytes) -> list[int]:
