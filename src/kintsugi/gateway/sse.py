@@ -49,20 +49,20 @@ def frame_data(frame: bytes) -> bytes | None:
 
 
 def with_data(frame: bytes, data: bytes) -> bytes:
-    """The frame with other data: every other line is kept, and so is the style of line ends."""
+    """The frame with other data: every other line is kept, and so is the style of line ends.
+
+    What stands before the first line and after the last stays byte for byte, because a CRLF there
+    may have its other half in the neighbouring frame.
+    """
+    text = frame.strip(b"\r\n")
+    start = frame.index(text)
     line_end = b"\r\n" if b"\r\n" in frame else b"\n" if b"\n" in frame else b"\r"
+    mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else b""
     lines = [
-        line
-        for line in frame.removeprefix(_BYTE_ORDER_MARK).splitlines()
-        if line and line.partition(b":")[0] != b"data"
+        line for line in text.removeprefix(mark).splitlines() if line.partition(b":")[0] != b"data"
     ]
     lines += [b"data: " + line for line in data.split(b"\n")]
-    return b"".join(line + line_end for line in lines) + line_end
-
-
-def ends_between_frames(data: bytes) -> bool:
-    """Whether a stream that ends with these bytes ends where a new frame could begin."""
-    return not data or data.endswith((b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n"))
+    return frame[:start] + mark + line_end.join(lines) + frame[start + len(text) :]
 
 
 def _fields(frame: bytes) -> list[tuple[bytes, bytes]]:

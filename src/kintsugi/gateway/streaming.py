@@ -199,7 +199,7 @@ class StreamSession:
         A client that reads on to the end of the connection would read that frame too.
         """
         if self._splitter.rest:
-            self.ended_between_frames = False
+            self.ended_between_frames = not self._splitter.rest.strip(b"\r\n")
             rest, self._splitter.rest = self._splitter.rest, b""
             self._take(rest)
         if not self.unreadable:
