@@ -75,7 +75,7 @@ EVENT = DecisionEvent(
 
 
 def test_the_decision_chain_is_told_in_order_with_who_decided() -> None:
-    lines = explain(EVENT).splitlines()
+    lines = explain(EVENT, columns=120).splitlines()
     chain = lines[lines.index("chain") + 1 :]
     deciding = "enforce: matched, block (prompt_injection.detected)  ← decided"
     assert chain == [
@@ -93,7 +93,7 @@ def test_the_decision_chain_is_told_in_order_with_who_decided() -> None:
         "prompt_injection.detected: Prompt injection",
         "2026-01-01T12:00:00.000Z, 12.3 ms in all, 0.9 ms of them in the gateway",
         "blocked, HTTP 409",
-        "gpt-4o-mini, upstream not called",
+        "gpt-4o-mini, never called",
         "support@3",
         "sha256:abc",
         "gw-1/w0, engine 0.1.0",
@@ -103,6 +103,13 @@ def test_the_decision_chain_is_told_in_order_with_who_decided() -> None:
 )
 def test_the_facts_of_the_decision_are_there(words: str) -> None:
     assert words in explain(EVENT)
+
+
+def test_long_lines_hang_behind_their_heading() -> None:
+    narrow = explain(EVENT, columns=60).splitlines()
+    start = next(n for n, line in enumerate(narrow) if line.startswith("  meaning"))
+    assert narrow[start + 1].startswith(" " * 17)
+    assert all(len(line) <= 60 for line in narrow if line.startswith(" " * 17))
 
 
 def test_a_decision_of_no_policy_is_explained_too() -> None:

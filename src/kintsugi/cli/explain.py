@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from kintsugi.cli.output import harmless
 from kintsugi.cli.reports.words import finding_line
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Evaluation, Mode
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.policy.reasons import REASONS
 
 
@@ -27,8 +28,8 @@ def read_event(answer: Any) -> DecisionEvent:
         raise InvalidInput(f"the control plane's answer is no decision event: {error}") from error
 
 
-def explain(event: DecisionEvent) -> str:
-    """The whole story of one decision, for a terminal."""
+def explain(event: DecisionEvent, *, columns: int = 100) -> str:
+    """The whole story of one decision, for a terminal so many characters wide."""
     reason = REASONS.get(event.reason_code)
     facts = [
         ("decided by", event.policy_name or "no policy"),
@@ -47,20 +48,29 @@ def explain(event: DecisionEvent) -> str:
     ]
     width = max(len(name) for name, _ in facts)
     lines = [f"{event.verdict.past.upper()}  {event.id}"]
-    lines += [f"  {name:<{width}}  {value}" for name, value in facts if value]
+    for name, value in facts:
+        if value:
+            lines += _hanging(f"  {name:<{width}}  ", harmless(value), columns)
     lines += ["", "chain"]
-    lines += list(_chain(event)) or ["  no policy ran"]
-    return harmless("\n".join(lines))
+    lines += list(_chain(event, columns)) or ["  no policy ran"]
+    return "\n".join(lines)
 
 
-def _chain(event: DecisionEvent) -> Iterator[str]:
+def _chain(event: DecisionEvent, columns: int) -> Iterator[str]:
     width = max((len(e.policy_name) for e in event.evaluations), default=0)
     for number, evaluation in enumerate(event.evaluations, 1):
         mark = "  ← decided" if _decided(event, evaluation) else ""
-        name = f"{evaluation.policy_name:<{width}}"
-        yield f"  {number:>2}  {name}  {evaluation.phase.value:<6}  {_result(evaluation)}{mark}"
+        head = f"  {number:>2}  {evaluation.policy_name:<{width}}  {evaluation.phase.value:<6}  "
+        yield from _hanging(head, harmless(f"{_result(evaluation)}{mark}"), columns)
         for finding in evaluation.findings:
-            yield f"        {finding_line(finding)}"
+            yield from _hanging(" " * 8, harmless(finding_line(finding)), columns)
+
+
+def _hanging(head: str, text: str, columns: int) -> list[str]:
+    """Text behind a head, its further lines indented as far."""
+    width = max(columns - len(head), 30)
+    first, *rest = wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return [head + first, *(" " * len(head) + line for line in rest)]
 
 
 def _decided(event: DecisionEvent, evaluation: Evaluation) -> bool:
@@ -105,8 +115,9 @@ def _outcome(event: DecisionEvent) -> str:
 def _model(event: DecisionEvent) -> str:
     if not event.model:
         return ""
-    target = f" at {event.target_id}" if event.target_id else ", upstream not called"
-    return f"{event.model}{target}"
+    if event.status is ExchangeStatus.BLOCKED and not event.upstream_status:
+        return f"{event.model}, never called"
+    return f"{event.model} at {event.target_id}" if event.target_id else event.model
 
 
 def _who(event: DecisionEvent) -> str:

@@ -135,7 +135,8 @@ def explain_event(
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         found = client.get(f"/v1/events/{event_id}")
     output = Output(json=as_json)
-    output.result(found, lambda: text.styled(explain(read_event(found))))
+    columns = output.console().width
+    output.result(found, lambda: text.styled(explain(read_event(found), columns=columns)))
 
 
 def _run(

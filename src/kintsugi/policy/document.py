@@ -171,7 +171,7 @@ def shortened(text: str, length: int = 60) -> str:
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
-class _Refused(Exception):  # noqa: N818  # ends the reading; the reason is in the problems
+class _Refused(Exception):  # ends the reading; the reason is in the problems
     """The document breaks a limit."""
 
 
