@@ -105,6 +105,7 @@ class Automaton:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._searchers = [compile_pattern(pattern) for pattern in patterns]
         self._value_groups = [searcher.groupindex.get("value", 0) for searcher in self._searchers]
+        self._before = [width(pattern).before for pattern in patterns]
         first: dict[str, dict[str, list[int]]] = {}
         for index, pattern in enumerate(patterns):
             wanted = _flagged(pattern.needs or pattern.regex, pattern)
@@ -185,6 +186,11 @@ class Automaton:
             again = not taken or value or whole_end <= whole_start
             position = whole_start + 1 if again else whole_end
 
+    def first_possible(self, index: int, start: int) -> int:
+        """Where to begin searching for values that begin at ``start`` or later, in characters."""
+        before = self._before[index]
+        return 0 if before is None else max(start - before, 0)
+
     def _in(self, index: int, data: bytes) -> bool:
         return self._searchers[index].search(data) is not None
 
@@ -224,7 +230,9 @@ class Sighting:
                 It may look as far before the start as the rule's ``context_chars``.
         """
         layer = self.layer
-        spans = self._automaton.spans(self._first + pattern, layer.data, layer.byte(self._start))
+        index = self._first + pattern
+        start = self._automaton.first_possible(index, self._start) if self._start else 0
+        spans = self._automaton.spans(index, layer.data, layer.byte(start))
         answer: bool | None = None
         while True:
             try:
