@@ -264,6 +264,7 @@ async def running(folder: Path, gateway: Gateway | None = None) -> AsyncIterator
         rig.shell.abort_clients()
         rig.pool.close()
         await rig.until(lambda: not rig.shell.connections)
+        await server.wait_closed()
         rig.metrics.close()
 
 
@@ -293,6 +294,7 @@ async def upstream(handler: Handler) -> AsyncIterator[int]:
             task.cancel()
         if tasks:
             await asyncio.wait(tuple(tasks))
+        await server.wait_closed()
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:

@@ -506,3 +506,4 @@ async def test_tls_checks_the_name_and_the_issuer(certificate: Path) -> None:
     assert names == ["model.test", "other.test", "model.test"]
     pool.close()
     server.close()
+    await server.wait_closed()
