@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -106,6 +107,21 @@ def test_an_order_to_drain_ends_a_worker(tmp_path: Path) -> None:
     worker = LoneWorker(tmp_path)
     assert worker.load(configuration(1), "rig@1").in_force is not None
     worker.tell(ToWorker(drain=True))
+    assert worker.process.wait(10) == 0
+    worker.close()
+
+
+def test_a_worker_whose_supervisor_was_killed_with_reports_unread_ends(tmp_path: Path) -> None:
+    worker = LoneWorker(tmp_path)
+    assert worker.load(configuration(1), "rig@1").in_force is not None
+    select.select([worker.ours], [], [])  # a report lies unread, so closing is a reset
+    assert worker.close() == 0
+
+
+def test_a_worker_that_cannot_read_its_orders_ends(tmp_path: Path) -> None:
+    worker = LoneWorker(tmp_path)
+    assert worker.load(configuration(1), "rig@1").in_force is not None
+    worker.ours.sendall(b"no JSON\n")
     assert worker.process.wait(10) == 0
     worker.close()
 

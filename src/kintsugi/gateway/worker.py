@@ -118,15 +118,22 @@ class Worker:
     # Orders
 
     async def _follow_orders(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            message = decode_to_worker(line)
-            if message.load is not None:
-                await self._load(message.load)
-            if message.load_error is not None:
-                self._shell.note_load_error(message.load_error)
-            if message.drain:
-                break
-        self._draining.set()
+        try:
+            while line := await reader.readline():
+                message = decode_to_worker(line)
+                if message.load is not None:
+                    await self._load(message.load)
+                if message.load_error is not None:
+                    self._shell.note_load_error(message.load_error)
+                if message.drain:
+                    break
+        except ConnectionError:
+            pass  # the supervisor was killed with a report of ours unread
+        except msgspec.DecodeError as error:
+            log.error("worker.orders_unreadable", error=str(error))
+        finally:
+            # Whatever ends the orders: a worker that nobody can command must not go on.
+            self._draining.set()
 
     async def _load(self, order: Load) -> None:
         """Build the new plan completely, off the loop, then swap one reference."""
