@@ -22,6 +22,7 @@ from kintsugi.store.programs import candidate_folders
 NOON = datetime(2026, 4, 23, 12, 0, tzinfo=UTC)
 KINDS = ("local", "wheel")
 _TEMPLATE = "kt_template"
+_MEMORY = Path("/dev/shm")
 
 
 def folders_of(kind: str) -> list[Path]:
@@ -35,7 +36,9 @@ def folders_of(kind: str) -> list[Path]:
 @contextmanager
 def reachable_folder() -> Iterator[Path]:
     """A folder that the database's own user can reach too; pytest's are closed to all but us."""
-    folder = Path(tempfile.mkdtemp(prefix="kt-test-"))
+    # In memory where there is room: most of what a young database does is wait for the disk.
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2_000_000_000
+    folder = Path(tempfile.mkdtemp(prefix="kt-test-", dir=_MEMORY if roomy else None))
     folder.chmod(0o755)
     try:
         yield folder

@@ -23,39 +23,12 @@ from tests.store.made import blocked, event, said
 pytestmark = pytest.mark.postgres
 
 INCIDENT = datetime(2026, 4, 23, 14, 0, tzinfo=UTC)
-TIMELINE = """\
--- Timeline of the incident
-SELECT
-date_trunc('minute', timestamp) AS minute,
-decision,
-COUNT(*) AS count
-FROM ai_decision_events
-WHERE timestamp BETWEEN '2026-04-23 14:00:00Z' AND '2026-04-23 16:00:00Z'
-GROUP BY minute, decision
-ORDER BY minute;
-"""
-POLICIES = """\
--- Which policy caused the most blocks during the incident?
-SELECT
-pe.policy_name,
-COUNT(*) AS block_count
-FROM policy_evaluations pe
-JOIN ai_decision_events e ON pe.event_id = e.id
-WHERE e.timestamp BETWEEN '2026-04-23 14:00:00Z' AND '2026-04-23 16:00:00Z'
-AND pe.result = 'block'
-GROUP BY pe.policy_name
-ORDER BY block_count DESC;
-"""
-USERS = """\
--- Impacted users
-SELECT DISTINCT user_id, COUNT(*) AS blocked_requests
-FROM ai_decision_events
-WHERE timestamp BETWEEN '2026-04-23 14:00:00Z' AND '2026-04-23 16:00:00Z'
-AND decision = 'blocked'
-GROUP BY user_id
-ORDER BY blocked_requests DESC
-LIMIT 20;
-"""
+# The founding documents' own text, kept once for all tests.
+DOCUMENTS = Path(__file__).parents[1] / "acceptance" / "seeds"
+TIMELINE, POLICIES, USERS = (
+    (DOCUMENTS / f"{name}.sql").read_text(encoding="utf-8")
+    for name in ("timeline", "policies", "users")
+)
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +114,6 @@ def test_psql_answers_the_same_in_utc_whatever_its_zone(stores: PostgresStores) 
         ["prompt-injection|3"],
         ["ana|2", "bo|1"],
     ]
-
-
-def test_the_seed_holds_these_very_queries() -> None:
-    seeds = Path(__file__).parents[2].parent / "shared" / "seeds"
-    if not seeds.is_dir():
-        pytest.skip("the founding documents are not here")
-    text = next(seeds.glob("001_*")).read_text(encoding="utf-8")
-    for query in (TIMELINE, POLICIES, USERS):
-        assert query in text
 
 
 def test_the_views_have_the_columns_of_the_contract(stores: PostgresStores) -> None:
@@ -260,8 +224,8 @@ def test_every_way_to_read_is_taken(stores: PostgresStores, statement: str) -> N
             "read-only|denied",
         ),
         (
-            "SELECT set_config('role', 'none', true),"
-            + " query_to_xml('select * from kintsugi.tokens', true, true, '')",
+            """SELECT set_config('role', 'none', true),
+            query_to_xml('select * from kintsugi.tokens', true, true, '')""",
             "permission denied",
         ),
         (

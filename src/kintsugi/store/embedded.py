@@ -36,13 +36,13 @@ DATABASE: Final = "kintsugi"
 OWNER: Final = "kintsugi"
 SHELTER: Final = Path("/var/lib/kintsugi")
 _POLL_SECONDS: Final = 0.01
+_POLL_SECONDS_MAX: Final = 0.5
 _TELL_EVERY_SECONDS: Final = 2.0
 # A server that neither answers nor ends for so long is broken. While it answers "starting up" it
 # may take as long as it needs: recovery after a crash is no failure.
 _SILENCE_SECONDS_MAX: Final = 60.0
 _LOG_BYTES_MAX: Final = 8_000_000
-# Popen complains when it is dropped while its process runs, which is what sharing a server means.
-_left_running: list[subprocess.Popen[bytes]] = []
+_DISK_BYTES_MIN: Final = 32_000_000
 
 
 class DatabaseHandle(msgspec.Struct, frozen=True):
@@ -115,21 +115,25 @@ class Embedded:
         """Let go of the server; stops it when nobody else holds it. Again is no error."""
         if self._users_lock is None or self._quarters is None:
             return
-        with held(self._quarters.start_lock, tell=self._tell):
-            lock, self._users_lock = self._users_lock, None
-            # A shared lock becomes exclusive only when nobody else shares it.
-            last = try_lock(lock, fcntl.LOCK_EX)
-            try:
-                if last:
+        lock, self._users_lock = self._users_lock, None
+        server, self._server = self._server, None
+        try:
+            with held(self._quarters.start_lock, tell=self._tell):
+                # A shared lock becomes exclusive only when nobody else shares it.
+                if last := try_lock(lock, fcntl.LOCK_EX):
                     stop(self._quarters, tell=self._tell)
-            finally:
-                os.close(lock)
-        if self._server is not None:
-            if self._server.poll() is None and not last:
-                _left_running.append(self._server)
-            elif last:
-                self._server.wait(timeout=_SILENCE_SECONDS_MAX)
-            self._server = None
+        except FileNotFoundError:  # somebody removed the state folder under the server
+            last = True
+            if server is not None:
+                server.send_signal(signal.SIGQUIT)
+        finally:
+            os.close(lock)
+        if server is not None and server.poll() is None:
+            if last:
+                server.wait(timeout=_SILENCE_SECONDS_MAX)
+            else:
+                # Others go on with it; without this, Popen complains that we leave it running.
+                server.returncode = 0
 
     def __enter__(self) -> DatabaseHandle:
         return self.start()
@@ -204,11 +208,14 @@ class Embedded:
         """Return when the server answers; start it unless one is on its way up or down already."""
         conninfo = _conninfo(quarters, "postgres").encode()
         started = answered = told = time.monotonic()
+        pause = _POLL_SECONDS
         spawned = False
         while (ping := PGconn.ping(conninfo)) != Ping.OK:
             now = time.monotonic()
             if ping == Ping.REJECT:
                 answered = now
+                # The server notes every refusal in its log, and recovery may take minutes.
+                pause = min(pause * 1.5, _POLL_SECONDS_MAX)
             elif now - answered > _SILENCE_SECONDS_MAX:
                 _give_up(quarters)
             if self._server is not None and self._server.poll() is not None:
@@ -216,8 +223,7 @@ class Embedded:
             if self._server is None and server_pid(quarters) is None:
                 if spawned:
                     raise DatabaseUnusable(
-                        "the database server ended while it started: "
-                        f"{_last_lines(_read(quarters))} (all of it: {quarters.log})"
+                        f"the database server ended while it started: {_complaint(quarters)}"
                     )
                 sweep(quarters, tell=self._tell)
                 self._server = _spawn(quarters, account, programs)
@@ -229,7 +235,7 @@ class Embedded:
                     f"the database is starting ({now - started:.0f} s): "
                     f"{_last_lines(_read(quarters), count=1)}"
                 )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
 
 
 def _spawn(quarters: Quarters, account: Account, programs: Programs) -> subprocess.Popen[bytes]:
@@ -251,7 +257,7 @@ def _give_up(quarters: Quarters) -> None:
         os.kill(pid, signal.SIGKILL)
     raise DatabaseUnusable(
         f"the database server has not answered for {_SILENCE_SECONDS_MAX:.0f} s: "
-        f"{_last_lines(_read(quarters))} (all of it: {quarters.log})"
+        f"{_complaint(quarters)}"
     )
 
 
@@ -390,6 +396,13 @@ def _read(quarters: Quarters, *, bytes_max: int = 4096) -> str:
             return log.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def _complaint(quarters: Quarters) -> str:
+    """What the server said last; a full disk takes even that, so it is looked at as well."""
+    free = shutil.disk_usage(quarters.home).free
+    full = f"; the disk is full ({free / 1e6:.0f} MB left)" if free < _DISK_BYTES_MIN else ""
+    return f"{_last_lines(_read(quarters))} (all of it: {quarters.log}){full}"
 
 
 def _last_lines(text: str, *, count: int = 3) -> str:

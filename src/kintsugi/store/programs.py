@@ -73,7 +73,8 @@ def find_programs(
         programs = inspect(folder)
         if programs is None or programs.major != (major or programs.major):
             continue
-        if account.can_run(folder / "postgres"):
+        # initdb needs the installation's own libraries, which the server itself does not.
+        if account.can_run(folder / "initdb") and account.can_run(folder / "postgres"):
             return programs
         if (copied := _copy(programs, beside=beside, account=account)) is not None:
             return copied
@@ -163,19 +164,24 @@ def _number_in(folder: Path) -> int:
 def _copy(programs: Programs, *, beside: Path, account: Account) -> Programs | None:
     """A copy that ``account`` can run; None when the installation cannot be moved.
 
-    Only an installation with everything under one folder (the wheel's) can.
+    Only an installation with everything under one folder (the wheel's) can. Its programs look for
+    their libraries in ``PACKAGE.libs`` beside the package, so that is copied to the same place.
     """
     home = programs.folder.parent
+    package = home.parent
     copy = beside / f"postgresql-{programs.version}"
     if not copy.exists():
         if not (home / "share").is_dir() or not (home / "lib").is_dir():
             return None
         # Renamed when complete: a copy that was cut short must never be taken for a whole one.
         with tempfile.TemporaryDirectory(dir=beside, prefix=".copying-") as unfinished:
-            Path(unfinished).chmod(0o755)
-            for part in ("bin", "lib", "share"):
-                shutil.copytree(home / part, Path(unfinished, "whole", part), symlinks=True)
-            Path(unfinished, "whole").chmod(0o755)
-            Path(unfinished, "whole").rename(copy)
-    copied = Programs(copy / "bin", programs.version)
-    return copied if account.can_run(copied.folder / "postgres") else None
+            whole = Path(unfinished, "whole")
+            shutil.copytree(home, whole / package.name / home.name, symlinks=True)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, whole / libraries.name)
+            for folder in (whole, whole / package.name):
+                folder.chmod(0o755)
+            whole.rename(copy)
+    copied = Programs(copy / package.name / home.name / "bin", programs.version)
+    return copied if account.can_run(copied.folder / "initdb") else None
