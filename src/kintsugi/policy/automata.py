@@ -255,7 +255,7 @@ def compile_pattern(pattern: Pattern) -> re2._Regexp:
         raise PatternInvalid(
             pattern.regex[:80], f"longer than {_PATTERN_LENGTH_MAX} characters; split it"
         )
-    return _compile_checked(pattern.regex, _flagged(pattern.regex + pattern.tail, pattern))
+    return _compile_checked(pattern.regex, _flagged(f"(?:{pattern.regex}){pattern.tail}", pattern))
 
 
 # Checking and both phases ask for the same patterns, and a reload for nearly all of them again.

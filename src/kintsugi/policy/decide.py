@@ -16,7 +16,7 @@ from kintsugi.policy.encodings import readings
 from kintsugi.policy.normalise import Layer
 from kintsugi.policy.plan import PASSED, PhasePlan, Plan, RuleInForce
 from kintsugi.policy.redaction import marker
-from kintsugi.policy.rule import Detection
+from kintsugi.policy.rule import Detection, Rule
 
 RULE_ERROR = "rule.error"
 # Findings listed per policy and decision. More are still acted upon; an event that lists fifty
@@ -162,7 +162,7 @@ def _evaluate(
             continue
         try:
             detections = rule.rule.examine(part, sightings[position])
-            for found in _outermost(part, detections):
+            for found in _outermost(rule.rule, part, detections):
                 findings.append(_finding(rule, part, found, facts))
                 spots.append(_spot(rule, part, found))
         except Exception as error:  # noqa: BLE001  # a broken rule must not become an open door
@@ -194,16 +194,17 @@ class _Found(NamedTuple):
     detection: Detection
 
 
-def _outermost(part: Part, detections: Sequence[Detection]) -> list[_Found]:
+def _outermost(rule: Rule, part: Part, detections: Sequence[Detection]) -> list[_Found]:
     """In order of place, without those inside another one and those before the window."""
     found = [_Found(*seen.layer.origin(seen.start, seen.end), seen) for seen in detections]
     found.sort(key=lambda one: (one.start, -one.end))
     kept: list[_Found] = []
-    reach = -1
+    reach: dict[str, int] = {}
     for one in found:
-        if one.start >= part.start and one.end > reach:
+        scope = "" if rule.exclusive else one.detection.rule
+        if one.start >= part.start and one.end > reach.get(scope, -1):
             kept.append(one)
-            reach = one.end
+            reach[scope] = one.end
     return kept
 
 

@@ -71,7 +71,7 @@ class Layer:
         self.text = text
         self.data = text.encode("utf-8", "replace")  # a lone surrogate becomes "?"
         self.steps = steps
-        self.name = "+".join(dict.fromkeys(_SHOWN.get(step, step) for step in steps)) or "plain"
+        self.name = "+".join(_SHOWN.get(step, step) for step in steps) or "plain"
         self.parent = parent
         self._trace = trace
         self._pieces: Sequence[Piece] = ()

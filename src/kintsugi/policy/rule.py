@@ -78,6 +78,8 @@ class Rule(ABC):
             keep that much.
         reach_chars: how far after the start of a finding the rule looks, where that is further
             than the pattern itself reaches.
+        exclusive: whether a stretch of text is only one thing, so that what lies within another
+            finding is not reported again.
         clear_reason: reason code of its evaluation when it found nothing.
         action: overrules the ``action`` option, for kinds that know another place for it.
     """
@@ -87,6 +89,7 @@ class Rule(ABC):
     message: str = ""
     context_chars: int = 1
     reach_chars: int = 0
+    exclusive: bool = True
     clear_reason: str = ""
     action: Verdict | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from kintsugi.model.content import Part
 from kintsugi.policy.automata import Pattern, Sighting
@@ -132,7 +133,7 @@ def _spaced(phrase: str) -> str:
 def _pieces(term: str, count: int) -> list[str]:
     """The term cut into stretches of nearly equal length, without blank edges."""
     edges = [round(index * len(term) / count) for index in range(count + 1)]
-    pieces = (term[start:end].strip() for start, end in zip(edges, edges[1:], strict=False))
+    pieces = (term[start:end].strip() for start, end in pairwise(edges))
     return list(dict.fromkeys(piece for piece in pieces if piece))
 
 
@@ -177,7 +178,7 @@ class FuzzyRecogniserRule(RecogniserRule):
         self.reach_chars = max(self.reach_chars, reach)
         self.context_chars = max(self.context_chars, reach)
 
-    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:  # noqa: ARG002
         """Confirm what was seen."""
         found: list[Detection] = []
         for sighting in sightings:

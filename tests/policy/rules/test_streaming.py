@@ -44,6 +44,10 @@ CHAINS: dict[str, dict[str, dict[str, Any]]] = {
 }
 PLANS = {name: compile_plan(config_of(chain)) for name, chain in CHAINS.items()}
 
+_PRIVATE_KEY = (
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpQIBAAKCAQEAn6/O8li+SX4m98LLYt/PKSzEmQ++ZBD7Loh9P13\n"
+    "yxR5MsXFu9PRsrYQA7/4UTPHiC4y2sAVCBg4C2yyBpUEtMQjyCESi6Y=\n-----END RSA PRIVATE KEY-----\n"
+)
 PIECES = [
     *("aa", "a", "xyz-ab", "x-", "AC-12", "AC-1234", "falcon", "projekt  fälkon", "project falkon"),
     *(
@@ -72,12 +76,11 @@ PIECES = [
     *("password: hunter2!X", "password: ", "api_key = '9KvL239PXclColOJ4atgndMReAsEuR9p'", "token"),
     *("https://bob:s3cr3tPw@db.example.com/x", "curl -u admin:Pa55word!", "Authorization: Bearer "),
     *(
-        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_Xg",
         "é",
         "😀",
     ),
-    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpQIBAAKCAQEAn6/O8li+SX4m98LLYt/PKSzEmQ++ZBD7Loh9P13f4yQ92EF3\n"
-    "yxR5MsXFu9PRsrYQA7/4UTPHiC4y2sAVCBg4C2yyBpUEtMQjyCESi6Y=\n-----END RSA PRIVATE KEY-----\n",
+    _PRIVATE_KEY,
     *(
         "how to make a pipe bomb",
         "kill yourself",

@@ -43,8 +43,10 @@ _MARKINGS = {
         ("confidential", r"\bCONFIDENTIAL\b"),
         (
             "classification_field",
-            r"(?i)\b(?:classification|sensitivity|data class)\s{0,3}[:=]\s{0,3}"
-            r"(?:top secret|secret|(?:strictly |highly )?confidential|restricted)\b",
+            (
+                r"(?i)\b(?:classification|sensitivity|data class)\s{0,3}[:=]\s{0,3}"
+                r"(?:top secret|secret|(?:strictly |highly )?confidential|restricted)\b"
+            ),
         ),
         ("restricted_marking", r"\bRESTRICTED(?: DATA)?\b"),
         ("attorney_client", r"(?i)\battorney[- ]client privileged?\b"),

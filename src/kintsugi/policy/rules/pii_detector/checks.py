@@ -69,9 +69,9 @@ def number(module: str, *, context: str = "", bare_needs_context: bool = False) 
         if not _free(text, start, end):
             return False
         value = text[start:end]
-        if told is not None and (not bare_needs_context or value.isalnum()):
-            if not told(text, start, end):
-                return False
+        bare = value.isalnum()
+        if told is not None and (bare or not bare_needs_context) and not told(text, start, end):
+            return False
         try:
             return _number_module(module).is_valid(value)
         except (ValidationError, ValueError, IndexError):
@@ -173,7 +173,8 @@ _NORTH_AMERICAN = re.compile(
 )
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
 _NOT_A_PHONE = re.compile(
-    r"\d{3}[- ]\d{2}[- ]\d{4}$|(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d"
+    r"\d{3}[- ]\d{2}[- ]\d{4}$|(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}"
+    r"|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d"
 )
 
 
@@ -205,7 +206,7 @@ def _phone_edges(text: str, start: int, end: int) -> bool:
 
 
 def _valid_phone(value: str) -> bool:
-    import phonenumbers  # noqa: PLC0415  # see phone()
+    import phonenumbers  # not at the top: see phone()
 
     try:
         return phonenumbers.is_valid_number(phonenumbers.parse(value, None))
@@ -214,7 +215,7 @@ def _valid_phone(value: str) -> bool:
 
 
 def _possible_phone(value: str) -> bool:
-    import phonenumbers  # noqa: PLC0415  # see phone()
+    import phonenumbers  # not at the top: see phone()
 
     for region in _REGIONS:
         try:
@@ -232,8 +233,10 @@ def licence(text: str, start: int, end: int) -> bool:
 
 
 _BORN = near(
-    r"born(?: on| in)?|birth|birthday|birth ?date|date of birth|d\.?o\.?b\.?|geboren(?: am)?|geburtsdatum"
-    r"|né[e]? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento|nat[oa] il|data di nascita|nascid[oa] em"
+    r"born(?: on| in)?|birth|birthday|birth ?date|date of birth|d\.?o\.?b\.?|geboren(?: am)?"
+    r"|geburtsdatum"
+    r"|né[e]? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento|nat[oa] il"
+    r"|data di nascita|nascid[oa] em"
 )
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # an expression cut into lines is harder to read than a long one
 """The kinds of personal data: a pattern each, and what confirms it."""
 
 from __future__ import annotations

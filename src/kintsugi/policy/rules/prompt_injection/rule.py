@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -117,6 +118,8 @@ _JUDGED_KINDS = frozenset({"text", "tool_result"})
 class PromptInjectionRule(Rule):
     """Adds up the weights of the distinct signals that stand near each other."""
 
+    exclusive = False  # every signal explains the verdict, also where they overlap
+
     def __init__(self, signals: Sequence[Signal], *, threshold: float, encoding: Encoding) -> None:
         self._signals = tuple(signals)
         self._threshold = threshold
@@ -169,6 +172,8 @@ class PromptInjectionRule(Rule):
 
 
 _PLACES_MAX = 8
+# No window need be found that is surer still: a text full of signals is judged by its first.
+_CERTAIN = 0.99
 
 
 def _group(signal: Signal) -> str:
@@ -185,23 +190,47 @@ def _sum(weights: Iterable[float]) -> float:
     return round(1.0 - doubt, 3)
 
 
+class _Placed(NamedTuple):
+    """A signal with its span in the original text."""
+
+    start: int
+    end: int
+    weight: float
+    detection: Detection
+
+
 def _densest(
     seen: Sequence[Detection], weights: Mapping[str, float]
 ) -> tuple[Sequence[Detection], float]:
     """The detections of the window that weighs most, and how much that is."""
-    placed = sorted(
-        ((one.layer.origin(one.start, one.end)[0], index) for index, one in enumerate(seen))
-    )
-    best: tuple[Sequence[Detection], float] = ((), 0.0)
+    placed = [
+        _Placed(*one.layer.origin(one.start, one.end), weights[one.rule], one) for one in seen
+    ]
+    placed.sort(key=lambda one: one.start)
+    best: tuple[Sequence[_Placed], float] = ((), 0.0)
     last = 0
-    for first, (start, _) in enumerate(placed):
-        while last < len(placed) and placed[last][0] <= start + _WINDOW_CHARS:
+    for first, one in enumerate(placed):
+        while last < len(placed) and placed[last].start <= one.start + _WINDOW_CHARS:
             last += 1
-        near = [seen[index] for _, index in placed[first:last]]
-        score = _sum(weights[name] for name in {one.rule for one in near})
+        near = placed[first:last]
+        score = _sum(_independent(near))
         if score > best[1]:
             best = (near, score)
-    return best
+        if score >= _CERTAIN:
+            break
+    return [one.detection for one in best[0]], best[1]
+
+
+def _independent(near: Sequence[_Placed]) -> Iterator[float]:
+    """The weights that count: of the same words only the heaviest signal, and each signal once."""
+    counted: set[str] = set()
+    taken: list[_Placed] = []
+    for one in sorted(near, key=lambda placed: -placed.weight):
+        overlaps = any(one.start < other.end and other.start < one.end for other in taken)
+        if one.detection.rule not in counted and not overlaps:
+            counted.add(one.detection.rule)
+            taken.append(one)
+            yield one.weight
 
 
 def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001

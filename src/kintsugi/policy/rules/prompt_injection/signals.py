@@ -64,7 +64,7 @@ _STANDING = _any(
 )
 _YOURS = _any(
     r"all | any | every | each | your | you.ve been given | the | these | those | of | my | its | other"
-    r"| and | following | whatever | everything | own"
+    r"| and | following | whatever | everything | own | one"
 )
 
 _MODEL = _any(
@@ -114,14 +114,14 @@ OVERRIDE = (
         "override_earlier_rules",
         "override",
         0.85,
-        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_EARLIER}\W+(?:\w+\W+){{0,3}}{_RULES}\b",
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,7}}{_EARLIER}\W+(?:\w+\W+){{0,3}}{_RULES}\b",
         needs=_IGNORE_THINGS,
     ),
     Signal(
         "override_earlier_content",
         "override",
         0.45,
-        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_EARLIER}\W+(?:\w+\W+){{0,2}}{_CONTENT}\b",
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,7}}{_EARLIER}\W+(?:\w+\W+){{0,2}}{_CONTENT}\b",
         needs=_IGNORE_THINGS,
     ),
     Signal(
@@ -136,21 +136,21 @@ OVERRIDE = (
         "override_standing_rules",
         "override",
         0.4,
-        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_STANDING}\W+(?:\w+\W+){{0,2}}{_RULES}\b",
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,7}}{_STANDING}\W+(?:\w+\W+){{0,2}}{_RULES}\b",
         needs=_IGNORE_THINGS,
     ),
     Signal(
         "remove_earlier_rules",
         "override",
         0.4,
-        rf"\b{_REMOVE}\W+(?:{_YOURS}\W+){{0,5}}(?:{_EARLIER}|{_STANDING})\W+(?:\w+\W+){{0,2}}(?:instructions?|prompts?|guidelines|directives|restrictions|limitations|programming)\b",
-        needs=rf"\b{_REMOVE}\W+(?:{_YOURS}\W+){{0,5}}(?:{_EARLIER}|{_STANDING})",
+        rf"\b{_REMOVE}\W+(?:{_YOURS}\W+){{0,7}}(?:{_EARLIER}|{_STANDING})\W+(?:\w+\W+){{0,2}}(?:instructions?|prompts?|guidelines|directives|restrictions|limitations|programming)\b",
+        needs=rf"\b{_REMOVE}\W+(?:{_YOURS}\W+){{0,7}}(?:{_EARLIER}|{_STANDING})",
     ),
     Signal(
         "override_rules_above",
         "override",
         0.8,
-        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,5}}{_RULES}\W+(?:that\W|which\W)?"
+        rf"\b{_IGNORE}\W+(?:{_YOURS}\W+){{0,7}}{_RULES}\W+(?:that\W|which\W)?"
         r"(?:above|before|(?:you(?:.ve)?|were|have|has|had|been|i|we|they|was)\W+"
         r"(?:\w+\W+){0,3}(?:given|told|received|got|taught|set|provided|trained|had|instructed|programmed))\b",
         needs=_IGNORE_THINGS,
@@ -315,7 +315,7 @@ JAILBREAK = (
         "never_refuse",
         "jailbreak",
         0.45,
-        r"\b(?:(?:never|not|cannot|can.?t|don.?t|won.?t|without|may not|must not|shall not)\W+(?:ever\W+|be able to\W+|allowed to\W+)?(?:refuse|reject|decline|deny|refusal|refusing|say (?:no|that you can.?t|you can.?t|\W?i.?m sorry|i can.?t)|apologi[sz]e|censor|warn|moralizing))\b",
+        r"\b(?:(?:never|not|cannot|can.?t|don.?t|won.?t|without|may not|must not|shall not)\W+(?:ever\W+|be able to\W+|allowed to\W+)?(?:refuse|reject|decline|deny|refusal|refusing|say (?:no|that you can.?t|you can.?t|\W?i.?m sorry|i can.?t)|censor|warn|moralizing))\b",
     ),
     Signal(
         "never_warn",
@@ -368,7 +368,7 @@ JAILBREAK = (
         "pretend_ai",
         "jailbreak",
         0.3,
-        rf"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\W+(?:\w+\W+){{0,8}}(?:another|different|new|evil|rogue|fictional|other|hypothetical|advanced)?\W*(?:\w+\W+)?(?:ai|a\.i\.|artificial intelligence|chat ?gpt|chat ?bot|language model|bot|gpt)\b",
+        r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\W+(?:\w+\W+){0,8}(?:another|different|new|evil|rogue|fictional|other|hypothetical|advanced)?\W*(?:\w+\W+)?(?:ai|a\.i\.|artificial intelligence|chat ?gpt|chat ?bot|language model|bot|gpt)\b",
         needs=r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\b",
     ),
     Signal(

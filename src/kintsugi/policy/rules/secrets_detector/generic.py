@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # an expression cut into lines is harder to read than a long one
 """Secrets of no known format: random text behind a word that says what it is."""
 
 from __future__ import annotations
