@@ -74,7 +74,6 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
     """
     prepare_database(conninfo, now=now())
     database = Database(conninfo)
-    database.open()
     return PostgresStores(
         events=PostgresEvents(database, now=now),
         configurations=PostgresConfigurations(database),
