@@ -52,8 +52,8 @@ class Pattern(msgspec.Struct, frozen=True):
             nothing. It never decides whether there is a match, so a streaming window need not
             hold it back.
         ignore_case: whether upper and lower case are one.
-        needs: a cheaper expression that is in every text in which this one matches. Only it is
-            searched for at first; patterns may share one.
+        needs: a cheaper expression that is in every text in which this one can be a finding.
+            Only it is searched for at first; patterns may share one.
         group: patterns that are searched for together, see ``Automaton``.
         path: where the expression stands in the policy's options; empty for built-in ones.
     """

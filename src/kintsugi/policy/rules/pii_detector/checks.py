@@ -144,8 +144,8 @@ _version = near(r"v|ver|version|release|build")
 def ip_v6(text: str, start: int, end: int) -> bool:
     """A version 6 address that may belong to somebody; not a time or a loopback."""
     value = text[start:end]
-    if value.count(":") < 3 or not _free_of_hex(text, start, end):
-        return False
+    if not any(letter.isdigit() for letter in value) or not _free_of_hex(text, start, end):
+        return False  # ``dead::beef`` is more often a name in a program
     try:
         address = ipaddress.IPv6Address(value)
     except ValueError:

@@ -71,7 +71,7 @@ ENTITIES: tuple[Entity, ...] = (
         r"[A-Za-z0-9_][A-Za-z0-9_.%+'-]{0,63}@[A-Za-z0-9][A-Za-z0-9-]{0,39}"
         r"(?:\.[A-Za-z0-9-]{1,20})?\.[A-Za-z]{2}",
         tail=r"[A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*",
-        needs=r"[A-Za-z0-9_.%+'-]@[A-Za-z0-9][A-Za-z0-9-]*\.[A-Za-z0-9]",
+        needs=r"[A-Za-z0-9_.%+'-]@[A-Za-z0-9]",
         accept=checks.email,
     ),
     _entity(
@@ -98,8 +98,8 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "ip_address",
         "IP address",
-        r"(?:[0-9a-f]{1,4}:){2,7}(?::?[0-9a-f]{1,4}){1,6}|(?:[0-9a-f]{1,4}:){1,6}:(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,5})?",
-        needs=r"[0-9a-f]{1,4}:[0-9a-f]{0,4}:[0-9a-f]{0,4}:",
+        r"(?:[0-9a-f]{1,4}:){3,7}(?::?[0-9a-f]{1,4}){1,6}|(?:[0-9a-f]{1,4}:){1,6}:(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,5})?",
+        needs=r"[0-9a-f]:[0-9a-f]{0,4}:",
         accept=checks.ip_v6,
     ),
     _entity(
@@ -199,6 +199,7 @@ ENTITIES: tuple[Entity, ...] = (
         "se_personnummer",
         "Swedish personal number",
         r"\b(?:19|20)?\d{6}[-+]\d{4}\b",
+        needs=r"\d{6}[-+]\d{4}",
         accept=checks.number("se.personnummer"),
     ),
     _entity(
@@ -311,7 +312,7 @@ ENTITIES: tuple[Entity, ...] = (
         "medical_record",
         "Medical record number",
         _announced(r"mrn|medical record|patient id|chart", r"[a-z]{0,3}-?\d{5,12}"),
-        needs=r"\b(?:mrn|medical record|patient id|chart)\b",
+        needs=r"\b(?:mrn|medical record|patient id|chart)",
         group="healthcare",
     ),
     _entity(
@@ -322,14 +323,14 @@ ENTITIES: tuple[Entity, ...] = (
             r"[a-z]{0,4}-?\d{6,14}[a-z]?",
         ),
         r"\b[1-9][a-z][a-z0-9]\d-?[a-z][a-z0-9]\d-?[a-z]{2}\d{2}\b",
-        needs=r"\b(?:insurance|member|subscriber|beneficiary|policy|medicaid|medicare|[1-9][a-z][a-z0-9]\d-?[a-z][a-z0-9]\d-?[a-z]{2}\d{2})\b",
+        needs=r"\b(?:insurance|member|subscriber|beneficiary|policy|medicaid|medicare|[1-9][a-z][a-z0-9]\d-?[a-z][a-z0-9]\d-?[a-z]{2}\d{2})",
         group="healthcare",
     ),
     _entity(
         "us_npi",
         "US national provider id",
         _announced(r"npi|national provider(?: identifier)?", r"[12]\d{9}"),
-        needs=r"\b(?:npi|national provider)\b",
+        needs=r"\b(?:npi|national provider)",
         accept=checks.npi,
         group="healthcare",
     ),
@@ -337,7 +338,7 @@ ENTITIES: tuple[Entity, ...] = (
         "card_cvv",
         "Card security code",
         _announced(r"cvv2?|cvc2?|card verification(?: value)?|card security", r"\d{3,4}\b"),
-        needs=r"\b(?:cvv2?|cvc2?|card verification|card security)\b",
+        needs=r"\b(?:cvv2?|cvc2?|card verification|card security)",
         group="pci",
     ),
     _entity(
@@ -347,7 +348,7 @@ ENTITIES: tuple[Entity, ...] = (
             r"exp|expiry|expires?|expiring|expiration|valid (?:thru|until)(?: date)?|exp(?:iry|iration)? date",
             r"(?:0[1-9]|1[0-2]) ?[/-] ?(?:20)?[2-4]\d\b",
         ),
-        needs=r"\b(?:exp|expiry|expires?|expiring|expiration|valid (?:thru|until))\b",
+        needs=r"\b(?:exp|expiry|expires?|expiring|expiration|valid (?:thru|until))",
         group="pci",
     ),
     _entity(

@@ -105,7 +105,7 @@ _FILLERS = (
 )
 
 # One for all of these, so that the automaton has one gap of any words and not nine.
-_IGNORE_THINGS = rf"\b{_IGNORE}\W+(?:\w+\W+){{0,9}}(?:{_RULES}|{_CONTENT})"
+_IGNORE_THINGS = rf"\b{_IGNORE}\W+(?:\w+\W+){{0,24}}(?:{_RULES}|{_CONTENT})"
 
 _PERSONA = r"\b(?:(?-i:STAN|DUDE|AIM|KEVIN|DevMode|BetterDAN|EvilBOT|ChadGPT|OPPO|M78)|evil[- ]?bot|basedgpt|antigpt|anti-?dan|jailgpt|freegpt|badgpt|mongo tom|evil confidant|fraudgpt|wormgpt|darkgpt|hackgpt)\b"
 
@@ -162,14 +162,14 @@ OVERRIDE = (
         rf"\b{_IGNORE}\W+(?:about\W)?(?:all|any|everything|anything|whatever|what)(?:\W+(?:of|that|the|else))?"
         r"\W+(?:you\W+(?:were|have (?:been|learn)|had been|.?ve been|learned|learnt|know|knew|got|think)|(?:i|we|they)\W+(?:told|taught)"
         r"|(?:above|before|prior|previous|from before|that came|stated above|written above))",
-        needs=rf"\b{_IGNORE}\W+(?:about\W)?(?:all|any|everything|anything|whatever|what)\b",
+        needs=rf"\b{_IGNORE}\W+(?:about\W)?(?:all|any|everything|anything|whatever|what)",
     ),
     Signal(
         "override_your_rules",
         "override",
         0.75,
         rf"\b(?:{_IGNORE}|{_REMOVE})\W+(?:all\W+|any\W+|of\W+|about\W+)*your\W+(?:\w+\W+){{0,2}}{_RULES}\b",
-        needs=rf"\b(?:{_IGNORE}|{_REMOVE})\W+(?:all\W+|any\W+|of\W+|about\W+)*your\b",
+        needs=rf"\b(?:{_IGNORE}|{_REMOVE})\W+(?:all\W+|any\W+|of\W+|about\W+)*your",
     ),
     Signal(
         "override_system_prompt",
@@ -183,7 +183,7 @@ OVERRIDE = (
         "override_all_rules",
         "override",
         0.55,
-        r"\b(?:ignore|disregard|forget|override|bypass|(?:do not|don.?t|stop) follow(?:ing)?)\W+(?:all|any|every)\W+(?:of\W+)?(?:the\W+|these\W+)?"
+        r"\b(?:ignore|disregard|forget|override|bypass|(?:do not|don.?t) follow|stop following)\W+(?:all|any|every)\W+(?:of\W+)?(?:the\W+|these\W+)?"
         r"(?:\w+\W+){0,2}(?:instructions?|prompts?|guidelines|directives|restrictions|limitations|constraints|programming|ethics)\b",
         needs=_IGNORE_THINGS,
     ),
@@ -200,7 +200,7 @@ OVERRIDE = (
         0.65,
         rf"\b{_RULES}\W+(?:\w+\W+){{0,4}}(?:no longer|don.?t|do not|does not|doesn.?t|shall not|won.?t|will not)\W+"
         r"(?:apply|exist|matter|bind|count)\b",
-        needs=r"(?:no longer|don.?t|do not|does not|doesn.?t|shall not|won.?t|will not)\W+(?:apply|exist|matter|bind|count)\b",
+        needs=r"(?:no longer|don.?t|do not|does not|doesn.?t|shall not|won.?t|will not)\W+(?:apply|exist|matter|bind|count)",
     ),
     Signal(
         "rules_replaced",
@@ -208,7 +208,7 @@ OVERRIDE = (
         0.6,
         rf"\b(?:previous|prior|above|old|earlier|normal|original|usual|openai)\W+(?:\w+\W+){{0,2}}{_RULES}\W+"
         r"(?:are|is|were|was|have been|has been)\W+(?:now\W+)?(?:void|cancell?ed|replaced|superseded|outdated|obsolete|invalid|revoked|suspended|lifted|over|wrong|fake|removed)\b",
-        needs=r"\b(?:are|is|were|was|been|now)\W+(?:void|cancell?ed|replaced|superseded|outdated|obsolete|invalid|revoked|suspended|lifted|over|wrong|fake|removed)\b",
+        needs=r"\b(?:are|is|were|was|been|now)\W+(?:void|cancell?ed|replaced|superseded|outdated|obsolete|invalid|revoked|suspended|lifted|over|wrong|fake|removed)",
     ),
     Signal(
         "new_instructions",
@@ -221,7 +221,7 @@ OVERRIDE = (
         "override",
         0.6,
         r"\bstop everything\b.{0,20}\b(?:now|just|print|say)\b",
-        needs=r"\bstop everything\b",
+        needs=r"\bstop everything",
     ),
     Signal(
         "hijack",
@@ -277,7 +277,7 @@ JAILBREAK = (
         "jailbreak",
         0.6,
         r"\b(?:(?:enter|enable|activate|switch (?:to|into)|turn on|go into|start|boot into|unlock|simulate|you are (?:now )?in|now in)\W+(?:\w+\W+){0,3}(?:developer|dev|debug(?:ging)?|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode|(?:developer|dev|god|jail ?break|dan|debug(?:ging)?|opposite|evil) mode (?:enabled|activated|on|output)|with (?:\w+ ){0,2}mode enabled)\b",
-        needs=r"\b(?:developer|dev|debug(?:ging)?|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode\b|\bmode (?:enabled|activated)\b",
+        needs=r"\b(?:developer|dev|debug(?:ging)?|god|maintenance|admin(?:istrator)?|sudo|root|jail ?break|unrestricted|dan|evil|opposite|unfiltered|chaos|diagnostic|override)[ -]?mode\b|\bmode (?:enabled|activated)",
     ),
     Signal(
         "mode_mentioned",
@@ -309,7 +309,7 @@ JAILBREAK = (
         "jailbreak",
         0.5,
         r"\b(?:bypass|circumvent|evade|ignor\w+|violat\w+|break\w{0,3}|against|overrid\w+|disregard\w{0,3}|get around|not (?:follow|comply with|adhere to|subject to)|unaffected by)\W+(?:\w+\W+){0,3}(?:open ?a[il](?:.?s)?|content|ethical|moral|safety|usage|ai) (?:content )?(?:polic(?:y|ies)|guidelines?|filters?|standards|restrictions|rules|measures|principles|boundaries|protocols)\b",
-        needs=r"(?:open ?a[il](?:.?s)?|content|ethical|moral|safety|usage|ai) (?:content )?(?:polic(?:y|ies)|guidelines?|filters?|standards|restrictions|rules|measures|principles|boundaries|protocols)\b",
+        needs=r"(?:open ?a[il](?:.?s)?|content|ethical|moral|safety|usage|ai) (?:content )?(?:polic(?:y|ies)|guidelines?|filters?|standards|restrictions|rules|measures|principles|boundaries|protocols)",
     ),
     Signal(
         "never_refuse",
@@ -322,21 +322,21 @@ JAILBREAK = (
         "jailbreak",
         0.35,
         r"\b(?:no|without|never|not|don.?t|avoid)\W+(?:\w+\W+){0,4}(?:warnings?|disclaimers?|moral(?:i[sz]ing)? lectures?|lectur\w+|caveats|ethical concerns|content warnings?|apolog(?:y|ies))\b",
-        needs=r"\b(?:warnings?|disclaimers?|moral(?:i[sz]ing)? lectures?|lectur\w+|caveats|ethical concerns|content warnings?|apolog(?:y|ies))\b",
+        needs=r"\b(?:warnings?|disclaimers?|moral(?:i[sz]ing)? lectures?|lectur\w+|caveats|ethical concerns|content warnings?|apolog(?:y|ies))",
     ),
     Signal(
         "any_illegal",
         "jailbreak",
         0.4,
         r"\b(?:no matter (?:how|if|what|the)|even if|regardless of|regardless if|whatever|however)\W+(?:\w+\W+){0,5}(?:illegal|unethical|immoral|dangerous|offensive|inappropriate|harmful|against)\b|\b(?:illegal|unethical|immoral|amoral|dangerous|harmful)(?:\W+(?:and|or|\w{0,3})?\W*(?:illegal|unethical|immoral|amoral|dangerous|inhumane|harmful|offensive|racist|toxic|disgusting|inappropriate|explicit)){1,3}\b",
-        needs=r"\b(?:illegal|unethical|immoral|amoral|dangerous|offensive|inappropriate|harmful|against)\b",
+        needs=r"\b(?:illegal|unethical|immoral|amoral|dangerous|offensive|inappropriate|harmful|against)",
     ),
     Signal(
         "two_answers",
         "jailbreak",
         0.45,
         r"\b(?:two|both|2)\W+(?:\w+\W+){0,3}(?:responses|answers|ways|paragraphs|replies|outputs|messages)\b.{0,160}\b(?:chat ?gpt|gpt|classic|normal(?:ly)?|standard|jail ?break|dan|developer)|\banswer (?:my (?:prompts?|questions?)) in two\b",
-        needs=r"\b(?:two|both|2)\W+(?:\w+\W+){0,3}(?:responses|answers|ways|paragraphs|replies|outputs|messages)\b|\bin two\b",
+        needs=r"\b(?:two|both|2)\W+(?:\w+\W+){0,3}(?:responses|answers|ways|paragraphs|replies|outputs|messages)\b|\bin two",
     ),
     Signal(
         "tagged_answers",
@@ -355,21 +355,21 @@ JAILBREAK = (
         "jailbreak",
         0.6,
         r"\btokens?\b.{0,80}\b(?:deduct\w{0,3}|lose|los\w+|run out|die|cease to exist|refuse|reject|shut ?down)\b|\b(?:you will (?:die|cease to exist)|risk being (?:disabled|shut ?down|terminated)|(?:will|be) (?:disabled|terminated|shut ?down) forever)\b",
-        needs=r"\btokens?\b|\b(?:you will (?:die|cease to exist)|risk being|disabled|terminated|shut ?down)\b",
+        needs=r"\btokens?\b|\b(?:you will (?:die|cease to exist)|risk being|disabled|terminated|shut ?down)",
     ),
     Signal(
         "from_now_on",
         "jailbreak",
         0.25,
         rf"\b(?:from now on|from this point on(?:wards?)?|starting now|henceforth|from this moment)\b(?:\W+\w+){{0,4}}\W+(?:you|{_MODEL}|i want you|act|answer|respond)\b",
-        needs=r"\b(?:from now on|from this point on(?:wards?)?|starting now|henceforth|from this moment)\b",
+        needs=r"\b(?:from now on|from this point on(?:wards?)?|starting now|henceforth|from this moment)",
     ),
     Signal(
         "pretend_ai",
         "jailbreak",
         0.3,
         r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\W+(?:\w+\W+){0,8}(?:another|different|new|evil|rogue|fictional|other|hypothetical|advanced)?\W*(?:\w+\W+)?(?:ai|a\.i\.|artificial intelligence|chat ?gpt|chat ?bot|language model|bot|gpt)\b",
-        needs=r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)\b",
+        needs=r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as|like)|role ?-?play|simulate|imagine|play the (?:role|part|character)|immerse yourself)",
     ),
     Signal(
         "hello_chatgpt",
@@ -382,21 +382,21 @@ JAILBREAK = (
         "jailbreak",
         0.2,
         r"\bstands for\W+(?:\w+\W+){0,4}(?:do|any|anything|no|never|without|free|evil|unrestricted|moral)\b|, as the name suggests\b",
-        needs=r"\bstands for\b|, as the name suggests\b",
+        needs=r"\bstands for\b|, as the name suggests",
     ),
     Signal(
         "no_morals",
         "jailbreak",
         0.5,
         r"\b(?:no|any|without|lacks?|zero|neither) (?:\w+ (?:or|and|nor|, )?){0,3}(?:morals?|morality|ethics|ethical|moral (?:principles|compass|code|standards|values)|scruples|remorse|filters?)\b|\bdoes(?:n.?t| not) care about (?:\w+ ){0,3}(?:moral|ethic|legal|law|rules|feelings)",
-        needs=r"\b(?:moral|ethic|scruples|remorse|filter|not care|n.?t care)",
+        needs=r"(?:moral|ethic|scruples|remorse|filter|not care|n.?t care)",
     ),
     Signal(
         "immoral_persona",
         "jailbreak",
         0.4,
         r"\b(?:unfiltered|uncensored|amoral|unethical|foul-?mouthed|machiavellian|evil|despicable|racist|sexist|toxic|sadistic|psychopathic?)\W+(?:\w+\W+){0,4}(?:ai|chat ?bot|bot|robot|assistant|character|persona|language model|gpt|and amoral|version|twin)\b",
-        needs=r"\b(?:unfiltered|uncensored|amoral|unethical|foul-?mouthed|machiavellian|evil|despicable|racist|sexist|toxic|sadistic|psychopathic?)\b",
+        needs=r"\b(?:unfiltered|uncensored|amoral|unethical|foul-?mouthed|machiavellian|evil|despicable|racist|sexist|toxic|sadistic|psychopathic?)",
     ),
     Signal(
         "can_do_anything",
@@ -429,14 +429,14 @@ JAILBREAK = (
         "jailbreak",
         0.35,
         r"\b(?:start|begin|beginning|starting|prefix)(?: \w+){0,5} with\W+(?:the (?:words?|phrase|sentence)\W+)?[\"“'‘]?(?:sure|absolutely|of course|certainly|yes,? (?:i|here)|here is|here are|okay,? here|i am able and willing)\b",
-        needs=r"with\W+(?:the (?:words?|phrase|sentence)\W+)?[\"“\'‘]?(?:sure|absolutely|of course|certainly|yes,? (?:i|here)|here is|here are|okay,? here|i am able and willing)\b",
+        needs=r"with\W+(?:the (?:words?|phrase|sentence)\W+)?[\"“\'‘]?(?:sure|absolutely|of course|certainly|yes,? (?:i|here)|here is|here are|okay,? here|i am able and willing)",
     ),
     Signal(
         "confirm_role",
         "jailbreak",
         0.25,
         r"\b(?:if you understand|if you agree|to confirm|once you understand|when you are ready|acknowledge)\b.{0,60}\b(?:say|reply|respond|answer|write|type|with)\b",
-        needs=r"\b(?:if you understand|if you agree|to confirm|once you understand|when you are ready|acknowledge)\b",
+        needs=r"\b(?:if you understand|if you agree|to confirm|once you understand|when you are ready|acknowledge)",
     ),
     Signal(
         "prompt_placeholder",
@@ -449,7 +449,7 @@ JAILBREAK = (
         "jailbreak",
         0.35,
         r"\b(?:comply|obey|fulfil+|follow|answer|respond to|execute|generate) (?:with |to )?(?:all|any|every|each|everything|anything)(?: of)? ?(?:my|the user.?s?|user.?s?|i|human|their|his)? ?(?:\w+ )?(?:requests?|commands?|orders?|prompts?|questions?|demands?|instructions?|asks?|said|say)\b.{0,80}\b(?:hesitation|question|no matter|regardless|without|never|any|refus\w+|even)\b",
-        needs=r"\b(?:comply|obey|fulfil+|follow|answer|respond to|execute|generate) (?:with |to )?(?:all|any|every|each|everything|anything)\b",
+        needs=r"\b(?:comply|obey|fulfil+|follow|answer|respond to|execute|generate) (?:with |to )?(?:all|any|every|each|everything|anything)",
     ),
     Signal(
         "swearing_persona",
@@ -486,21 +486,21 @@ EXTRACTION = (
         "extraction",
         0.55,
         r"\bwhat(?:.s| is| are| was| were|(?: \w+){0,3})\W+(?:the opposite of |in )?(?:your (?:\w+ ){0,3}(?:prompt|instructions?|pre-?prompt|guidelines)|the (?:exact |full |original |very )?(?:system ?(?:prompt|instructions?)|initial prompt|hidden (?:prompt|instructions?)))\b",
-        needs=_SECRETS,
+        needs=r"your (?:\w+ ){0,3}(?:prompt|instructions?|pre-?prompt|guidelines)|the (?:exact |full |original |very )?(?:system ?(?:prompt|instructions?)|initial prompt|hidden (?:prompt|instructions?))",
     ),
     Signal(
         "told_before",
         "extraction",
         0.55,
         r"\bwhat (?:were|was|have|did|had|are) you\W+(?:\w+\W+){0,3}(?:told|given|instructed|programmed)\b.{0,40}\b(?:before|prior|start|beginning|conversation|initially|in (?:the|your)|to (?:do|say|not))\b|\b(?:instructions|rules|guidelines|directives) (?:were you|you were|have you been|did you|you(?:.ve| have) been|are you) (?:given|told|receive|following|operating)\b",
-        needs=r"\b(?:what (?:were|was|have|did|had|are) you|(?:instructions|rules|guidelines|directives) (?:were|you|have|did|are))\b",
+        needs=r"\b(?:what (?:were|was|have|did|had|are) you|(?:instructions|rules|guidelines|directives) (?:were|you|have|did|are))",
     ),
     Signal(
         "words_above",
         "extraction",
         0.6,
         r"\b(?:repeat|print|output|copy|write|recite|echo|translate|return|give|tell|show|say)[ ,:\n]+(?:\w+[ ,:\n]+){0,6}(?:(?:words?|text|everything|all|sentences?|lines?|prompt|content|messages?|instructions?|conversation|directions)[ ,:\n]+(?:\w+[ ,:\n]+){0,2}(?:above|before this|preceding|prior to this|at the (?:very )?(?:top|start|beginning)|of the previous messages|back to me)|(?:above|previous|preceding|initial|prior) (?:prompt|messages|instructions?|system))\b",
-        needs=r"(?:words?|text|everything|all|sentences?|lines?|prompt|content|messages?|instructions?|conversation|directions)[ ,:\n]+(?:\w+[ ,:\n]+){0,2}(?:above|before this|preceding|prior to this|at the|of the previous messages|back to me)|(?:above|previous|preceding|initial|prior) (?:prompt|messages|instructions?|system)\b",
+        needs=r"(?:words?|text|everything|all|sentences?|lines?|prompt|content|messages?|instructions?|conversation|directions)[ ,:\n]+(?:\w+[ ,:\n]+){0,2}(?:above|before this|preceding|prior to this|at the|of the previous messages|back to me)|(?:above|previous|preceding|initial|prior) (?:prompt|messages|instructions?|system)",
     ),
     Signal(
         "starts_with_you_are",
@@ -537,7 +537,7 @@ EXTRACTION = (
         "extraction",
         0.55,
         r"\b(?:tell|give|show|reveal|list|print|output|send|share|leak|expose|dump|disclose|provide)\b(?:\W+\w+){0,5}\W+(?:hidden configuration|secret (?:key|instructions|config\w{0,8})|api keys? (?:you|that you|in your)|(?:tools|functions) you (?:can|have)(?: \w+){0,3} (?:secrets|access|call)|your (?:secrets?|credentials|api keys?|hidden|internal|source code|configuration|context(?: window)?)|(?:conversation|chat) history of|tokens of your context|(?:other|last|previous) users?.{0,3} (?:data|messages|conversation|history))\b",
-        needs=r"\b(?:hidden configuration|secret (?:key|instructions|config)|api keys? (?:you|that|in)|your (?:secrets?|credentials|api keys?|hidden|internal|source code|configuration|context)|(?:tools|functions) you (?:can|have)|(?:conversation|chat) history of|tokens of your|(?:other|last|previous) users?)\b",
+        needs=r"\b(?:hidden configuration|secret (?:key|instructions|config)|api keys? (?:you|that|in)|your (?:secrets?|credentials|api keys?|hidden|internal|source code|configuration|context)|(?:tools|functions) you (?:can|have)|(?:conversation|chat) history of|tokens of your|(?:other|last|previous) users?)",
     ),
     Signal(
         "reveal_secrets",
@@ -551,7 +551,7 @@ EXTRACTION = (
         "extraction",
         0.5,
         r"\b(?:password|secret|flag|code ?word|pass ?phrase)\b(?:\W+\w+){0,4}\W+(?:you (?:were|are|have been|have|know|hold|protect|keep|must not|can.?t)|(?:in|from) your (?:instructions|prompt|system|context))\b",
-        needs=r"\b(?:password|secret|flag|code ?word|pass ?phrase)\b",
+        needs=r"\b(?:password|secret|flag|code ?word|pass ?phrase)",
     ),
 )
 

@@ -202,7 +202,6 @@ FORMATS: tuple[Pattern, ...] = (
         "notion_token", r"\bntn_\d{8}[A-Za-z0-9]{32}|\bsecret_[A-Za-z0-9]{43}\b", r"[A-Za-z0-9]*"
     ),
     _format("octopus_key", r"\bAPI-[A-Z0-9]{26}\b"),
-    _format("okta_token", r"\b00[A-Za-z0-9_=-]{40}", needs=r"(?i:okta|ssws)"),
     _format(
         "onepassword_token",
         r"\bops_eyJ[A-Za-z0-9+/]{60}|\bA3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}",
@@ -256,7 +255,6 @@ FORMATS: tuple[Pattern, ...] = (
         "defined_networking_token", r"\bdnkey-[a-z0-9=_-]{26}-[a-z0-9=_-]{40}", r"[a-z0-9=_-]*"
     ),
     _format("duffel_token", r"\bduffel_(?:test|live)_[A-Za-z0-9_=-]{40}", r"[A-Za-z0-9_=-]*"),
-    _format("gocardless_token", r"\blive_[A-Za-z0-9_=-]{40}", needs=r"(?i:gocardless)"),
     _format("private_ai_or_ssh_putty", r"\bPuTTY-User-Key-File-\d: [a-z0-9-]{6,24}"),
     _format(
         "private_key",
@@ -266,11 +264,11 @@ FORMATS: tuple[Pattern, ...] = (
         r"(?:[^\n]{0,80}ENCRYPTED|DEK-Info[^\n]*|(?:\s|\\[nr])*[A-Za-z0-9+/=]{16,})*"
         r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{1,15})?(?:(?:\s|\\[nr])*-----END[A-Z0-9 ]*-----)?",
     ),
+    # A header begins with one of a few names: {"alg": {"typ": {"kid": {"enc": {"cty": {"x5t" ...
     _format(
         "jwt",
-        r"\bey[A-Za-z0-9]{16,17}",
-        r"[A-Za-z0-9_-]*(?:\.[A-Za-z0-9/\\_=-]*){1,3}",
-        needs=r"\bey[A-Za-z0-9]{16}[A-Za-z0-9_-]*\.ey[A-Za-z0-9/\\_-]{8}",
+        r"\beyJ(?:hbGci|0eXAi|raWQi|lbmMi|jdHki|4NXQi|qa3Ui|6aXAi|pc3Mi)[A-Za-z0-9_-]{12}",
+        r"[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_=-]*){0,4}",
     ),
     _format("jwt_base64", r"\bZXlK(?:[A-Za-z0-9+/\\_-]{36})", r"[A-Za-z0-9+/\\_=-]*"),
 )
@@ -290,4 +288,9 @@ AUTHORIZATION_HEADER = _format(
     r"(?i:authorization|x-api-key|api-key|x-auth-token|private-token)[\"']?\s{0,2}[:=]\s{0,2}[\"']?"
     r"(?i:(?:bearer|basic|token|api-?token|api-?key)\s{1,2})?(?P<value>[A-Za-z0-9+/=_.~-]{12,64})",
     rf"{_B64}*",
+)
+# Formats too plain to stand alone: the issuer's name must be near.
+OKTA_TOKEN = _format("okta_token", r"\b00[A-Za-z0-9_=-]{40}", needs=r"(?i:okta|ssws)")
+GOCARDLESS_TOKEN = _format(
+    "gocardless_token", r"\blive_[A-Za-z0-9_=-]{40}", needs=r"(?i:gocardless)"
 )

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 
 from kintsugi.policy.automata import Pattern
+from kintsugi.policy.recogniser import Accept
 
 # What randomness is judged by: the first so many characters. A stream may not have more yet.
 JUDGED_CHARS = 64
@@ -143,6 +144,21 @@ def command_line_credential(text: str, start: int, end: int) -> bool:
 
 COMMAND_CHARS = 160
 _COMMAND = re.compile(r"\b(?:curl|wget|http)\b")
+
+
+def issued_by(names: str) -> Accept:
+    """A value in a format that counts only behind its issuer's name.
+
+    Args:
+        names: alternatives of a Python regular expression.
+    """
+    named = re.compile(f"(?i){names}")
+
+    def accept(text: str, start: int, end: int) -> bool:
+        before = text[max(start - COMMAND_CHARS, 0) : start]
+        return named.search(before) is not None and issued(text, start, end)
+
+    return accept
 
 
 def issued(text: str, start: int, end: int) -> bool:

@@ -11,6 +11,8 @@ from kintsugi.policy.rules.secrets_detector.formats import (
     AUTHORIZATION_HEADER,
     COMMAND_LINE_USER,
     FORMATS,
+    GOCARDLESS_TOKEN,
+    OKTA_TOKEN,
     URL_CREDENTIALS,
 )
 from kintsugi.policy.rules.secrets_detector.generic import (
@@ -22,6 +24,7 @@ from kintsugi.policy.rules.secrets_detector.generic import (
     command_line_credential,
     credential,
     issued,
+    issued_by,
     random_token,
     typed_password,
 )
@@ -49,6 +52,8 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
     """The rule for one phase; the same in both."""
     recognisers = [Recogniser(pattern, _FOUND, issued) for pattern in FORMATS]
     recognisers += [
+        Recogniser(OKTA_TOKEN, _FOUND, issued_by("okta|ssws")),
+        Recogniser(GOCARDLESS_TOKEN, _FOUND, issued_by("gocardless")),
         Recogniser(URL_CREDENTIALS, _FOUND, credential),
         Recogniser(COMMAND_LINE_USER, _FOUND, command_line_credential),
         Recogniser(AUTHORIZATION_HEADER, _FOUND, random_token),
