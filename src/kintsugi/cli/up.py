@@ -87,7 +87,7 @@ def up(
     output = Output()
     if running := read_up(folder):
         output.say(f"Kintsugi runs on {folder} already (process {running.pid}).")
-        _welcome(output, running)
+        _welcome(output, running, folder)
         return
     _make_private(folder)
     if detach:
@@ -133,7 +133,7 @@ class _Instance:
                 try:
                     self._until_ready()
                     if not self._supervisor.stopping:
-                        _welcome(self._output, self._up())
+                        _welcome(self._output, self._up(), self._plan.state)
                     while not self._supervisor.stopping:
                         self._supervisor.watch(60.0)
                 finally:
@@ -308,7 +308,7 @@ def _detach(state: Path, output: Output) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         if (running := read_up(state)) and running.ready:
-            _welcome(output, running)
+            _welcome(output, running, state)
             return
         try:
             process.wait(_POLL_SECONDS)
@@ -319,13 +319,13 @@ def _detach(state: Path, output: Output) -> None:
     raise KintsugiError(f"not ready after {READY_SECONDS_MAX:g} s; see {log}")
 
 
-def _welcome(output: Output, running: Up) -> None:
+def _welcome(output: Output, running: Up, state: Path) -> None:
     """Where everything is, and a request to try."""
     model = "sim-echo" if running.simulator_url else "gpt-4o-mini"
     output.say(
         f"""
   gateway   {running.gateway_url}/v1   give this to your application as base_url
-  console   {running.api_url}/
+  console   {running.api_url}/   sign in with the token in {state}/admin-token
   settings  {running.config_file}
 
 Try it:
