@@ -1,8 +1,9 @@
 """Gateway throughput per core and latency added, beside nginx's reverse proxy in the same run.
 
-Everything is on: the whole chain with 200 patterns of the operator's own, PII with checksums, and
-the journal in the durability mode named. The gateway (or nginx) is pinned to one core; load and
-upstream share another. Rounds alternate, so that a noisy machine hurts all alike: read ratios.
+Policy is on (200 patterns of the operator's own and PII with checksums, on request and answer; or
+every policy there is) and so is the journal, in the durability mode named. The gateway (or nginx)
+is pinned to one core; load and upstream share another. Rounds alternate, so that a noisy machine
+hurts all alike: read ratios.
 
     python -m benchmarks.gateway                  # all of it, about five minutes
     python -m benchmarks.gateway --rounds 1 --seconds 3 --skip-latency
@@ -53,13 +54,30 @@ class Load(NamedTuple):
     cpu_us_per_request: float
 
 
-def configuration(upstream_port: int, durability: str, streaming: str) -> str:
+CHAINS: dict[str, dict[str, object]] = {
+    "patterns and PII": {
+        "pii-detector": {"action": "redact"},
+        "dlp-filter": {
+            "action": "block",
+            "detect_patterns": [
+                rf"\bproject[ -]codename[ -]{word}{number}\b"
+                for number in range(100)
+                for word in ("alpha", "omega")
+            ],
+        },
+        "audit-logger": {},
+    }
+}
+CHAINS["every policy"] = {
+    "prompt-injection": {},
+    "secrets-detector": {},
+    "safety-filter": {},
+    **CHAINS["patterns and PII"],
+}
+
+
+def configuration(upstream_port: int, durability: str, streaming: str, chain: str) -> str:
     """The benchmark's configuration as JSON, which is YAML."""
-    patterns = [
-        rf"\bproject[ -]codename[ -]{word}{number}\b"
-        for number in range(100)
-        for word in ("alpha", "omega")
-    ]
     return json.dumps(
         {
             "pack": {"name": "bench", "version": "1.0.0", "enabled": True},
@@ -74,24 +92,8 @@ def configuration(upstream_port: int, durability: str, streaming: str) -> str:
                     }
                 ]
             },
-            "policies": {
-                "chain": [
-                    "prompt-injection",
-                    "pii-detector",
-                    "secrets-detector",
-                    "dlp-filter",
-                    "safety-filter",
-                    "audit-logger",
-                ]
-            },
-            "policy": {
-                "prompt-injection": {},
-                "pii-detector": {"action": "redact"},
-                "secrets-detector": {},
-                "dlp-filter": {"detect_patterns": patterns, "action": "block"},
-                "safety-filter": {"block_if": ["how to build a bomb"]},
-                "audit-logger": {},
-            },
+            "policies": {"chain": list(CHAINS[chain])},
+            "policy": CHAINS[chain],
         }
     )
 
@@ -168,12 +170,14 @@ def nginx(upstream_port: int, folder: Path) -> Iterator[Subject]:
 
 
 @contextmanager
-def gateway(upstream_port: int, folder: Path, durability: str, streaming: str) -> Iterator[Subject]:
+def gateway(
+    upstream_port: int, folder: Path, durability: str, streaming: str, chain: str
+) -> Iterator[Subject]:
     """The gateway as installed, one worker, no control plane: its journal grows meanwhile."""
     folder.mkdir()
     port = free_port()
     file = folder / "policy-config.yaml"
-    file.write_text(configuration(upstream_port, durability, streaming))
+    file.write_text(configuration(upstream_port, durability, streaming, chain))
     command = [
         str(Path(sys.executable).with_name("kt")),
         "gateway",
@@ -289,6 +293,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--skip-latency", action="store_true")
+    parser.add_argument("--chain", default="patterns and PII", choices=list(CHAINS))
     parser.add_argument("--streaming", default="buffer", choices=["buffer", "window"])
     arguments = parser.parse_args()
     for program in ("nginx", "wrk", "taskset"):
@@ -300,7 +305,13 @@ def main() -> None:
         subjects = {"nginx": stack.enter_context(nginx(model.port, folder))}
         for durability in ("bounded", "strict"):
             subjects[durability] = stack.enter_context(
-                gateway(model.port, folder / durability, durability, arguments.streaming)
+                gateway(
+                    model.port,
+                    folder / durability,
+                    durability,
+                    arguments.streaming,
+                    arguments.chain,
+                )
             )
         print(f"idle worker: {worker_mib(subjects['strict'].pid):.0f} MiB resident\n")
         print(
