@@ -8,6 +8,7 @@ import re
 from functools import cache
 from typing import Protocol, cast
 
+import re2
 from stdnum import luhn
 from stdnum.exceptions import ValidationError
 
@@ -45,12 +46,15 @@ def near(words: str) -> Accept:
     """Accepts what stands behind one of these words, within ``CONTEXT_CHARS``.
 
     Args:
-        words: alternatives of a Python regular expression.
+        words: alternatives of a regular expression (RE2).
     """
-    pattern = re.compile(rf"(?i)(?<![a-z])(?:{words})(?![a-z])")
+    # RE2 reads sixty characters in a microsecond whatever the number of words; Python's own engine
+    # tries them all at each place.
+    pattern = re2.compile(rf"(?i)(?:^|[^\pL])(?:{words})(?:[^\pL]|$)")
 
     def accept(text: str, start: int, end: int) -> bool:  # noqa: ARG001
-        return pattern.search(text, max(start - CONTEXT_CHARS, 0), start) is not None
+        before = text[max(start - CONTEXT_CHARS, 0) : start]
+        return pattern.search(before.encode("utf-8", "replace")) is not None
 
     return accept
 
@@ -171,6 +175,9 @@ _SAID_OTHER = near(
 _NORTH_AMERICAN = re.compile(
     r"(?:\+?1[-. ]|001[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?: ?(?:x|ext\.? ?)\d{1,5})?"
 )
+_DIGITS = re.compile(r"\d+")
+# French numbers have five groups of digits, six with the country code.
+_PHONE_GROUPS_MAX = 7
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
 _NOT_A_PHONE = re.compile(
     r"\d{3}[- ]\d{2}[- ]\d{4}$|(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}"
@@ -186,8 +193,10 @@ def phone(text: str, start: int, end: int) -> bool:
     if end - start > _PHONE_CHARS_MAX or not _phone_edges(text, start, end):
         return False
     value = text[start:end]
-    digits = sum(character.isdigit() for character in value)
-    if not 7 <= digits <= 20 or _NOT_A_PHONE.match(value):
+    groups = _DIGITS.findall(value)
+    if len(groups) > _PHONE_GROUPS_MAX or _NOT_A_PHONE.match(value):
+        return False
+    if not 7 <= sum(map(len, groups)) <= 20:
         return False
     if value.startswith(("+", "00")) and _valid_phone("+" + value.lstrip("+0")):
         return True

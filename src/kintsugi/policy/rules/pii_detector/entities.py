@@ -77,7 +77,7 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "credit_card",
         "Payment card number",
-        r"\d\d(?:[ -]?\d){10,17}",
+        r"\b\d\d(?:[ -]?\d){10,17}",
         accept=checks.card,
     ),
     _entity(
@@ -91,7 +91,7 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "ip_address",
         "IP address",
-        r"(?:\d{1,3}\.){3}\d{1,3}",
+        r"\b(?:\d{1,3}\.){3}\d{1,3}",
         needs=r"\d\.\d{1,3}\.\d{1,3}\.\d",
         accept=checks.ip_v4,
     ),
@@ -109,11 +109,13 @@ ENTITIES: tuple[Entity, ...] = (
         needs=r"\b(?:born|birth|birthday|birthdate|d\.?o\.?b|geboren|geburtsdatum|naissance|née? le|nacimiento|nacid[oa]|nascita|nat[oa] il|nascid[oa])",
         accept=checks.birth_date,
     ),
-    _entity("us_ssn", "US social security number", r"\d{3}[- ]?\d{2}[- ]?\d{4}", accept=checks.ssn),
+    _entity(
+        "us_ssn", "US social security number", r"\b\d{3}[- ]?\d{2}[- ]?\d{4}", accept=checks.ssn
+    ),
     _entity(
         "us_itin",
         "US individual taxpayer number",
-        r"9\d{2}[- ]\d{2}[- ]\d{4}",
+        r"\b9\d{2}[- ]\d{2}[- ]\d{4}",
         accept=checks.number("us.itin"),
     ),
     _entity(
@@ -140,7 +142,7 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "uk_nhs",
         "UK NHS number",
-        r"\d{3}[- ]?\d{3}[- ]?\d{4}",
+        r"\b\d{3}[- ]?\d{3}[- ]?\d{4}",
         accept=checks.number("gb.nhs", context=r"nhs"),
     ),
     _entity(
@@ -305,7 +307,7 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "phone",
         "Telephone number",
-        r"(?:\+|\()?\d(?:[ .()/-]{0,3}\d){6,16}(?: ?(?:x|ext\.? ?)\d{1,5})?",
+        r"(?:[+(]|\b)\d(?:[ .()/-]{0,3}\d){6,16}(?: ?(?:x|ext\.? ?)\d{1,5})?",
         accept=checks.phone,
     ),
     _entity(

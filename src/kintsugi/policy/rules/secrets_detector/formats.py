@@ -261,7 +261,7 @@ FORMATS: tuple[Pattern, ...] = (
         r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
         r"(?:\s|\\[nr]){0,4}(?:[A-Za-z0-9+/=]{16}|Proc-Type|Version|Comment)",
         # Long unbroken lines, also where line ends are written as escapes, and what closes them.
-        r"(?:[^\n]{0,80}ENCRYPTED|DEK-Info[^\n]*|(?:\s|\\[nr])*[A-Za-z0-9+/=]{16,})*"
+        r"[A-Za-z0-9+/=]*(?:[^\n]{0,80}ENCRYPTED|DEK-Info[^\n]*|(?:\s|\\[nr])*[A-Za-z0-9+/=]{16,})*"
         r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{1,15})?(?:(?:\s|\\[nr])*-----END[A-Z0-9 ]*-----)?",
     ),
     # A header begins with one of a few names: {"alg": {"typ": {"kid": {"enc": {"cty": {"x5t" ...
