@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With KT_TESTS_COMPLETE a skipped test is a failed one: CI has every program that is needed."""
+    """With KT_TESTS_COMPLETE a skipped test is a failed one: CI has every program it needs."""
     report = yield
     if report.skipped and os.environ.get("KT_TESTS_COMPLETE") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

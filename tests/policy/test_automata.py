@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import re2
@@ -91,7 +92,7 @@ def test_a_set_that_runs_out_of_memory_never_means_nothing_found(
     automaton = Automaton([Pattern("a", "foo"), Pattern("b", "bar", needs="ba")])
 
     class Exhausted:
-        def Match(self, data: bytes) -> None:
+        def Match(self, data: bytes) -> None:  # noqa: N802 - the binding calls it so
             """As the binding answers when the memory is used up."""
 
     monkeypatch.setattr(
@@ -158,7 +159,7 @@ def test_a_set_and_its_patterns_alone_agree(pieces: list[str]) -> None:
 
 def built_in_patterns() -> list[Pattern]:
     """Of all kinds with everything switched on."""
-    everything = {
+    everything: dict[str, dict[str, Any]] = {
         "pii-detector": {"healthcare_mode": True},
         "dlp-filter": {"sensitivity_level": "restricted"},
         "safety-filter": {"block_if": ["profanity", "harassment"], "mode": "automotive"},

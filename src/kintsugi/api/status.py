@@ -113,8 +113,7 @@ def status(control: Ctl) -> Response:
                 found.id: found.version for found in control.stores.configurations.list()
             },
             gateways=tuple(
-                reconcile(record, stored.get(record.report.id, 0), now=now)
-                for record in records
+                reconcile(record, stored.get(record.report.id, 0), now=now) for record in records
             ),
         )
     )

@@ -54,7 +54,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     truncated: bool = False
 
 
-class DecisionEvent(msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True):
+class DecisionEvent(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True
+):
     """One exchange, decided. Its JSON is the journal's, the API's and the export's form.
 
     Attributes:
