@@ -145,7 +145,10 @@ def test_an_action_of_a_later_release_says_so() -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    chain: dict[str, dict[str, Any]] = {"pii-detector": {"action": "x"}, "dlp-filter": {"max_distance": 99}}
+    chain: dict[str, dict[str, Any]] = {
+        "pii-detector": {"action": "x"},
+        "dlp-filter": {"max_distance": 99},
+    }
     with pytest.raises(ConfigurationInvalid) as raised:
         compile_plan(config_of(chain))
     assert len(raised.value.diagnostics) == 2
