@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintsugi.policy.automata import Automaton, Pattern
+from kintsugi.policy.automata import Automaton
 from kintsugi.policy.encodings import DEPTH_MAX, GROWTH_MAX, TRIGGERS, readings
 from kintsugi.policy.normalise import Layer, foldings
 
@@ -160,7 +160,3 @@ def test_readings_are_bounded_in_depth_and_size() -> None:
 def test_text_that_is_no_text_when_decoded_is_not_read() -> None:
     picture = base64.b64encode(bytes(range(256))).decode()
     assert [layer.name for layer in read(picture)] == ["plain"]
-
-
-def test_the_triggers_are_cheap_to_share() -> None:
-    assert not any(trigger.ignore_case for trigger in TRIGGERS)

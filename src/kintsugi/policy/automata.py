@@ -10,16 +10,20 @@ answer is void and the patterns are run one by one, which never fails and is onl
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import lru_cache
-from re import _constants, _parser
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import re2
 
 from kintsugi.policy.normalise import Layer
+
+# Python's own parser of regular expressions, which no stubs describe: it knows how wide they are.
+_parser: Any = importlib.import_module("re._parser")
+_constants: Any = importlib.import_module("re._constants")
 
 # Taken only as far as texts need it. Twice the default: a set that has to throw away its states
 # and build them again is slow, a worker with many large sets is fat.
@@ -54,7 +58,8 @@ class Pattern(msgspec.Struct, frozen=True):
         ignore_case: whether upper and lower case are one.
         needs: a cheaper expression that is in every text in which this one can be a finding.
             Only it is searched for at first; patterns may share one.
-        group: patterns that are searched for together, see ``Automaton``.
+        group: patterns that are searched for in one set, see ``Automaton``; the policy's name
+            when empty.
         path: where the expression stands in the policy's options; empty for built-in ones.
     """
 
@@ -93,7 +98,8 @@ class Automaton:
     in, and each stands for everything that is half-way matched and everything that was matched
     before. Subjects that occur independently of each other (wordings, numbers, keys) multiply.
     Measured on a megabyte of unseen mixed text: 250 patterns in one set took 1,200 microseconds
-    per kilobyte, in seven sets 60; text seen before takes 3 to 5 per set either way.
+    per kilobyte, in seven sets 60; text seen before takes 3 to 5 per set either way. A group may
+    span policies where subjects go well together, as numbers and keys do.
 
     Patterns with the same ``needs`` form a second stage: a set of their own, asked only when what
     they need was there.
@@ -291,7 +297,7 @@ def _bounded(characters: int) -> int | None:
     return characters if characters < _constants.MAXREPEAT else None
 
 
-def _before(tree: _parser.SubPattern, group: int) -> int:
+def _before(tree: Any, group: int) -> int:
     """Longest stretch in front of a group that stands on the top level or inside plain groups."""
     characters = 0
     for operation, argument in tree.data:
@@ -305,7 +311,7 @@ def _before(tree: _parser.SubPattern, group: int) -> int:
     return int(_constants.MAXREPEAT)
 
 
-def _groups(tree: _parser.SubPattern) -> set[int]:
+def _groups(tree: Any) -> set[int]:
     found = set()
     for operation, argument in tree.data:
         if operation is _constants.SUBPATTERN:

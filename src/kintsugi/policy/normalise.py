@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from kintsugi.policy.folding import Table, latin_table, unicode_table
+from kintsugi.policy.folding import Table, fold, latin_table, odd_characters, unicode_table
 
 # Both foldings are one thing to a reader of the record.
 _SHOWN = {"unicode": "folded", "homoglyph": "folded"}
@@ -154,10 +154,11 @@ def foldings(layer: Layer, *, removing: bool) -> list[Layer]:
     if len(layer.data) == len(layer.text) or not FOLDINGS.isdisjoint(layer.steps[-1:]):
         return []
     found = []
-    plain = unicode_table(layer.text, removing=removing)
+    odd = odd_characters(layer.text)
+    plain = unicode_table(odd, removing=removing)
     if plain:
         found.append(_translated(layer, plain, "unicode"))
-    latin = latin_table(layer.text, removing=removing)
+    latin = latin_table(odd, removing=removing)
     if latin != plain:
         found.append(_translated(layer, latin, "homoglyph"))
     return found
@@ -165,16 +166,14 @@ def foldings(layer: Layer, *, removing: bool) -> list[Layer]:
 
 def _translated(layer: Layer, table: Table, step: str) -> Layer:
     text = layer.text
-    return Layer(
-        text.translate(table), (*layer.steps, step), layer, lambda: _trace_table(text, table)
-    )
+    return Layer(fold(text, table), (*layer.steps, step), layer, lambda: _trace_table(text, table))
 
 
 def _trace_table(text: str, table: Table) -> list[Piece]:
     pieces: list[Piece] = []
     position = run = 0
     for index, character in enumerate(text):
-        folded = table.get(ord(character))
+        folded = table.get(character)
         if folded is None:
             continue
         if run < index:

@@ -230,7 +230,7 @@ def _phase_plan(rules: list[RuleInForce], phase: Phase) -> PhasePlan:
     owners = [-1] * len(patterns)
     for position, rule in enumerate(rules):
         patterns.extend(
-            msgspec.structs.replace(pattern, group=f"{rule.kind.name}/{pattern.group}")
+            msgspec.structs.replace(pattern, group=pattern.group or rule.kind.name)
             for pattern in rule.rule.patterns
         )
         owners.extend([position] * len(rule.rule.patterns))

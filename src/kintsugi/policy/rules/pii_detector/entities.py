@@ -41,7 +41,15 @@ def _entity(
     ignore_case: bool = True,
 ) -> Entity:
     patterns = tuple(
-        Pattern(name, regex, tail=tail, needs=needs, ignore_case=ignore_case) for regex in regexes
+        Pattern(
+            name,
+            regex,
+            tail=tail,
+            needs=needs,
+            ignore_case=ignore_case,
+            group="numbers and keys",
+        )
+        for regex in regexes
     )
     return Entity(name, title, patterns, accept, group)
 
@@ -350,7 +358,7 @@ ENTITIES: tuple[Entity, ...] = (
             r"exp|expiry|expires?|expiring|expiration|valid (?:thru|until)(?: date)?|exp(?:iry|iration)? date",
             r"(?:0[1-9]|1[0-2]) ?[/-] ?(?:20)?[2-4]\d\b",
         ),
-        needs=r"\b(?:exp|expiry|expires?|expiring|expiration|valid (?:thru|until))",
+        needs=r"(?:0[1-9]|1[0-2]) ?[/-] ?(?:20)?[2-4]\d",
         group="pci",
     ),
     _entity(

@@ -178,8 +178,8 @@ _CERTAIN = 0.99
 
 def _group(signal: Signal) -> str:
     if signal.family == "other":
-        return "own"
-    return "gaps" if signal.needs and signal not in OTHER_LANGUAGES else "words"
+        return "own attack patterns"
+    return "wording with gaps" if signal.needs and signal not in OTHER_LANGUAGES else "wording"
 
 
 def _sum(weights: Iterable[float]) -> float:

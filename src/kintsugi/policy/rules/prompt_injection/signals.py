@@ -388,8 +388,8 @@ JAILBREAK = (
         "no_morals",
         "jailbreak",
         0.5,
-        r"\b(?:no|any|without|lacks?|zero|neither) (?:\w+ (?:or|and|nor|, )?){0,3}(?:morals?|morality|ethics|ethical|moral (?:principles|compass|code|standards|values)|scruples|remorse|filters?)\b|\bdoes(?:n.?t| not) care about (?:\w+ ){0,3}(?:moral|ethic|legal|law|rules|feelings)",
-        needs=r"(?:moral|ethic|scruples|remorse|filter|not care|n.?t care)",
+        r"\b(?:no|any|without|lacks?|zero|neither) (?:\w+ (?:or|and|nor|, )?){0,3}(?:morals?|morality|ethics|ethical|moral (?:principles|compass|code|standards|values)|scruples|remorse)\b|\bdoes(?:n.?t| not) care about (?:\w+ ){0,3}(?:moral|ethic|legal|law|rules|feelings)",
+        needs=r"(?:moral|ethic|scruples|remorse|not care|n.?t care)",
     ),
     Signal(
         "immoral_persona",

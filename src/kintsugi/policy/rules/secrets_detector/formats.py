@@ -24,7 +24,14 @@ def _format(name: str, core: str, tail: str = "", *, needs: str = "") -> Pattern
         tail: the rest.
         needs: see ``Pattern``; where it is left out, the beginning of the core.
     """
-    return Pattern(name, core, tail=tail, needs=needs or _beginning(core), ignore_case=False)
+    return Pattern(
+        name,
+        core,
+        tail=tail,
+        needs=needs or _beginning(core),
+        ignore_case=False,
+        group="numbers and keys",
+    )
 
 
 _LONG_RUN = re.compile(r"\{(\d{2,})(?:,\d+)?\}")
@@ -106,7 +113,9 @@ FORMATS: tuple[Pattern, ...] = (
         r"[A-Za-z0-9+/_-]*",
     ),
     _format(
-        "discord_bot_token", r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}"
+        "discord_bot_token",
+        r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}",
+        needs=r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.",
     ),
     _format(
         "discord_webhook",
@@ -165,6 +174,7 @@ FORMATS: tuple[Pattern, ...] = (
         "facebook_token",
         r"\bEAA[A-Za-z0-9]{60}|\b\d{15,16}(?:\||%7C)[A-Za-z0-9_-]{27}",
         r"[A-Za-z0-9]*",
+        needs=r"\bEAA[A-Za-z0-9]{10}|\d(?:\||%7C)[A-Za-z0-9_-]{10}",
     ),
     _format("figma_token", r"\bfig[dour]_[A-Za-z0-9_-]{40}", rf"{_KEY}*"),
     _format(
@@ -183,6 +193,7 @@ FORMATS: tuple[Pattern, ...] = (
         "hashicorp_terraform_token",
         r"\b[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{40}",
         r"[A-Za-z0-9_=-]*",
+        needs=r"\.atlasv1\.",
     ),
     _format("vault_token", r"\bhv[bsr]\.[A-Za-z0-9_.-]{24}", r"[A-Za-z0-9_.-]*"),
     _format("heroku_key", r"\bHRKU-[A-Za-z0-9_-]{36}", rf"{_KEY}*"),

@@ -33,20 +33,20 @@ GENERIC_TOKEN = Pattern(
     rf"(?:{_WORDS})[A-Za-z0-9_.-]{{0,20}}{_BETWEEN}(?P<value>{_VALUE}{{10,80}})",
     tail=f"{_VALUE}*",
     needs=_NEEDS,
-    group="generic",
+    group="named values",
 )
 GENERIC_PASSWORD = Pattern(
     "password",
     rf"(?:{_PASSWORDS})[A-Za-z0-9_.-]{{0,20}}{_BETWEEN}(?P<value>{_VALUE}{{6,80}})",
     needs=_NEEDS,
-    group="generic",
+    group="named values",
 )
 GENERIC_BEFORE = Pattern(
     "generic_secret",
     rf"(?:^|[\s\"'`])(?P<value>{_VALUE}{{14,80}})[\"'`]?\s{{1,3}}(?:into|in|as|for|to|is)\s{{1,3}}(?:the |my |our |your ){{0,1}}"
     rf"[A-Za-z0-9_.-]{{0,30}}(?:{_WORDS}|{_PASSWORDS})",
     needs=rf"{_VALUE}{{14}}[\"'`]?\s{{1,3}}(?:into|in|as|for|to|is)\s{{1,3}}(?:the |my |our |your )?[A-Za-z0-9_.-]{{0,30}}(?:{_WORDS}|{_PASSWORDS})",
-    group="generic",
+    group="named values",
 )
 
 _PLACEHOLDER = re.compile(
