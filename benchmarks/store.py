@@ -10,6 +10,7 @@ what order, idempotency, partitions, rollups and indexes cost. Reads are medians
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import shutil
@@ -74,11 +75,14 @@ SEED_QUERIES = {
         LIMIT 20;""",
 }
 
-WORDS = (
+COMMON = (
     *("please", "summarise", "the", "attached", "contract", "for", "our", "customer", "in", "Lyon"),
     *("and", "list", "every", "clause", "that", "mentions", "liability", "insurance", "delivery"),
     *("refund", "invoice", "payment", "deadline", "warranty", "renewal", "notice"),
 )
+# Frequent as words are in a language: the second half as often as the first, the third a third.
+WORDS = (*COMMON, *(f"word{number}" for number in range(20_000)))
+WEIGHTS = list(itertools.accumulate(1 / rank for rank in range(1, len(WORDS) + 1)))
 KINDS = ("prompt-injection", "pii-detector", "secrets-detector")
 REASONS = ("prompt_injection.detected", "pii.detected", "secrets.detected")
 
@@ -166,6 +170,8 @@ def other_reads(stores: PostgresStores, some_id: str) -> None:
         "second page": lambda: events.page(EventFilter(), limit=50, cursor=cursor),
         "count up to 10,000": lambda: events.count(EventFilter(), ceiling=10_000),
         "count blocked up to 10,000": lambda: events.count(blocked, ceiling=10_000),
+        "count q, frequent word": lambda: events.count(EventFilter(q="invoice"), ceiling=10_000),
+        "count q, rare word": lambda: events.count(EventFilter(q="exfiltrate"), ceiling=10_000),
         "tail of 100": lambda: events.tail(after=last - 100, where=EventFilter(), limit=100),
         "per minute, one day": lambda: events.per_minute(since=NOW - timedelta(days=1), until=NOW),
     }
@@ -313,7 +319,7 @@ def filters() -> Iterator[tuple[str, EventFilter]]:
         "config_version": ("support-prod@3", "config-rare"),
         "trace": ("0" * 32, "trace-rare"),
         "incident": ("inc-rare",),
-        "q": ("invoice", "exfiltrate", '"delivery refund"'),
+        "q": ("invoice", "quarterly", "word999", "exfiltrate", '"delivery refund"'),
     }.items():
         for value in (*values, "nobody-ever-said-this"):
             yield f"{field} {value}", msgspec.structs.replace(EventFilter(), **{field: value})
@@ -324,6 +330,8 @@ def filters() -> Iterator[tuple[str, EventFilter]]:
         msgspec.structs.replace(EventFilter(verdict=Verdict.BLOCK, gateway="gw-1"), **window),
     )
     yield "blocked, one user", EventFilter(verdict=Verdict.BLOCK, user="user-7")
+    yield "blocked, rare word", EventFilter(verdict=Verdict.BLOCK, q="exfiltrate")
+    yield "rare user, frequent word", EventFilter(user="user-rare", q="invoice")
 
 
 def median_ms(work: Callable[[], object]) -> float:
@@ -421,8 +429,11 @@ def made_evaluations(blocked: bool, which: int) -> Iterator[Evaluation]:
 
 def made_payload(dice: random.Random, rare: bool) -> Payload:
     """A kilobyte asked and half a kilobyte answered, as OpenAI's dialect writes them."""
-    asked = " ".join(dice.choices(WORDS, k=130)) + (" exfiltrate" if rare else "")
-    answered = " ".join(dice.choices(WORDS, k=60))
+    asked = " ".join(dice.choices(WORDS, cum_weights=WEIGHTS, k=130)) + (
+        " exfiltrate" if rare else ""
+    )
+    asked += " quarterly" if dice.random() < 0.01 else ""
+    answered = " ".join(dice.choices(WORDS, cum_weights=WEIGHTS, k=60))
     return Payload(
         request=f'{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"{asked}"}}]}}',
         response='{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant",'

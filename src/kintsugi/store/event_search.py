@@ -37,20 +37,30 @@ class Condition(msgspec.Struct, frozen=True):
     Attributes:
         tables: what stands after FROM; ``e`` is the events.
         where: what stands after WHERE.
+        time_only: whether it asks for nothing but times and ids, which other tables have as well.
     """
 
     tables: Composable
     where: Composed
     values: list[Any]
+    time_only: bool
+
+    def fill(self, form: SQL) -> Composed:
+        """A statement with ``{tables}`` and ``{where}`` filled in."""
+        return form.format(tables=self.tables, where=self.where)
 
     def also(self, condition: LiteralString, *values: Any) -> Condition:
-        """The same, narrowed further."""
+        """The same, narrowed further by times, ids or positions."""
         where = Composed([self.where, SQL(" AND " + condition)])
-        return Condition(self.tables, where, [*self.values, *values])
+        return Condition(self.tables, where, [*self.values, *values], self.time_only)
 
 
-def condition_for(where: EventFilter) -> Condition:
-    """The events that a filter lets through."""
+def condition_for(where: EventFilter, *, positions: bool = False) -> Condition:
+    """The events that a filter lets through.
+
+    Args:
+        positions: whether ``e.position`` is asked for, which only the events themselves have.
+    """
     tables = SQL("kintsugi.events AS e")
     conditions: list[Composable] = [SQL("true")]
     values: list[Any] = []
@@ -68,8 +78,13 @@ def condition_for(where: EventFilter) -> Condition:
             form = "e.{0} = %s AND e.{0} <> ''" if field in _SELDOM_SAID else "e.{0} = %s"
             conditions.append(SQL(form).format(Identifier(column)))
             values.append(column_text(value))
+    time_only = where == EventFilter(since=where.since, until=where.until, q=where.q)
     if where.q:
-        tables = SQL("kintsugi.events AS e JOIN kintsugi.event_texts AS t ON t.id = e.id")
-        conditions.append(SQL("t.document @@ %s::tsquery"))
+        if time_only and not positions:
+            tables = SQL("kintsugi.event_texts AS e")
+            conditions.append(SQL("e.document @@ %s::tsquery"))
+        else:
+            tables = SQL("kintsugi.events AS e JOIN kintsugi.event_texts AS t ON t.id = e.id")
+            conditions.append(SQL("t.document @@ %s::tsquery"))
         values.append(to_tsquery(parse_search(where.q)))
-    return Condition(tables, SQL(" AND ").join(conditions), values)
+    return Condition(tables, SQL(" AND ").join(conditions), values, time_only)

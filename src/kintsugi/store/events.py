@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from psycopg.sql import SQL, Composed
 
 from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
@@ -38,6 +39,7 @@ from kintsugi.store.event_rows import (
     minute_of,
 )
 from kintsugi.store.event_search import condition_for
+from kintsugi.store.full_text import newest_saying
 from kintsugi.store.search_text import payload_words, to_tsvector
 from kintsugi.store.statements import load_statements
 
@@ -142,7 +144,7 @@ class PostgresEvents:
         raise NotFound(f'there is no event "{event_id}"')
 
     def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
-        condition = condition_for(where)
+        condition = condition_for(msgspec.structs.replace(where, q=""))
         if cursor:
             timestamp, identifier = decode_cursor(cursor)
             try:
@@ -150,10 +152,13 @@ class PostgresEvents:
             except ValueError:
                 raise InvalidInput("the cursor is not one that this server gave out") from None
             condition = condition.also("(e.timestamp, e.id) < (%s, %s)", timestamp, before)
-        statement = _PAGE.format(tables=condition.tables, where=condition.where)
         with self._database.transaction() as connection:
             # One more than shown tells whether there is a next page.
-            rows = connection.execute(statement, [*condition.values, limit + 1]).fetchall()
+            if where.q:
+                rows = newest_saying(connection, where.q, condition, limit=limit + 1)
+            else:
+                statement = condition.fill(_PAGE)
+                rows = connection.execute(statement, [*condition.values, limit + 1]).fetchall()
         shown = rows[:limit]
         more = len(rows) > limit and bool(shown)
         return EventPage(
@@ -163,13 +168,13 @@ class PostgresEvents:
 
     def count(self, where: EventFilter, *, ceiling: int) -> int:
         condition = condition_for(where)
-        statement = _COUNT.format(tables=condition.tables, where=condition.where)
+        statement = condition.fill(_COUNT)
         with self._database.transaction() as connection:
-            return int(_one(connection, statement, *condition.values, ceiling))
+            return _one(connection, statement, *condition.values, ceiling)
 
     def tail(self, *, after: int, where: EventFilter, limit: int) -> list[StoredEvent]:
-        condition = condition_for(where).also("e.position > %s", after)
-        statement = _TAIL.format(tables=condition.tables, where=condition.where)
+        condition = condition_for(where, positions=True).also("e.position > %s", after)
+        statement = condition.fill(_TAIL)
         with self._database.transaction() as connection:
             rows = connection.execute(statement, [*condition.values, limit]).fetchall()
         return [StoredEvent(position, decode_event(record)) for position, record in rows]
@@ -181,7 +186,7 @@ class PostgresEvents:
     def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
         condition = condition_for(where)
         form = _SCAN_WITH_PAYLOAD if payload else _SCAN
-        statement = form.format(tables=condition.tables, where=condition.where)
+        statement = condition.fill(form)
         with (
             self._database.transaction() as connection,
             connection.cursor(name="scan") as cursor,
