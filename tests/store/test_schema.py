@@ -207,6 +207,7 @@ def test_a_month_that_was_dropped_comes_back_when_it_is_needed(two_years: Postgr
 
 def test_a_new_month_does_not_wait_for_a_long_read(conninfo: str) -> None:
     with open_stores(conninfo, now=lambda: NOON) as stores:
+        stores.events.append([event(3), event(4)])
         reading = stores.events.scan(EventFilter(), payload=False)
         next(reading)
         finished = threading.Event()
