@@ -119,6 +119,7 @@ def test_configurations_are_told_once_each_and_escaped(tmp_path: Path) -> None:
         worker.close()
 
 
+@pytest.mark.needs("promtool")
 def test_promtool_accepts_the_exposition(tmp_path: Path) -> None:
     worker = WorkerMetrics(tmp_path, "w0")
     worker.set_config("a@1", "sha256:1")
@@ -130,6 +131,7 @@ def test_promtool_accepts_the_exposition(tmp_path: Path) -> None:
     worker.close()
 
 
+@pytest.mark.needs("promtool")
 def test_promtool_accepts_the_alert_rules_and_their_tests() -> None:
     for command in (("check", "rules", ALERTS), ("test", "rules", ALERTS.with_suffix(".test.yml"))):
         done = subprocess.run(["promtool", *command], capture_output=True, text=True)

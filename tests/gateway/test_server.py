@@ -592,6 +592,7 @@ async def test_own_routes_take_only_get(tmp_path: Path) -> None:
         assert b"allow: GET" in head
 
 
+@pytest.mark.needs("promtool")
 async def test_metrics_count_what_happened_and_promtool_accepts_them(tmp_path: Path) -> None:
     async with upstream(echo) as port, running(tmp_path) as rig, client(rig.port) as one:
         rig.upstream_port = port
