@@ -20,7 +20,7 @@ from kintsugi.errors import DatabaseUnusable
 from kintsugi.store import account as accounts
 from kintsugi.store.account import Account, choose_account
 from kintsugi.store.embedded import Embedded
-from kintsugi.store.programs import candidate_folders, describe_programs
+from kintsugi.store.programs import candidate_folders
 from kintsugi.store.quarters import PORT
 from kintsugi.store.remains import server_processes
 from tests.databases import KINDS, folders_of, reachable_folder
@@ -373,7 +373,6 @@ def test_the_search_prefers_a_local_installation_to_the_wheel() -> None:
     folders = list(candidate_folders())
     from_wheel = [place for place, folder in enumerate(folders) if "pixeltable" in str(folder)]
     assert from_wheel == list(range(len(folders) - len(from_wheel), len(folders)))
-    assert describe_programs().startswith("PostgreSQL ")
 
 
 def test_the_accounts_that_root_steps_down_to_are_never_root() -> None:

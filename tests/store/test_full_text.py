@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -44,11 +43,10 @@ def both(stores: PostgresStores) -> tuple[EventStore, EventStore]:
 
 
 @pytest.fixture(params=[0, 1, 20, 5000])
-def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def walked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many events are looked through before the index is asked."""
     monkeypatch.setattr(full_text, "_WALK_TEXTS", request.param)
     monkeypatch.setattr(full_text, "_WALK_EVENTS", request.param)
-    yield
 
 
 @pytest.mark.usefixtures("walked")

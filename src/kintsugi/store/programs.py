@@ -109,21 +109,6 @@ def find_client_programs(major_min: int, *, folders: Iterable[Path]) -> Programs
     )
 
 
-def describe_programs() -> str:
-    """Which PostgreSQL the built-in database would be run with, in words.
-
-    Raises:
-        DatabaseUnusable: none was found.
-    """
-    for folder in candidate_folders():
-        if (programs := inspect(folder)) is not None:
-            return f"PostgreSQL {programs.version} in {programs.folder}"
-    raise DatabaseUnusable(
-        f"no PostgreSQL {MAJOR_MIN} or newer was found on this machine; install one, or set "
-        "KT_DATABASE_URL to one that runs"
-    )
-
-
 def candidate_folders() -> Iterator[Path]:
     """Folders that may hold the programs, the preferred ones first; some may not exist."""
     found = {folder for pattern in _LOCAL_FOLDERS for folder in Path("/").glob(pattern[1:])}
