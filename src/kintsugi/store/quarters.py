@@ -25,6 +25,7 @@ from kintsugi.store.account import Account
 PORT: Final = 5432
 # sockaddr_un holds 108 bytes on Linux (104 elsewhere), the closing zero included.
 SOCKET_PATH_BYTES_MAX: Final = 103
+_START_LOCK: Final = "start.lock"
 _POLL_SECONDS: Final = 0.02
 
 
@@ -53,7 +54,7 @@ class Quarters(msgspec.Struct, frozen=True):
     @property
     def start_lock(self) -> Path:
         """Held while somebody starts or stops the server."""
-        return self.folder / "start.lock"
+        return self.folder / _START_LOCK
 
     @property
     def users_lock(self) -> Path:
@@ -92,8 +93,9 @@ def settle(
         if account.steps_down:
             _open_for_passing(state)
             _open_for_passing(folder)
-        home = _home(folder, account, shelter=shelter, tell=tell)
-        return Quarters(folder, home, _socket_folder(home, account))
+        with held(folder / _START_LOCK, tell=tell):  # two that start at once choose one home
+            home = _home(folder, account, shelter=shelter, tell=tell)
+            return Quarters(folder, home, _socket_folder(home, account))
     except OSError as error:
         raise DatabaseUnusable(f"the database's folder cannot be made: {error}") from error
 
