@@ -208,7 +208,8 @@ class Relay:
                 verdict=Verdict.ALLOW,
                 reason_code="policy.passed",
                 status=status,
-            )
+            ),
+            request.at_ns,
         )
 
 

@@ -6,6 +6,7 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kintsugi.gateway.events import (
@@ -470,6 +471,15 @@ async def test_an_answer_waits_for_its_record(tmp_path: Path) -> None:
                 await one.reader.readexactly(1)
         rig.journal.release()
         assert (await one.answer())[1] == b"hi"
+
+
+async def test_a_record_counts_the_time_that_deciding_took(tmp_path: Path) -> None:
+    async with upstream(echo) as port, running(tmp_path) as rig, client(rig.port) as one:
+        rig.upstream_port = port
+        await one.send(post(b"/v1/x", b"hi"))
+        await one.answer()
+        event = msgspec.json.decode(rig.journal.records[1])
+        assert 0 < event["overhead_ms"] == event["latency_ms"]
 
 
 async def test_a_record_that_fails_takes_the_answer_back(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ log = structlog.get_logger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 _clock_ns = time.monotonic_ns
+_set = msgspec.structs.force_setattr
 
 
 class Steps(Protocol):
@@ -215,9 +216,13 @@ class Carrier:
 
     def _record(self, command: Record) -> None:
         self._count_admission()
-        self._event = command.event
+        event = self._event = command.event
         self._owes_record = True
-        self._shell.journal.append(_encode(command.event), self._record_ended)
+        # Nobody else has seen this value yet, so it is still being made rather than changed.
+        spent_ms = (_clock_ns() - command.at_ns) / 1e6
+        _set(event, "latency_ms", round(event.latency_ms + spent_ms, 3))
+        _set(event, "overhead_ms", round(event.overhead_ms + spent_ms, 3))
+        self._shell.journal.append(_encode(event), self._record_ended)
 
     def _call_upstream(self, command: CallUpstream) -> None:
         origin, host = self._shell.origin(command.origin, command.allow_private_network)

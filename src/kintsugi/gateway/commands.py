@@ -47,9 +47,15 @@ class AbortUpstream(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """Append to the journal; report RecordDurable or RecordFailed."""
+    """Append to the journal; report RecordDurable or RecordFailed.
+
+    Attributes:
+        at_ns: the moment up to which ``latency_ms`` and ``overhead_ms`` count. What ``step`` itself
+            took since then, judging above all, only the shell can add.
+    """
 
     event: DecisionEvent
+    at_ns: int
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,9 @@ The shell feeds events and carries out the commands it gets back, in order. The 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -131,37 +133,16 @@ class Exchange:
         An event that has no meaning in the present state (the rest of an answer whose client
         left) is passed over.
         """
-        match event:
-            case UpstreamData():
-                return self._on_data(event)
-            case RequestReceived():
-                return self._on_request(event) if self.state is State.WAITING else []
-            case UpstreamHead():
-                return self._on_head(event)
-            case UpstreamEnd():
-                return self._on_end(event)
-            case UpstreamCalled():
-                if self._account is not None:
-                    self._account.called_at_ns = event.at_ns
-                return []
-            case AdmissionDurable():
-                return self._on_admission_durable(event)
-            case RecordDurable():
-                return self._on_record_durable(event)
-            case UpstreamFailed():
-                return self._on_upstream_failed(event.code, event.at_ns)
-            case ClientAborted():
-                return self._on_client_aborted(event)
-            case AdmissionFailed():
-                return self._on_admission_failed(event)
-            case RecordFailed():
-                return self._on_record_failed(event)
-            case RequestRefused():
-                return self._on_refused(event) if self.state is State.WAITING else []
-            case GatewayFailed():
-                return self._on_gateway_failed(event)
+        return _STEPS[type(event)](self, event)
+
+    def _on_called(self, event: UpstreamCalled) -> list[Command]:
+        if self._account is not None:
+            self._account.called_at_ns = event.at_ns
+        return []
 
     def _on_request(self, event: RequestReceived) -> list[Command]:
+        if self.state is not State.WAITING:
+            return []
         path = event.target.partition(b"?")[0]
         dialect = BY_PATH.get(path)
         if dialect is None:
@@ -248,7 +229,7 @@ class Exchange:
     def _on_end(self, event: UpstreamEnd) -> list[Command]:
         account = self._account
         if self.state is State.CALLING:
-            return self._on_upstream_failed("upstream.invalid_response", event.at_ns)
+            return self._no_answer("upstream.invalid_response", event.at_ns)
         if self.state is not State.READING or account is None or self._head is None:
             return []
         account.heard_at_ns = event.at_ns
@@ -331,7 +312,10 @@ class Exchange:
             return [Answer(status, headers + self._own_headers(at_ns), body)]
         return [SendData(last.data + self._comment(at_ns)), EndStream()]
 
-    def _on_upstream_failed(self, code: str, at_ns: int) -> list[Command]:
+    def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
+        return self._no_answer(event.code, event.at_ns)
+
+    def _no_answer(self, code: str, at_ns: int) -> list[Command]:
         account = self._account
         if account is None or self.state not in (State.CALLING, State.READING):
             return []
@@ -394,6 +378,8 @@ class Exchange:
         return self._record(ExchangeStatus.INTERRUPTED, last, event.at_ns, error=event.code)
 
     def _on_refused(self, event: RequestRefused) -> list[Command]:
+        if self.state is not State.WAITING:
+            return []
         dialect = BY_PATH.get(event.target.partition(b"?")[0])
         account = self._account = self._open(event, dialect or OPENAI_CHAT, event.body)
         account.identity = identify(event.headers, "")
@@ -467,7 +453,7 @@ class Exchange:
             begun = self._head is not None and (self._started or last is not None)
             http_status = self._head.status if self._head is not None and begun else 0
         event = account.event(status, at_ns=at_ns, http_status=http_status, error=error)
-        commands.append(Record(event))
+        commands.append(Record(event, at_ns))
         self.state = State.RECORDING
         self._last = last
         return commands
@@ -522,3 +508,20 @@ def _is_event_stream(headers: Headers) -> bool:
         name == b"content-type" and value.lower().startswith(b"text/event-stream")
         for name, value in headers
     )
+
+
+_STEPS: dict[type[Event], Callable[[Exchange, Any], list[Command]]] = {
+    RequestReceived: Exchange._on_request,
+    RequestRefused: Exchange._on_refused,
+    AdmissionDurable: Exchange._on_admission_durable,
+    AdmissionFailed: Exchange._on_admission_failed,
+    UpstreamCalled: Exchange._on_called,
+    UpstreamHead: Exchange._on_head,
+    UpstreamData: Exchange._on_data,
+    UpstreamEnd: Exchange._on_end,
+    UpstreamFailed: Exchange._on_upstream_failed,
+    ClientAborted: Exchange._on_client_aborted,
+    RecordDurable: Exchange._on_record_durable,
+    RecordFailed: Exchange._on_record_failed,
+    GatewayFailed: Exchange._on_gateway_failed,
+}
