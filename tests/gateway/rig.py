@@ -65,7 +65,7 @@ class FakeJournal:
         self.error: Exception | None = None
         self.held: list[Callable[[], None]] | None = None
 
-    def append(self, record: bytes, on_durable: Callable[[Exception | None], None]) -> None:
+    def append(self, record: bytes, on_durable: Callable[[Exception | None], bytes | None]) -> None:
         self.records.append(record)
         self.counters.appended += 1
 

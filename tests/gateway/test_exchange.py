@@ -514,7 +514,10 @@ def test_evidence_that_cannot_be_kept_means_that_nothing_is_answered() -> None:
     play.head()
     play.data(completion("the answer"))
     play.end()
-    (answer,) = play.step(e.RecordFailed(play.tick()))
+    correction, answer = play.step(e.RecordFailed(play.tick()))
+    assert isinstance(correction, c.Correct)
+    assert correction.event.status is ExchangeStatus.REJECTED
+    assert (correction.event.http_status, correction.event.error) == (503, "evidence_unavailable")
     assert isinstance(answer, c.Answer)
     assert answer.status == 503
     assert error_of(answer)["code"] == "evidence_unavailable"
@@ -704,7 +707,10 @@ def test_a_record_that_fails_cuts_a_started_stream_off() -> None:
     play.data(frame({"content": "one"}))
     play.data(DONE)
     play.end()
-    assert kinds_of(play.step(e.RecordFailed(play.tick()))) == ["DropClient"]
+    correction, drop = play.step(e.RecordFailed(play.tick()))
+    assert isinstance(correction, c.Correct)
+    assert correction.event.status is ExchangeStatus.STREAM_BROKEN
+    assert isinstance(drop, c.DropClient)
 
 
 def test_usage_and_model_of_a_stream_are_recorded() -> None:

@@ -188,6 +188,26 @@ async def test_a_full_disk_refuses_at_once_and_loses_nothing(
 
 
 @BOTH
+async def test_what_a_caller_says_after_a_refusal_stands_in_the_records_place(
+    tmp_path: Path, durability: Durability
+) -> None:
+    disk = FaultyDisk()
+    async with writing(tmp_path, durability=durability, disk=disk) as writer:
+        disk.bytes_left = 0
+        told: list[Exception | None] = []
+
+        def take_back(error: Exception | None) -> bytes:
+            told.append(error)
+            return record(2)
+
+        writer.append(record(1), take_back)
+        await until(lambda: bool(told))
+        disk.bytes_left = None
+        await until(lambda: writer.healthy)
+    assert read_back(tmp_path) == [record(2)]
+
+
+@BOTH
 async def test_after_a_failed_sync_the_records_stand_in_a_new_segment(
     tmp_path: Path, durability: Durability
 ) -> None:

@@ -23,6 +23,7 @@ from kintsugi.gateway.commands import (
     Answer,
     CallUpstream,
     Command,
+    Correct,
     DropClient,
     EndStream,
     Record,
@@ -98,6 +99,7 @@ class Carrier:
         "_body_bytes",
         "_call",
         "_client",
+        "_correction",
         "_event",
         "_exchange",
         "_executing",
@@ -119,6 +121,7 @@ class Carrier:
         self._started_ns = started_ns
         self._call: Call | None = None
         self._event: DecisionEvent | None = None
+        self._correction: bytes | None = None
         self._waiting: deque[Event] = deque()
         self._executing = False
         self._out: list[bytes] = []
@@ -224,6 +227,9 @@ class Carrier:
         _set(event, "overhead_ms", round(event.overhead_ms + spent_ms, 3))
         self._shell.journal.append(_encode(event), self._record_ended)
 
+    def _correct(self, command: Correct) -> None:
+        self._correction = _encode(command.event)
+
     def _call_upstream(self, command: CallUpstream) -> None:
         origin, host = self._shell.origin(command.origin, command.allow_private_network)
         head = wire.request_head(b"POST", command.path, host, command.headers, len(command.body))
@@ -277,7 +283,7 @@ class Carrier:
             if not self._owes_record and self._event is None:
                 self._shell.metrics.dropped()
 
-    def _record_ended(self, error: Exception | None) -> None:
+    def _record_ended(self, error: Exception | None) -> bytes | None:
         event = cast("DecisionEvent", self._event)  # set by the command that is answered here
         self._owes_record = False
         self._shell.metrics.decided(event.verdict, event.overhead_ms * 1e-3)
@@ -289,9 +295,10 @@ class Carrier:
         if error is None:
             self.feed(RecordDurable(_clock_ns()))
         else:
-            # Counted as decided all the same: the journal keeps the record and writes it later.
+            # Counted as decided all the same: the journal keeps a record and writes it later.
             self._shell.metrics.add("kintsugi_evidence_failures_total")
             self.feed(RecordFailed(_clock_ns()))
+        return self._correction
 
     # upstream.Sink
 
@@ -320,6 +327,7 @@ _EXECUTE: dict[type, Callable[[Carrier, Any], None]] = {
     CallUpstream: Carrier._call_upstream,
     AbortUpstream: Carrier._abort_upstream,
     Record: Carrier._record,
+    Correct: Carrier._correct,
     Answer: Carrier._answer,
     StartStream: Carrier._start_stream,
     SendData: Carrier._send_data,

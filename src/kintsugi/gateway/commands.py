@@ -58,6 +58,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     at_ns: int
 
 
+class Correct(msgspec.Struct, frozen=True, gc=False):
+    """The answer was taken back because its record could not be made durable: write this in the
+    record's place, unless that is written already."""
+
+    event: DecisionEvent
+
+
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """Send a whole answer to the client."""
 
@@ -92,6 +99,7 @@ Command = (
     | CallUpstream
     | AbortUpstream
     | Record
+    | Correct
     | Answer
     | StartStream
     | SendData

@@ -32,6 +32,7 @@ from kintsugi.gateway.commands import (
     Answer,
     CallUpstream,
     Command,
+    Correct,
     DropClient,
     EndStream,
     Record,
@@ -71,7 +72,7 @@ from kintsugi.gateway.judgement import (
 )
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.model.decision import Decision, Phase
-from kintsugi.model.event import ExchangeStatus
+from kintsugi.model.event import DecisionEvent, ExchangeStatus
 
 # Answered without a record: an overload must not be able to fill the journal.
 _OVERLOAD = frozenset(("overloaded", "draining"))
@@ -352,7 +353,17 @@ class Exchange:
         if self._last is None:
             self.state = State.FINISHED
             return []
-        return self._answer_unrecorded(event.at_ns)
+        told = self._account_of_failure(event.at_ns)
+        return [Correct(told), *self._answer_unrecorded(event.at_ns)]
+
+    def _account_of_failure(self, at_ns: int) -> DecisionEvent:
+        """What became of an exchange whose record failed: its answer never left."""
+        status, http_status = ExchangeStatus.REJECTED, 503
+        if self._started:
+            status, http_status = ExchangeStatus.STREAM_BROKEN, self._stream_head()[0]
+        return self._known().event(
+            status, at_ns=at_ns, http_status=http_status, error="evidence_unavailable"
+        )
 
     def _answer_unrecorded(self, at_ns: int) -> list[Command]:
         """Say that the evidence failed, and nothing of the answer."""

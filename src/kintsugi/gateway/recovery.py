@@ -13,9 +13,8 @@ the client, and whoever counts exposure has to find it among what was let throug
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from kintsugi.ledger.journal import (
 from kintsugi.ledger.journal_files import (
     RECOVERY_WORKER_ID,
     SegmentName,
+    exclusive,
     is_live,
     list_segments,
     write_whole,
@@ -83,7 +83,9 @@ def recover(
         OSError: the disk refused; nothing was written, run it again.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _exclusive(directory):
+    # One recovery at a time: a second one waits and then finds nothing left to do. And nothing is
+    # deleted meanwhile.
+    with exclusive(directory):
         _remove_leftovers(directory)
         damages: list[FoundDamage] = []
         open_admissions: dict[bytes, bytes] = {}
@@ -102,13 +104,12 @@ def recover(
 
 def _of_dead_writers(directory: Path) -> list[SegmentName]:
     """Segments of series none of whose segments is live."""
-    segments = list_segments(directory)
-    live = set()
-    for segment in segments:
-        with contextlib.suppress(FileNotFoundError):  # shipped and deleted just now
-            if is_live(directory / segment.file_name):
-                live.add(segment.series)
-    return [segment for segment in segments if segment.series not in live]
+    while True:
+        segments = list_segments(directory)
+        live = {segment.series for segment in segments if is_live(directory / segment.file_name)}
+        # A writer that began its next segment in between held neither when they were looked at.
+        if list_segments(directory) == segments:
+            return [segment for segment in segments if segment.series not in live]
 
 
 def _read(path: Path, open_admissions: dict[bytes, bytes], decided: set[bytes]) -> list[Damage]:
@@ -209,17 +210,6 @@ def _free_name(directory: Path, gateway_id: str, unix_ms: int) -> SegmentName:
     while (directory / name.file_name).exists():
         name = msgspec.structs.replace(name, started_unix_ms=name.started_unix_ms + 1)
     return name
-
-
-@contextlib.contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
-    """One recovery at a time; a second one waits and then finds nothing left to do."""
-    descriptor = os.open(directory / ".recovery.lock", os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _remove_leftovers(directory: Path) -> None:

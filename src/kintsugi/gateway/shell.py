@@ -38,7 +38,7 @@ class Journal(Protocol):
     def healthy(self) -> bool:
         """Whether a record appended now may be expected to become durable soon."""
 
-    def append(self, record: bytes, on_durable: Callable[[Exception | None], None]) -> None:
+    def append(self, record: bytes, on_durable: Callable[[Exception | None], bytes | None]) -> None:
         """Take one record; tell once, later, on the loop, what became of it."""
 
 

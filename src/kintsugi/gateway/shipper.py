@@ -30,6 +30,7 @@ from kintsugi.ledger.journal import Damage
 from kintsugi.ledger.journal_files import (
     RECOVERY_WORKER_ID,
     SegmentName,
+    exclusive,
     list_segments,
     sync_directory,
     write_whole,
@@ -206,7 +207,9 @@ class Shipper:
             if self._in_hand:
                 self._ship(self._in_hand)
                 return
-            self._trim()
+            with exclusive(self._journal, wait=False) as nobody_reads:
+                if nobody_reads:
+                    self._trim()
         except OSError as error:
             # The journal's or the state folder's disk. What is in hand stays in hand.
             self._failed(f"the state folder cannot be used: {error}")

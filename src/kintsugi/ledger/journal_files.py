@@ -8,9 +8,11 @@ with a leading dot and renamed), so a reader never mistakes one that is being op
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -86,6 +88,27 @@ def is_live(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextlib.contextmanager
+def exclusive(directory: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Be the only one who deletes segments, or who draws conclusions from all of them together.
+
+    Whoever reads an admission in one chunk must find its decision in the next one still there.
+
+    Returns:
+        Whether it is ours; always, unless ``wait`` is False and somebody else is at it.
+    """
+    descriptor = os.open(directory / ".exclusive.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(directory: Path) -> None:

@@ -41,7 +41,8 @@ from kintsugi.ledger.kernel_sync import BackgroundSync, KernelSync, OnSynced
 
 log = structlog.get_logger(__name__)
 
-OnDurable = Callable[[Exception | None], None]
+# Told None, or why not. May answer an error with what is now true and stands in the record's place.
+OnDurable = Callable[[Exception | None], bytes | None]
 
 _COMMIT_BYTES_MAX = 4 * 1024 * 1024
 _PROBE_SECONDS_MIN = 0.05
@@ -206,7 +207,8 @@ class JournalWriter:
             record: one JSON object on one line, as ``msgspec.json.encode`` writes it.
             on_durable: called once, later, on the loop: with None when the record is durable
                 (strict) or in the page cache (bounded), with ``EvidenceUnavailable`` when the
-                disk refuses, is too slow, or too much waits already.
+                disk refuses, is too slow, or too much waits already. What it returns after an
+                error replaces a record that is not written yet.
         """
         if self._closing or self._queued_bytes >= self._limits.queue_bytes_max:
             self.counters.refused += 1
@@ -442,9 +444,11 @@ class JournalWriter:
         group.waiters = []
 
     def _answer(self, group: _Group, error: Exception | None) -> None:
-        for waiter in group.waiters:
+        for position, waiter in enumerate(group.waiters):
             try:
-                waiter(error)
+                instead = waiter(error)
+                if instead is not None and position < len(group.records):
+                    group.records[position] = instead
             except Exception as failure:  # noqa: BLE001 one caller's bug must not stop the others
                 self._loop.call_exception_handler(
                     {"message": "a journal callback raised", "exception": failure}
@@ -484,19 +488,21 @@ class JournalWriter:
             else:
                 # The commit's own sync covers it.
                 self._tell(self._synced_behind)
-        records = [record for group in groups for record in group.records]
-        if not self._commit(records):
+        if not self._commit(groups):
             return _Stop()
         self._tell(self._committed, len(groups))
         return self._work.get() if following is None else following
 
-    def _commit(self, records: Sequence[bytes]) -> bool:
-        """Write and sync, as often as it takes; False when told to give up before it worked."""
+    def _commit(self, groups: Sequence[_Group]) -> bool:
+        """Write and sync, as often as it takes; False when told to give up before it worked.
+
+        Each attempt takes the records anew: a caller that got an error may have corrected one.
+        """
         pause_seconds = _PROBE_SECONDS_MIN
         while True:
             try:
-                self._series.write(records)
-                records = ()
+                self._series.write([record for group in groups for record in group.records])
+                groups = ()
                 self._series.sync()
             except OSError as error:
                 self._tell(self._disk_refused, error)
