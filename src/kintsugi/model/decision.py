@@ -111,8 +111,9 @@ class Decision(msgspec.Struct, frozen=True):
         message: one sentence for the caller, free of the caller's content.
         edits: changes to make where the verdict lets the exchange go on, by path, left to right,
             never overlapping.
-        masks: the same for every finding whatever its verdict or mode: what evidence must not
-            show.
+        masks: what evidence must not show: the same for every finding of personal data, secrets
+            and operators' own terms, and of whatever is redacted, also where its policy only
+            monitors. Attack wording stays readable, or nobody could judge the decision.
     """
 
     verdict: Verdict
