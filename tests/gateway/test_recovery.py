@@ -11,7 +11,7 @@ import pytest
 from kintsugi.gateway import recovery
 from kintsugi.gateway.journal_records import peek
 from kintsugi.gateway.recovery import Recovered, recover
-from kintsugi.ledger.journal_files import RECOVERY_WORKER_ID, list_segments
+from kintsugi.ledger.journal_files import RECOVERY_WORKER_ID, is_live, list_segments
 from kintsugi.ledger.journal_reader import read_segment
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
 from kintsugi.model.content import Identity
@@ -117,6 +117,25 @@ def test_what_a_live_worker_has_under_way_is_left_alone(tmp_path: Path) -> None:
     assert run(tmp_path).interrupted == 0
     series.close()
     assert run(tmp_path).interrupted == 1
+
+
+def test_a_worker_that_begins_a_segment_meanwhile_is_still_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = write(tmp_path, admission(1))
+    turned_over = False
+
+    def look(path: Path) -> bool:
+        nonlocal turned_over
+        if not turned_over:
+            turned_over = True
+            series.turn_over()
+        return is_live(path)
+
+    monkeypatch.setattr(recovery, "is_live", look)
+    assert run(tmp_path).interrupted == 0
+    assert turned_over
+    series.close()
 
 
 def test_a_decision_in_a_later_segment_counts(tmp_path: Path) -> None:

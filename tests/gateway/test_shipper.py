@@ -15,7 +15,7 @@ import pytest
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.shipper import Shipper, ShipperCounters
-from kintsugi.ledger.journal_files import list_segments
+from kintsugi.ledger.journal_files import exclusive, list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
 from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, Reply, running
 
@@ -106,6 +106,18 @@ def test_decisions_arrive_in_order_and_nothing_else_does(
         fake.wait(lambda: len(fake.stored) == 3)
     assert fake.stored == [identifier(number) for number in (1, 2, 3)]
     writer.close()
+
+
+def test_nothing_is_deleted_while_a_recovery_reads(journal: Path, fake: FakeControlPlane) -> None:
+    writer = series(journal)
+    write(writer, admitted(1), decided(1))
+    writer.close()
+    with shipping(journal, fake) as shipper:
+        with exclusive(journal):
+            assert shipper.flush(timeout_seconds=5)
+            assert shipper.flush(timeout_seconds=5)
+            assert len(list_segments(journal)) == 1
+        until(lambda: not list_segments(journal))
 
 
 def test_batches_hold_no_more_than_a_thousand(journal: Path, fake: FakeControlPlane) -> None:
