@@ -14,7 +14,7 @@ import pytest
 
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
 from kintsugi.gateway.recovery import recover
-from kintsugi.gateway.shipper import Shipper, ShipperCounters
+from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, Shipper, ShipperCounters
 from kintsugi.ledger.journal_files import exclusive, list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
 from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, Reply, running
@@ -106,6 +106,18 @@ def test_decisions_arrive_in_order_and_nothing_else_does(
         fake.wait(lambda: len(fake.stored) == 3)
     assert fake.stored == [identifier(number) for number in (1, 2, 3)]
     writer.close()
+
+
+def test_a_long_journal_that_a_recovery_closed_is_deleted_in_the_end(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, *(decided(number) for number in range(2 * BATCH_RECORDS_MAX)), admitted(5_000))
+    writer.close()
+    assert recover(journal, gateway_id="gw-1", engine_version="2").interrupted == 1
+    with shipping(journal, fake):
+        until(lambda: not list_segments(journal))
+    assert fake.stored[-1] == identifier(5_000)
 
 
 def test_nothing_is_deleted_while_a_recovery_reads(journal: Path, fake: FakeControlPlane) -> None:

@@ -77,7 +77,7 @@ def recover(
     """Bring a journal directory to a state in which every admission of a dead writer is decided.
 
     Safe to run at any time, beside live writers, again, and after it was killed itself: what it
-    writes appears whole or not at all, and is looked at first by the next run.
+    writes appears whole or not at all, and counts for the next run.
 
     Raises:
         OSError: the disk refused; nothing was written, run it again.

@@ -382,11 +382,8 @@ class Shipper:
         held = set(self._admitted_in.values())
         blocked: set[str] = set()
         deleted = False
-        segments = list_segments(self._journal)
-        # Recovery's own last: its decisions answer admissions in the others.
-        segments.sort(key=lambda segment: segment.worker_id == RECOVERY_WORKER_ID)
         others_left = False
-        for segment in segments:
+        for segment in list_segments(self._journal):
             if segment.worker_id == RECOVERY_WORKER_ID and others_left:
                 break
             if (

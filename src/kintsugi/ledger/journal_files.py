@@ -65,12 +65,16 @@ def require_identifier(value: str) -> str:
 
 
 def list_segments(directory: Path) -> list[SegmentName]:
-    """Every segment there, in order; empty when there is no such directory."""
+    """Every segment there, in order; empty when there is no such directory.
+
+    Recovery's own come last: what they decide was admitted in the others.
+    """
     try:
         names = [entry.name for entry in directory.iterdir()]
     except FileNotFoundError:
         return []
-    return sorted(name for name in map(SegmentName.parse, names) if name is not None)
+    segments = [name for name in map(SegmentName.parse, names) if name is not None]
+    return sorted(segments, key=lambda name: (name.worker_id == RECOVERY_WORKER_ID, name))
 
 
 def is_live(path: Path) -> bool:
