@@ -26,11 +26,15 @@ _MEMORY = Path("/dev/shm")
 
 
 def folders_of(kind: str) -> list[Path]:
-    """Where to look for one kind of PostgreSQL only."""
-    from_wheel = [folder for folder in candidate_folders() if "pixeltable" in str(folder)]
-    return (
-        from_wheel if kind == "wheel" else [f for f in candidate_folders() if f not in from_wheel]
-    )
+    """Where to look for one kind of PostgreSQL only; skips the test where it is not installed."""
+    folders = [
+        folder
+        for folder in candidate_folders()
+        if ("pixeltable" in str(folder)) == (kind == "wheel")
+    ]
+    if not folders:
+        pytest.skip(f"no {kind} PostgreSQL is installed here")
+    return folders
 
 
 @contextmanager
@@ -89,11 +93,9 @@ class Servers:
         self._running: dict[str, Server] = {}
 
     def get(self, kind: str) -> Server:
-        """The server of this kind; the test is skipped where it is not installed."""
+        """The server of this kind."""
         if kind not in self._running:
             folders = folders_of(kind)
-            if not folders:
-                pytest.skip(f"no {kind} PostgreSQL is installed here")
             self._running[kind] = self._stack.enter_context(running_server(lambda: folders))
         return self._running[kind]
 

@@ -63,7 +63,8 @@ def kill_server(data: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_kept_is_there_at_the_next_start(state: Path, home: Path, kind: str) -> None:
     told: list[str] = []
-    database = Embedded(state, tell=told.append, folders=lambda: folders_of(kind))
+    folders = folders_of(kind)
+    database = Embedded(state, tell=told.append, folders=lambda: folders)
     first = database.start()
     assert any("creating the database" in said for said in told)
     write(first.conninfo, 1)
