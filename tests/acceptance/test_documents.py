@@ -45,8 +45,8 @@ def test_the_four_commands_of_the_post_incident_document(
 
     tail = instance.shell("kt events tail --since 1h --verdict blocked --json", cwd=tmp_path)
     assert tail.code == 0, tail.err
-    assert blocked.headers["x-kt-event-id"] in {event["id"] for event in tail.lines}
-    assert {event["verdict"] for event in tail.lines} == {"block"}
+    assert blocked.headers["x-kt-event-id"] in {event["id"] for event in tail.json}
+    assert {event["verdict"] for event in tail.json} == {"block"}
 
     export = instance.shell(
         "kt events export --since 24h --format json --output incident-window.json", cwd=tmp_path

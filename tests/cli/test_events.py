@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from tests.cli.conftest import STATEMENT, ControlPlane, Kt, event
 
 
 @pytest.mark.parametrize("word", ["blocked", "block", "deny"])
-def test_tail_prints_matching_events_as_json_lines_oldest_first(
+def test_tail_prints_matching_events_as_one_json_array_oldest_first(
     kt_online: Kt, control_plane: ControlPlane, word: str
 ) -> None:
     now = datetime.now(UTC)
@@ -32,7 +34,16 @@ def test_tail_prints_matching_events_as_json_lines_oldest_first(
     control_plane.stores.events.append([old, recent, allowed, newest])
     ran = kt_online("events", "tail", "--since", "1h", "--verdict", word, "--json")
     assert ran.code == 0, ran.err
-    assert [line["id"] for line in ran.lines] == [recent.id, newest.id]
+    assert [found["id"] for found in ran.json] == [recent.id, newest.id]
+
+
+def test_a_tail_of_nothing_is_an_empty_array_in_a_pipe_and_words_on_a_terminal(
+    kt_online: Kt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kt_online("events", "tail", "--json").json == []
+    assert kt_online("events", "tail").json == []
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert kt_online("events", "tail").out.strip() == "no decision matches"
 
 
 def test_tail_takes_the_newest_when_the_limit_cuts(
@@ -42,13 +53,13 @@ def test_tail_takes_the_newest_when_the_limit_cuts(
     events = [event(n, at=now - timedelta(seconds=500 - n)) for n in range(450)]
     control_plane.stores.events.append(events)
     ran = kt_online("events", "tail", "--limit", "430")
-    assert [line["id"] for line in ran.lines] == [event.id for event in events[20:]]
+    assert [found["id"] for found in ran.json] == [event.id for event in events[20:]]
 
 
 def test_tail_passes_every_filter_on(kt_online: Kt, control_plane: ControlPlane) -> None:
     control_plane.stores.events.append([event(0, user="ada"), event(1, user="bob")])
     ran = kt_online("events", "tail", "--user", "bob", "--reason-code", "prompt_injection.detected")
-    assert [line["user_id"] for line in ran.lines] == ["bob"]
+    assert [found["user_id"] for found in ran.json] == ["bob"]
 
 
 def test_a_filter_that_makes_no_sense_is_a_usage_error(kt_online: Kt) -> None:
@@ -110,6 +121,27 @@ def test_following_shows_what_was_there_and_what_comes(control_plane: ControlPla
     assert message.name == "decision"
     assert msgspec.json.decode(message.data)["id"] == later.id
     assert message.id == "1"
+
+
+def test_following_prints_one_event_a_line(control_plane: ControlPlane, tmp_path: Path) -> None:
+    there, later = event(1), event(2)
+    control_plane.stores.events.append([there])
+    environ = {
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "KT_STATE_DIR": str(control_plane.state),
+        "KT_API_URL": control_plane.url,
+        "KT_API_TOKEN": (control_plane.state / "admin-token").read_text().strip(),
+    }
+    command = [sys.executable, "-m", "kintsugi", "events", "tail", "--follow", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as process:
+        assert process.stdout is not None
+        try:
+            first = process.stdout.readline()
+            control_plane.stores.events.append([later])
+            second = process.stdout.readline()
+        finally:
+            process.terminate()
+    assert [msgspec.json.decode(line)["id"] for line in (first, second)] == [there.id, later.id]
 
 
 def test_sql_prints_rows_as_objects(kt_online: Kt) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,6 +17,9 @@ from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOpt
 from kintsugi.cli.output import Output, facts, json_text, table
 from kintsugi.cli.parts import program
 from kintsugi.errors import ApiUnreachable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 app = typer.Typer(help="Decisions: tail, show and export.", no_args_is_help=True)
 
@@ -39,14 +42,15 @@ def tail(
 ) -> None:
     """Show the newest matching decisions, oldest of them first.
 
-    JSON is one event a line, so that it can be piped while it grows.
+    JSON is one array; with --follow it is one event a line, since the end never comes.
     """
     output = Output(json=as_json)
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         if follow:
             _follow(client, where, limit, output)
         else:
-            _show(output, _newest(client, where, limit))
+            newest = _newest(client, where, limit)
+            output.result(newest, lambda: _rows(newest))
 
 
 @app.command("show")
@@ -123,12 +127,16 @@ def _follow(client: Client, where: Where, limit: int, output: Output) -> None:
 
 
 def _show(output: Output, events: list[dict[str, Any]]) -> None:
+    """Some events of a stream that goes on."""
     if output.json:
         for event in events:
             output.line(json_text(event, indent=0))
     else:
-        rows = map(_row, events)
-        output.console().print(table(_COLUMNS, rows, empty="no decision matches"))
+        output.console().print(_rows(events))
+
+
+def _rows(events: list[dict[str, Any]]) -> RenderableType:
+    return table(_COLUMNS, map(_row, events), empty="no decision matches")
 
 
 def _row(event: dict[str, Any]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from kintsugi.cli.reports.words import finding_line
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Evaluation, Mode
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
-from kintsugi.policy.reasons import REASONS
+from kintsugi.policy.reasons import REASONS, Reason
 
 
 def read_event(answer: Any) -> DecisionEvent:
@@ -32,7 +32,7 @@ def explain(event: DecisionEvent, *, columns: int = 100) -> str:
     """The whole story of one decision, for a terminal so many characters wide."""
     reason = REASONS.get(event.reason_code)
     facts = [
-        ("decided by", event.policy_name or "no policy"),
+        ("decided by", _decider(event, reason)),
         ("reason", event.reason_code + (f": {reason.title}" if reason else "")),
         ("meaning", reason.meaning if reason else ""),
         ("what to do", reason.help if reason else ""),
@@ -47,13 +47,26 @@ def explain(event: DecisionEvent, *, columns: int = 100) -> str:
         ("masked", _masked(event)),
     ]
     width = max(len(name) for name, _ in facts)
-    lines = [f"{event.verdict.past.upper()}  {event.id}"]
+    lines = [f"{_headline(event).upper()}  {event.id}"]
     for name, value in facts:
         if value:
             lines += _hanging(f"  {name:<{width}}  ", harmless(value), columns)
     lines += ["", "chain"]
     lines += list(_chain(event, columns)) or ["  no policy ran"]
     return "\n".join(lines)
+
+
+def _headline(event: DecisionEvent) -> str:
+    """The verdict, except where the exchange ended in a way that made it meaningless."""
+    if event.status in (ExchangeStatus.REJECTED, ExchangeStatus.INTERRUPTED):
+        return str(event.status.value)
+    return event.verdict.past
+
+
+def _decider(event: DecisionEvent, reason: Reason | None) -> str:
+    if reason is not None and reason.policy == "gateway":
+        return "the gateway"
+    return event.policy_name or "no policy"
 
 
 def _chain(event: DecisionEvent, columns: int) -> Iterator[str]:

@@ -123,6 +123,16 @@ REASONS: Mapping[str, Reason] = _registry(
             "Nothing.",
         ),
         Reason(
+            "exchange.rejected",
+            "Rejected",
+            "gateway",
+            "The gateway ended the exchange before any policy judged it: the request could not be "
+            "read, was too large or too slow, showed no valid key or named no configured model, "
+            "or the configuration was switched off. The event's error says which.",
+            "Look up the error in the manual under Gateway. Repeated rejections of one caller "
+            "mostly mean a wrong address, key or model name.",
+        ),
+        Reason(
             "exchange.interrupted",
             "Interrupted",
             "gateway",

@@ -68,7 +68,7 @@ def styled(plain: str) -> Text:
 
     shown = Text(plain)
     shown.highlight_regex(r"(?m)^  PASS\b|\bis valid$|^ok\b", "green")
-    shown.highlight_regex(r"(?m)^  (FAIL|ERROR)\b|^not ok\b|\berror E\d+|failed", "bold red")
+    shown.highlight_regex(r"(?m)^  (FAIL|ERROR)\b|^not ok\b|\berror E\d+|\bfailed\b", "bold red")
     shown.highlight_regex(r"(?m)^  SKIP\b|\bwarning W\d+|never \w+( quiet)?", "yellow")
     shown.highlight_regex(r"(?m)^    help:.*$", "dim")
     return shown
