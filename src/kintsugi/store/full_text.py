@@ -4,8 +4,10 @@ There are two ways: to look through the newest events until the page is full, wh
 words, or to fetch every event of the index and sort, which suits rare ones. The planner cannot
 choose between them: it takes any word that is not among the most frequent for one in two hundred
 events. So the newest events are looked through first, up to a number that takes a few milliseconds.
-Words that do not fill a page from these are rare enough for the index. What stays slow is a phrase
-of frequent words that are seldom together: the index has to fetch all that hold them.
+Words that do not fill a page from these are rare enough for the index. Not so phrases: the index
+has to fetch every event that holds their words, wherever they stand. They are looked for further,
+if that promises to fill the page; a phrase of frequent words that are almost never together stays
+slow.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from kintsugi.store.search_text import parse_search, to_tsquery
 _WALK_TEXTS: Final = 5000
 # With another filter each event costs a lookup in a second table.
 _WALK_EVENTS: Final = 3000
+_FURTHER: Final = 10
 
 _WALK_THROUGH_TEXTS: Final = SQL(
     """
@@ -114,7 +117,8 @@ def newest_saying(
     Args:
         condition: every other filter.
     """
-    query = to_tsquery(parse_search(q))
+    phrases = parse_search(q)
+    query = to_tsquery(phrases)
     # Texts carry times and ids themselves; only other filters need the events.
     if condition.time_only:
         walk, index, at_least = _WALK_THROUGH_TEXTS, _INDEX_OF_TEXTS, _AT_LEAST_TEXTS
@@ -123,10 +127,14 @@ def newest_saying(
         walk, index, at_least = _WALK_THROUGH_EVENTS, _INDEX_AND_EVENTS, _AT_LEAST_EVENTS
         most = _WALK_EVENTS
     values = condition.values
-    rows = connection.execute(condition.fill(walk), [*values, most, query, limit]).fetchall()
-    if len(rows) == limit:
-        return rows
-    counted = connection.execute(condition.fill(at_least), [*values, most]).fetchone()
-    if counted is not None and counted[0] < most:
-        return rows  # that was all of them
+    holds_phrase = any(len(phrase) > 1 for phrase in phrases)
+    for bound in (most, most * _FURTHER) if holds_phrase else (most,):
+        rows = connection.execute(condition.fill(walk), [*values, bound, query, limit]).fetchall()
+        if len(rows) == limit:
+            return rows
+        counted = connection.execute(condition.fill(at_least), [*values, bound]).fetchone()
+        if counted is not None and counted[0] < bound:
+            return rows  # that was all of them
+        if len(rows) * _FURTHER < limit:
+            break
     return connection.execute(condition.fill(index), [query, *values, limit]).fetchall()
