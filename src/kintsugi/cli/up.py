@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated
 
-import httpx2
 import typer
 
 from kintsugi import __version__
@@ -144,26 +146,24 @@ class _Instance:
             raise self._why(self._failed)
 
     def _until_ready(self) -> None:
-        waiting = {"gateway": f"{self._plan.gateway.url}/readyz"}
-        waiting["server"] = f"{self._plan.api.url}/readyz"
+        waiting = {"gateway": self._plan.gateway, "server": self._plan.api}
         deadline = self._began + READY_SECONDS_MAX
         while waiting and not self._supervisor.stopping:
             self._supervisor.watch(_POLL_SECONDS)
-            for name, url in list(waiting.items()):
-                if _answers(url):
+            for name, address in list(waiting.items()):
+                if _answers(address):
                     del waiting[name]
-                    self._note_ready(name, url)
+                    self._note_ready(name, address)
             if time.monotonic() > deadline:
                 raise KintsugiError(
                     f"not ready after {READY_SECONDS_MAX:g} s: {', '.join(waiting)}"
                 )
         self._save()
 
-    def _note_ready(self, name: str, url: str) -> None:
+    def _note_ready(self, name: str, address: Address) -> None:
         self._ready[name] = time.monotonic() - self._began
         title = "control plane" if name == "server" else name
-        base = url.removesuffix("/readyz")
-        self._output.say(f"  {title:<14} ready after {self._ready[name]:.1f} s  {base}")
+        self._output.say(f"  {title:<14} ready after {self._ready[name]:.1f} s  {address.url}")
 
     def _changed(self, child: Child, what: str) -> None:
         self._save()
@@ -285,11 +285,15 @@ def _make_private(state: Path) -> None:
         )
 
 
-def _answers(url: str) -> bool:
-    try:
-        return httpx2.get(url, timeout=_PROBE_SECONDS, trust_env=False).is_success
-    except httpx2.TransportError:
-        return False
+def _answers(address: Address) -> bool:
+    # The plainest client there is: this is asked many times while the parts want the processor.
+    connection = HTTPConnection(address.host, address.port, timeout=_PROBE_SECONDS)
+    with closing(connection):
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
 
 
 def _detach(state: Path, output: Output) -> None:

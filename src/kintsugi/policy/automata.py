@@ -282,8 +282,13 @@ def width(pattern: Pattern) -> Width:
     Read from the expression by Python's own parser, whose syntax RE2's is nearly a part of; what
     it cannot read counts as unbounded, which is safe and only slower.
     """
+    return _width(pattern.regex)
+
+
+@lru_cache(maxsize=1024)  # asked for as often as patterns are compiled, see there
+def _width(regex: str) -> Width:
     try:
-        tree = _parser.parse(_for_python(pattern.regex))
+        tree = _parser.parse(_for_python(regex))
     except (re.error, OverflowError, RecursionError):
         return Width(None, None)
     longest = tree.getwidth()[1]
