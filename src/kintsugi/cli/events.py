@@ -25,6 +25,9 @@ app = typer.Typer(help="Decisions: tail, show and export.", no_args_is_help=True
 
 _RECONNECT_SECONDS = 1.0
 _COLUMNS = ("time", "verdict", "reason", "model", "user", "status", "ms", "id")
+# Where not all of it fits on a line, what one needs to ask further.
+_COLUMNS_NARROW = ("time", "verdict", "reason", "id")
+_NARROW_BELOW = 130
 
 
 @app.command("tail")
@@ -50,7 +53,7 @@ def tail(
             _follow(client, where, limit, output)
         else:
             newest = _newest(client, where, limit)
-            output.result(newest, lambda: _rows(newest))
+            output.result(newest, lambda: _rows(newest, output.console().width))
 
 
 @app.command("show")
@@ -132,21 +135,32 @@ def _show(output: Output, events: list[dict[str, Any]]) -> None:
         for event in events:
             output.line(json_text(event, indent=0))
     else:
-        output.console().print(_rows(events))
+        console = output.console()
+        console.print(_rows(events, console.width))
 
 
-def _rows(events: list[dict[str, Any]]) -> RenderableType:
-    return table(_COLUMNS, map(_row, events), empty="no decision matches")
-
-
-def _row(event: dict[str, Any]) -> tuple[Any, ...]:
-    return (
-        event["timestamp"][:23].replace("T", " "),
-        event["verdict"],
-        event["reason_code"],
-        event.get("model"),
-        event.get("user_id"),
-        event.get("http_status"),
-        round(event.get("latency_ms", 0.0), 1),
-        event["id"],
+def _rows(events: list[dict[str, Any]], width: int) -> RenderableType:
+    columns = _COLUMNS if width >= _NARROW_BELOW else _COLUMNS_NARROW
+    rows = [_row(event) for event in events]
+    if columns is _COLUMNS_NARROW:
+        for row in rows:
+            row["time"] = row["time"][11:19]
+    return table(
+        columns,
+        ([row[column] for column in columns] for row in rows),
+        empty="no decision matches",
+        gap=1,
     )
+
+
+def _row(event: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "time": event["timestamp"][:23].replace("T", " "),
+        "verdict": event["verdict"],
+        "reason": event["reason_code"],
+        "model": event.get("model"),
+        "user": event.get("user_id"),
+        "status": event.get("http_status"),
+        "ms": round(event.get("latency_ms", 0.0), 1),
+        "id": event["id"],
+    }

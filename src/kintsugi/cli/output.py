@@ -99,12 +99,16 @@ class Output:
         return Console(file=self._stderr, highlight=False, markup=False, emoji=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> RenderableType:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, gap: int = 2
+) -> RenderableType:
     """Rows under headings, made harmless; the sentence ``empty`` when there are none."""
     from rich.table import Table  # here: only text output pays for it
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    grid = Table(
+        box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", show_edge=False
+    )
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:

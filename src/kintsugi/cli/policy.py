@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, report_error
+from kintsugi.cli.output import Output, json_text, report_error
 from kintsugi.cli.parts import program
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
@@ -135,8 +135,13 @@ def explain_event(
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         found = client.get(f"/v1/events/{event_id}")
     output = Output(json=as_json)
-    columns = output.console().width
-    output.result(found, lambda: text.styled(explain(read_event(found), columns=columns)))
+    if output.json:
+        output.line(json_text(found))
+        return
+    console = output.console()
+    told = explain(read_event(found), columns=console.width)
+    # Lines are cut to the width already; what is still longer is one word, such as a digest.
+    console.print(text.styled(told), soft_wrap=True)
 
 
 def _run(
