@@ -144,3 +144,26 @@ def test_every_ending_is_told_readably_and_truly(
     listed = kt_online("events", "tail")
     assert listed.code == 0, listed.err
     assert "{}" not in told.out + shown.out + listed.out
+
+
+def test_a_narrow_terminal_shows_whole_ids_one_decision_a_line(
+    kt_online: Kt, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [event(number) for number in range(3)]
+    control_plane.stores.events.append(events)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns, no colour
+    lines = kt_online("events", "tail").out.splitlines()
+    assert lines[0].split() == ["time", "verdict", "reason", "id"]
+    assert [line.split()[-1] for line in lines[1:]] == [event.id for event in events]
+    assert all("prompt_injection.detected" in line for line in lines[1:])
+
+
+def test_an_explanation_keeps_digests_on_the_line_of_their_name(
+    kt_online: Kt, control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = left_by(redacted())
+    control_plane.stores.events.append([left])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns, no colour
+    assert f"  revision       {left.revision}\n" in kt_online("policy", "explain", left.id).out

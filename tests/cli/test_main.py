@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from kintsugi import __version__
 from kintsugi.cli.main import COMMANDS, exit_code, run
 from kintsugi.cli.parts import Address, GatewayStart, Parts, ServerStart, SimulatorStart, Transfer
+from kintsugi.cli.up import look_command
 from kintsugi.errors import (
     ApiRefused,
     ApiUnreachable,
@@ -215,3 +217,14 @@ def test_lint_loads_neither_the_http_client_nor_a_database(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("by_default", [True, False])
+def test_what_up_says_to_try_can_be_typed_in_the_same_shell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by_default: bool
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [".venv/bin/kt", "up"])
+    words = shlex.split(look_command(tmp_path / "a state", by_default=by_default))
+    assert words[:3] == [".venv/bin/kt", "events", "tail"]
+    assert (words[-2:] == ["--state", str(tmp_path / "a state")]) is not by_default

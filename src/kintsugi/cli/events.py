@@ -143,8 +143,9 @@ def _rows(events: list[dict[str, Any]], width: int) -> RenderableType:
     columns = _COLUMNS if width >= _NARROW_BELOW else _COLUMNS_NARROW
     rows = [_row(event) for event in events]
     if columns is _COLUMNS_NARROW:
+        one_day = len({row["time"][:10] for row in rows}) == 1
         for row in rows:
-            row["time"] = row["time"][11:19]
+            row["time"] = row["time"][11 if one_day else 5 : 19]
     return table(
         columns,
         ([row[column] for column in columns] for row in rows),

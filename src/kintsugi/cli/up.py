@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -42,7 +44,11 @@ _STOP_ORDER = ("gateway", "server", "simulator")  # the gateway ships to the ser
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is settled before the first process starts."""
+    """Everything that is settled before the first process starts.
+
+    Attributes:
+        look: the command line that shows what is decided, as it can be typed here.
+    """
 
     state: Path
     gateway: Address
@@ -50,6 +56,7 @@ class Plan:
     simulator: Address | None
     workers: int
     config_file: Path
+    look: str
 
     @property
     def logs(self) -> Path:
@@ -87,13 +94,14 @@ def up(
     folder = program(context).settings(state=state).state
     debug = program(context).environ.get("KT_DEBUG", "") not in ("", "0")
     output = Output()
+    look = look_command(folder, by_default=folder == program(context).settings().state)
     if running := read_up(folder):
         output.say(f"Kintsugi runs on {folder} already (process {running.pid}).")
-        _welcome(output, running, folder)
+        _welcome(output, running, folder, look)
         return
     _make_private(folder)
     if detach:
-        _detach(folder, output)
+        _detach(folder, output, look)
         return
     with held(folder):
         plan = Plan(
@@ -103,6 +111,7 @@ def up(
             simulator=_free(Address("127.0.0.1", 0), "") if simulate else None,
             workers=workers or core_count(),
             config_file=_config_file(policy_config, folder),
+            look=look,
         )
         _Instance(plan, output, debug=debug).run()
 
@@ -135,7 +144,7 @@ class _Instance:
                 try:
                     self._until_ready()
                     if not self._supervisor.stopping:
-                        _welcome(self._output, self._up(), self._plan.state)
+                        _welcome(self._output, self._up(), self._plan.state, self._plan.look)
                     while not self._supervisor.stopping:
                         self._supervisor.watch(60.0)
                 finally:
@@ -296,7 +305,7 @@ def _answers(address: Address) -> bool:
             return False
 
 
-def _detach(state: Path, output: Output) -> None:
+def _detach(state: Path, output: Output, look: str) -> None:
     """Start the same command once more in the background and wait until it is ready."""
     arguments = [word for word in sys.argv[1:] if word != "--detach"]
     log = state / "logs" / "up.log"
@@ -312,7 +321,7 @@ def _detach(state: Path, output: Output) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         if (running := read_up(state)) and running.ready:
-            _welcome(output, running, state)
+            _welcome(output, running, state, look)
             return
         try:
             process.wait(_POLL_SECONDS)
@@ -323,7 +332,14 @@ def _detach(state: Path, output: Output) -> None:
     raise KintsugiError(f"not ready after {READY_SECONDS_MAX:g} s; see {log}")
 
 
-def _welcome(output: Output, running: Up, state: Path) -> None:
+def look_command(state: Path, *, by_default: bool) -> str:
+    """How to see decisions from this shell, whether or not ``kt`` is on its PATH."""
+    called = sys.argv[0] if Path(sys.argv[0]).name == "kt" else "kt"
+    words = ["kt" if shutil.which("kt") else called, "events", "tail", "--since", "1h"]
+    return shlex.join(words if by_default else [*words, "--state", str(state)])
+
+
+def _welcome(output: Output, running: Up, state: Path, look: str) -> None:
     """Where everything is, and a request to try."""
     model = "sim-echo" if running.simulator_url else "gpt-4o-mini"
     output.say(
@@ -335,7 +351,7 @@ def _welcome(output: Output, running: Up, state: Path) -> None:
 Try it:
   curl {running.gateway_url}/v1/chat/completions -H 'Content-Type: application/json' \\
     -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
-  kt events tail --since 1h
+  {look}
 """
     )
 
