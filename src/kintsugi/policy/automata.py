@@ -394,7 +394,7 @@ def _by_size(stages: Mapping[str, _Stage]) -> Iterator[list[_Stage]]:
     part: list[_Stage] = []
     size = 0
     for expression, stage in stages.items():
-        program_size = _compile(expression, expression).programsize
+        program_size = _program_size(expression)
         if part and size + program_size > _PROGRAM_SIZE_MAX:
             yield part
             part, size = [], 0
@@ -402,6 +402,11 @@ def _by_size(stages: Mapping[str, _Stage]) -> Iterator[list[_Stage]]:
         size += program_size
     if part:
         yield part
+
+
+@lru_cache(maxsize=1024)  # both phases ask for most of them
+def _program_size(expression: str) -> int:
+    return int(_compile(expression, expression).programsize)
 
 
 def _compile_sets(stages: Sequence[_Stage]) -> list[_Set]:

@@ -9,11 +9,10 @@ from kintsugi.model.config import Config, Diagnostic, Pack, PolicyBlock, Positio
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.diagnostics import CODES, Problems, any_error
-from kintsugi.policy.document import read_document
 from kintsugi.policy.parse import DEFAULT_FILE, read_config
 from kintsugi.policy.plan import Plan, compile_plan
 from kintsugi.policy.rules import KINDS
-from kintsugi.policy.suites import is_fragment, read_fragment
+from kintsugi.policy.suites import read_fragment
 
 
 class LintReport(msgspec.Struct, frozen=True):
@@ -49,12 +48,11 @@ def lint(source: str | bytes, *, file: str = DEFAULT_FILE) -> LintReport:
 
     Never raises, whatever the bytes.
     """
-    probe = read_document(source, Problems(file))
-    if probe is not None and is_fragment(probe):
-        return lint_fragment(source, file=file)
     problems = Problems(file)
     config = read_config(source, problems)
     if config is None:
+        if any(problem.code == "E024" for problem in problems.found):  # it holds only tests
+            return lint_fragment(source, file=file)
         return LintReport(file, problems.found)
     plan = _compiled(config, problems) if config.chain else None
     _check_notes(config, problems)
