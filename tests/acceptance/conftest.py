@@ -186,12 +186,16 @@ def new_instance(*options: str) -> Iterator[Instance]:
     """
     folder = Path(tempfile.mkdtemp(prefix="kt-"))
     folder.chmod(0o755)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("KT_")}
+    # No provider's key either: the only models that a test may reach are on this machine.
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("KT_") and name != "OPENAI_API_KEY"
+    }
     environ |= {
         "KT_STATE_DIR": str(folder / "state"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PATH": f"{KT.parent}:{os.environ['PATH']}",
-        "OPENAI_API_KEY": "sk-simulated",
     }
     instance = Instance(folder / "state", environ, options)
     try:
