@@ -1,6 +1,6 @@
 """What the detectors find on the labelled data sets, by source.
 
-    python benchmarks/detectors.py DATA_DIR [--set injection_direct]
+    python -m benchmarks.detectors DATA_DIR [--set injection_direct]
 
 DATA_DIR holds JSON Lines files (``injection_direct.jsonl``, ``injection_indirect.jsonl``,
 ``pii.jsonl``, ``secrets.jsonl``, ``unsafe_content.jsonl``), each record with ``text``, ``label``,

@@ -2,8 +2,9 @@
 
 Prints the median and the fifth percentile in microseconds of everything inside ``Exchange.step``:
 parsing, identity, routing, digests, headers, both records. ``decide`` is replaced by a constant,
-so that the figure is the core's own. Run it with one core free: ``python
-benchmarks/exchange_cost.py``.
+so that the figure is the core's own. Run it with one core free:
+
+    python -m benchmarks.exchange_cost
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the journal costs: per append, and per second with many that wait.
 
-    python benchmarks/journal_cost.py [--directory DIR] [--records 20000]
+    python -m benchmarks.journal_cost [--directory DIR] [--records 20000]
 
 Prints the cost of encoding a line, of an append as the event loop sees it, and group commit with
 1 to 1,000 callers that each wait for their record, beside a plain loop that writes and syncs one

@@ -1,6 +1,6 @@
 """What judging a request costs, in microseconds.
 
-    python benchmarks/policy_cost.py [--data-dir DIR]
+    python -m benchmarks.policy_cost [--data-dir DIR]
 
 The chain has everything: prompt-injection, pii-detector, secrets-detector, dlp-filter with 200
 patterns of its own, safety-filter and audit-logger. Printed are CPU times of ``decide`` for the
