@@ -14,6 +14,7 @@ import pytest
 from kintsugi.gateway import commands as c
 from kintsugi.gateway import events as e
 from kintsugi.model.event import DecisionEvent
+from kintsugi.policy.reasons import REASONS
 from tests.cli.conftest import ControlPlane, Kt, event
 from tests.gateway.playbook import (
     BLOCKING,
@@ -129,6 +130,7 @@ def test_every_ending_is_told_readably_and_truly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left = left_by(ending())
+    assert left.reason_code in REASONS
     control_plane.stores.events.append([left])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
