@@ -15,7 +15,8 @@ that refuses, and every commit where the kernel offers no background sync.
 When the disk refuses, whoever waits gets ``EvidenceUnavailable``, ``healthy`` turns False, and the
 thread keeps every record and tries again until the disk accepts; then ``healthy`` turns True
 without a restart. A record whose caller got an error is still written, and counted as ``late``:
-its exchange did happen, only its answer was refused.
+its exchange did happen, only its answer was refused. What the caller says instead stands in its
+place, unless it was written already.
 """
 
 from __future__ import annotations
