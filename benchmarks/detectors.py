@@ -23,8 +23,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kintsugi.model.config import Config, Gateway, Pack, PolicyBlock
-from kintsugi.model.content import Part
-from kintsugi.model.decision import Evaluation, Facts, Finding, Phase
+from kintsugi.model.content import ExchangeView, Part
+from kintsugi.model.decision import Evaluation, Finding, Phase
+from kintsugi.model.facts import Facts
 from kintsugi.policy.decide import decide
 from kintsugi.policy.plan import Plan, compile_plan
 from kintsugi.policy.rules import KINDS
@@ -96,7 +97,7 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 def judge(plan: Plan, role: str, text: str) -> Evaluation:
     """What the policy made of a text."""
     (evaluation,) = decide(
-        plan, Phase.INPUT, [Part(role, "text", text, "/text")], FACTS
+        plan, Phase.INPUT, ExchangeView([Part(role, "text", text, "/text")]), FACTS
     ).evaluations
     return evaluation
 

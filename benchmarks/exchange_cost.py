@@ -21,7 +21,8 @@ from kintsugi.gateway import judgement
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce
 from kintsugi.model.content import Part
-from kintsugi.model.decision import Decision, Evaluation, Facts, Mode, Phase
+from kintsugi.model.decision import Decision, Evaluation, Mode, Phase
+from kintsugi.model.facts import Facts
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import Plan, compile_plan

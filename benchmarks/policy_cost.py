@@ -25,8 +25,9 @@ from typing import Any
 import msgspec
 
 from kintsugi.model.config import Config, Gateway, Pack, PolicyBlock
-from kintsugi.model.content import Part
-from kintsugi.model.decision import Facts, Phase
+from kintsugi.model.content import ExchangeView, Part
+from kintsugi.model.decision import Phase
+from kintsugi.model.facts import Facts
 from kintsugi.policy.decide import decide
 from kintsugi.policy.plan import Plan, compile_plan
 from kintsugi.policy.rules import KINDS
@@ -88,7 +89,7 @@ def sized(piece: str, size: int) -> str:
 
 def judge(plan: Plan, text: str, phase: Phase = Phase.INPUT) -> None:
     """One decision about one message."""
-    decide(plan, phase, [Part("user", "text", text, "/messages/0/content")], FACTS)
+    decide(plan, phase, ExchangeView([Part("user", "text", text, "/messages/0/content")]), FACTS)
 
 
 def unseen(data_dir: Path, size: int) -> Iterator[str]:

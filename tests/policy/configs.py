@@ -9,7 +9,8 @@ import msgspec
 
 from kintsugi.model.config import Config, FailMode, Gateway, Pack, PolicyBlock, Position
 from kintsugi.model.content import Part
-from kintsugi.model.decision import Decision, Facts, Finding
+from kintsugi.model.decision import Decision, Finding
+from kintsugi.model.facts import Facts
 from kintsugi.policy.rules import KINDS
 
 FACTS = Facts(now=datetime(2026, 11, 21, 12, 0, tzinfo=UTC), fingerprint_key=b"test key")

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintsugi.model.content import Edit, Part
-from kintsugi.model.decision import Decision, Facts, Mode, Phase
+from kintsugi.model.content import Edit, ExchangeView, Part
+from kintsugi.model.decision import Decision, Mode, Phase
+from kintsugi.model.facts import Facts
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy import decide as engine
 from kintsugi.policy.automata import Sighting
@@ -33,7 +34,7 @@ def plan_of(**chain: dict[str, Any]) -> Plan:
 
 
 def judge(plan: Plan, text: str) -> Decision:
-    return decide(plan, Phase.INPUT, user(text), FACTS)
+    return decide(plan, Phase.INPUT, ExchangeView(user(text)), FACTS)
 
 
 def apply(text: str, edits: Sequence[Edit]) -> str:
@@ -110,9 +111,9 @@ def test_equal_text_has_an_equal_fingerprint_under_the_same_key_only() -> None:
     once, twice = findings(judge(plan, f"SSN {SSN} and again SSN {SSN}"))
     assert once.fingerprint == twice.fingerprint
     other = msgspec.structs.replace(FACTS, fingerprint_key=b"other")
-    (changed,) = findings(decide(plan, Phase.INPUT, user(SSN), other))
+    (changed,) = findings(decide(plan, Phase.INPUT, ExchangeView(user(SSN)), other))
     assert changed.fingerprint != once.fingerprint
-    (bare,) = findings(decide(plan, Phase.INPUT, user(SSN), Facts(now=FACTS.now)))
+    (bare,) = findings(decide(plan, Phase.INPUT, ExchangeView(user(SSN)), Facts(now=FACTS.now)))
     assert bare.fingerprint == ""
 
 
@@ -191,7 +192,7 @@ def test_all_parts_are_judged_and_edits_follow_their_order() -> None:
         Part("user", "text", "hello", "/messages/1/content"),
         Part("user", "text", f"my SSN is {SSN}", "/messages/2/content"),
     ]
-    decision = decide(plan_of(pii_detector={}), Phase.INPUT, parts, FACTS)
+    decision = decide(plan_of(pii_detector={}), Phase.INPUT, ExchangeView(parts), FACTS)
     assert [edit.path for edit in decision.edits] == ["/messages/0/content", "/messages/2/content"]
 
 
@@ -208,7 +209,7 @@ def test_all_parts_are_judged_and_edits_follow_their_order() -> None:
 )
 def test_redacted_tool_arguments_still_parse(arguments: str, written: str) -> None:
     part = Part("assistant", "tool_call", arguments, "/arguments", name="pay")
-    decision = decide(plan_of(pii_detector={}), Phase.OUTPUT, [part], FACTS)
+    decision = decide(plan_of(pii_detector={}), Phase.OUTPUT, ExchangeView([part]), FACTS)
     assert apply(arguments, decision.edits) == written
     msgspec.json.decode(apply(arguments, decision.edits))
 
@@ -257,35 +258,37 @@ def test_an_error_in_the_engine_itself_opens_nothing(monkeypatch: pytest.MonkeyP
 
 
 def test_a_phase_without_rules_passes() -> None:
-    assert decide(EVERYTHING, Phase.TOOL, user(ATTACK), FACTS).verdict is Verdict.ALLOW
+    assert (
+        decide(EVERYTHING, Phase.TOOL, ExchangeView(user(ATTACK)), FACTS).verdict is Verdict.ALLOW
+    )
 
 
 def test_the_audit_logger_leaves_its_evaluation() -> None:
-    (evaluation,) = decide(EVERYTHING, Phase.AUDIT, (), FACTS).evaluations
+    (evaluation,) = decide(EVERYTHING, Phase.AUDIT, ExchangeView(()), FACTS).evaluations
     assert (evaluation.policy_name, evaluation.reason_code) == ("audit-logger", "audit.recorded")
 
 
 def test_a_window_reports_nothing_that_begins_before_it() -> None:
     plan = plan_of(pii_detector={})
     text = f"SSN {SSN} and SSN {SSN}"
-    decision = decide(plan, Phase.OUTPUT, [answer(text, start=8)], FACTS)
+    decision = decide(plan, Phase.OUTPUT, ExchangeView([answer(text, start=8)]), FACTS)
     assert [one.offset for one in findings(decision)] == [text.rindex(SSN)]
 
 
 def test_a_window_settles_before_what_may_still_grow() -> None:
     plan = plan_of(dlp_filter={"detect_patterns": [r"AC-\d{2,4}"]})
     part = answer("some words and AC-12")
-    decision = decide(plan, Phase.OUTPUT, [part], FACTS)
+    decision = decide(plan, Phase.OUTPUT, ExchangeView([part]), FACTS)
     assert plan.hold_chars == 8
     assert settled(plan, part, decision) == len("some words a")
     longer = answer("AC-1234 and more of the text")
-    assert settled(plan, longer, decide(plan, Phase.OUTPUT, [longer], FACTS)) == 20
+    assert settled(plan, longer, decide(plan, Phase.OUTPUT, ExchangeView([longer]), FACTS)) == 20
 
 
 def test_a_window_never_settles_inside_a_finding() -> None:
     plan = plan_of(secrets_detector={})
     part = answer("x -----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpQIBAAKCAQEAn6Oabc\n" * 40)
-    decision = decide(plan, Phase.OUTPUT, [part], FACTS)
+    decision = decide(plan, Phase.OUTPUT, ExchangeView([part]), FACTS)
     assert settled(plan, part, decision) == 2
 
 
@@ -293,13 +296,13 @@ def test_nothing_settles_where_whole_answers_are_needed() -> None:
     plan = plan_of(dlp_filter={"detect_patterns": ["a+b"]})
     part = answer("text")
     with pytest.raises(ValueError, match="whole answer"):
-        settled(plan, part, decide(plan, Phase.OUTPUT, [part], FACTS))
+        settled(plan, part, decide(plan, Phase.OUTPUT, ExchangeView([part]), FACTS))
 
 
 @given(st.lists(st.text(max_size=40), max_size=4), st.sampled_from(list(Phase)))
 def test_nothing_raises_and_everybody_is_heard(texts: list[str], phase: Phase) -> None:
     parts = [Part("user", "text", text, f"/{index}") for index, text in enumerate(texts)]
-    decision = decide(EVERYTHING, phase, parts, FACTS)
+    decision = decide(EVERYTHING, phase, ExchangeView(parts), FACTS)
     in_force = EVERYTHING.phase(phase)
     assert len(decision.evaluations) == (len(in_force.rules) if in_force else 0)
     assert all(one.outcome != "error" for one in decision.evaluations)
@@ -360,7 +363,7 @@ def test_hostile_text_takes_time_linear_in_its_length(name: str) -> None:
 
     def cost(size: int) -> float:
         text = (piece * (size // len(piece) + 1))[:size]
-        decide(plan, Phase.INPUT, user(text), FACTS)
+        decide(plan, Phase.INPUT, ExchangeView(user(text)), FACTS)
         return min(timed(plan, text) for _ in range(3))
 
     small, large = cost(8_000), cost(64_000)
@@ -370,5 +373,5 @@ def test_hostile_text_takes_time_linear_in_its_length(name: str) -> None:
 
 def timed(plan: Plan, text: str) -> float:
     started = time.process_time()
-    decide(plan, Phase.INPUT, user(text), FACTS)
+    decide(plan, Phase.INPUT, ExchangeView(user(text)), FACTS)
     return time.process_time() - started

@@ -189,7 +189,7 @@ def test_the_message_shows_file_line_column_code_path_and_did_you_mean() -> None
     shown = format_diagnostic(found)
     assert shown.startswith('policy-config.yaml:10:18: error E002: unknown key "acton"')
     assert "(policy.pii-detector.acton)\n" in shown
-    assert '    help: did you mean "action"? keys here: mode, on_error, action' in shown
+    assert '    help: did you mean "action"? keys here: mode, on_error, transform' in shown
 
 
 def test_every_problem_is_reported_at_once() -> None:

@@ -139,9 +139,11 @@ def test_a_diagnostic_stands_at_the_nearest_written_place() -> None:
     assert raised.value.diagnostics[0].position == at
 
 
-def test_an_action_of_a_later_release_says_so() -> None:
-    with pytest.raises(ConfigurationInvalid, match="not available yet"):
-        compile_plan(config_of({"safety-filter": {"action": "escalate"}}))
+def test_a_transformation_must_say_what_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = msgspec.structs.replace(KINDS["safety-filter"], actions=(Verdict.TRANSFORM,))
+    monkeypatch.setattr("kintsugi.policy.plan.KINDS", {"safety-filter": kind})
+    with pytest.raises(ConfigurationInvalid, match="needs to know what to change"):
+        compile_plan(config_of({"safety-filter": {"action": "transform"}}))
 
 
 def test_all_problems_are_reported_at_once() -> None:

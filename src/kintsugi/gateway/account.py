@@ -16,8 +16,9 @@ from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.in_force import InForce, Upstream
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.model.content import Edit, Identity
-from kintsugi.model.decision import Decision, Evaluation, Facts
+from kintsugi.model.decision import Decision, Evaluation
 from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.facts import Facts
 from kintsugi.model.verdict import Verdict
 
 # The reason code of a request that no policy saw: malformed, too large, without a valid key.
@@ -131,12 +132,7 @@ class Account:
 
     def facts(self) -> Facts:
         """What rules may use besides the texts."""
-        return Facts(
-            self.now,
-            self.identity,
-            self.request.model if self.request is not None else "",
-            self.in_force.fingerprint_key,
-        )
+        return Facts(self.now, self.identity, self.in_force.fingerprint_key)
 
     def overhead_ms(self, at_ns: int) -> float:
         """Time spent in the gateway until ``at_ns``: total less waiting for upstream."""

@@ -11,7 +11,7 @@ from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.model.config import Streaming
-from kintsugi.model.content import Part
+from kintsugi.model.content import ExchangeView, Part
 from kintsugi.model.decision import Decision, Evaluation, Mode, Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.decide import decide, settled
@@ -25,7 +25,8 @@ def judge_request(account: Account) -> tuple[Decision, bytes]:
     if request is None or not account.in_force.has_input_rules:
         account.request_masks = ()
         return account.decision, account.body
-    decision = decide(account.in_force.plan, Phase.INPUT, request.parts, account.facts())
+    view = _view(account, request.parts)
+    decision = decide(account.in_force.plan, Phase.INPUT, view, account.facts())
     account.decisions.append(decision)
     account.request_masks = decision.masks
     if not decision.edits or decision.verdict.stops:
@@ -95,8 +96,9 @@ def open_session(account: Account) -> StreamSession:
         mode=mode,
         hold_chars=hold_chars or 0,
         context_chars=in_force.plan.context_chars,
-        judge=lambda parts: _decide_output(account, parts),
+        judge=lambda parts, complete: _decide_output(account, parts, complete=complete),
         settled=lambda part, decision: settled(in_force.plan, part, decision),
+        judges_whole=in_force.plan.judges(Phase.OUTPUT),
         fails_open=in_force.gateway.fail_mode == "allow" or not in_force.has_output_rules,
     )
 
@@ -129,7 +131,7 @@ def judge_audit(account: Account) -> Decision:
     if account.audited or not account.in_force.has_audit_rules:
         return account.audit
     account.audited = True
-    account.audit = decide(account.in_force.plan, Phase.AUDIT, (), account.facts())
+    account.audit = decide(account.in_force.plan, Phase.AUDIT, _view(account, ()), account.facts())
     return account.audit
 
 
@@ -146,5 +148,17 @@ def _judge_output(account: Account, parts: Sequence[Part]) -> Decision:
     return decision
 
 
-def _decide_output(account: Account, parts: Sequence[Part]) -> Decision:
-    return decide(account.in_force.plan, Phase.OUTPUT, parts, account.facts())
+def _decide_output(account: Account, parts: Sequence[Part], *, complete: bool = True) -> Decision:
+    view = _view(account, parts, complete=complete)
+    return decide(account.in_force.plan, Phase.OUTPUT, view, account.facts())
+
+
+def _view(account: Account, parts: Sequence[Part], *, complete: bool = True) -> ExchangeView:
+    request = account.request
+    return ExchangeView(
+        parts,
+        request.parts if request is not None else (),
+        account.dialect.name,
+        request.model if request is not None else "",
+        complete,
+    )

@@ -24,7 +24,7 @@ from kintsugi.model.config import Streaming
 from kintsugi.model.content import Edit, Part
 from kintsugi.model.decision import Decision
 
-Judge = Callable[[Sequence[Part]], Decision]
+Judge = Callable[[Sequence[Part], bool], Decision]
 Settled = Callable[[Part, Decision], int]
 
 _NOTHING_SAID = FrameView()
@@ -118,7 +118,9 @@ class StreamSession:
 
     Args:
         hold_chars, context_chars: see ``Plan``.
-        judge: decides on parts of the answer, see ``decide``.
+        judge: decides on parts of the answer and is told whether they are complete, see
+            ``ExchangeView.complete``.
+        judges_whole: some rule looks at complete answers only, so no window stands for the whole.
         settled: up to where a judgement on a part is final, see ``policy.decide.settled``.
         fails_open: let frames pass that cannot be read.
 
@@ -142,6 +144,7 @@ class StreamSession:
         context_chars: int,
         judge: Judge,
         settled: Settled,
+        judges_whole: bool,
         fails_open: bool,
     ) -> None:
         self.reader = reader
@@ -159,6 +162,7 @@ class StreamSession:
         self.finished_choices: set[int] = set()
         self._judge = judge
         self._settled = settled
+        self._judges_whole = judges_whole
         self._hold_chars = hold_chars
         self._context_chars = context_chars
         self._fails_open = fails_open
@@ -210,7 +214,7 @@ class StreamSession:
         channels = sorted(self.reader.channels, key=_rank)
         whole = self._whole
         if whole is None:
-            whole = self._judge([channel.part() for channel in channels if channel.length])
+            whole = self._judge([channel.part() for channel in channels if channel.length], True)
         if self.stop is not None and not whole.verdict.stops:
             whole, self.inconsistent = self.stop, True
         self.decision = whole
@@ -258,8 +262,8 @@ class StreamSession:
         windows.sort(key=_window_rank)
         fresh = all(window.context_start == 0 == window.settled for window in windows)
         parts = [window.part() for window in windows]
-        decision = self._judge(parts)
-        if fresh and len(windows) == len(self._windows):
+        decision = self._judge(parts, False)
+        if not self._judges_whole and fresh and len(windows) == len(self._windows):
             self._whole = decision
         limits = {
             window.channel.path: window.channel.length

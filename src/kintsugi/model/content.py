@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -30,6 +31,31 @@ class Part(msgspec.Struct, frozen=True):
     path: str
     start: int = 0
     name: str = ""
+
+
+class ExchangeView(msgspec.Struct, frozen=True):
+    """What the rules of one phase may see of an exchange.
+
+    Attributes:
+        parts: what this phase judges. In the tool phase, the calls.
+        request: what was asked; the same parts in the input phase.
+        complete: whether the parts are all there will be. In a window over a stream they are
+            not, and only patterns are looked for.
+        model: as asked for.
+        target_ids: in the route phase, the targets that could answer.
+        input_tokens, output_tokens, output_tokens_max: as told by upstream, and the bound that
+            the request sets; 0 while not known.
+    """
+
+    parts: Sequence[Part]
+    request: Sequence[Part] = ()
+    dialect: str = ""
+    model: str = ""
+    complete: bool = True
+    target_ids: tuple[str, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+    output_tokens_max: int = 0
 
 
 class Edit(msgspec.Struct, frozen=True):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import Enum
 from typing import Literal
 
 import msgspec
 
-from kintsugi.model.content import Edit, Identity
+from kintsugi.model.content import Edit
+from kintsugi.model.transform import Escalation, QuarantineScope, Transform
 from kintsugi.model.verdict import Verdict
 
 
@@ -30,21 +30,6 @@ class Mode(Enum):
 
 
 Outcome = Literal["matched", "clear", "skipped", "error"]
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """Everything a rule may use that is not the exchange or the plan; recorded for replay.
-
-    Attributes:
-        now: time of the decision, aware UTC.
-        fingerprint_key: secret under which spans are fingerprinted. Without the key a short
-            secret such as a social security number could be found by trying them all.
-    """
-
-    now: datetime
-    identity: Identity = Identity()
-    model: str = ""
-    fingerprint_key: bytes = b""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -114,6 +99,10 @@ class Decision(msgspec.Struct, frozen=True):
         masks: what evidence must not show: the same for every finding of personal data, secrets
             and operators' own terms, and of whatever is redacted, also where its policy only
             monitors. Attack wording stays readable, or nobody could judge the decision.
+        transforms: changes to make to a request that goes on, in order of the chain.
+        quarantine: what to freeze, where the verdict is ``quarantine``.
+        escalation: how to ask a person, where the verdict is ``escalate``.
+        target_ids: the targets that may answer; None where no policy narrowed them down.
     """
 
     verdict: Verdict
@@ -123,3 +112,7 @@ class Decision(msgspec.Struct, frozen=True):
     evaluations: tuple[Evaluation, ...] = ()
     edits: tuple[Edit, ...] = ()
     masks: tuple[Edit, ...] = ()
+    transforms: tuple[Transform, ...] = ()
+    quarantine: QuarantineScope | None = None
+    escalation: Escalation | None = None
+    target_ids: tuple[str, ...] | None = None

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from kintsugi.model.content import Edit, Part
-from kintsugi.model.decision import Decision, Evaluation, Facts, Finding, Mode, Phase
+from kintsugi.model.content import Edit, ExchangeView, Part
+from kintsugi.model.decision import Decision, Evaluation, Finding, Mode, Phase
+from kintsugi.model.facts import Facts, Need
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Automaton, Sighting
 from kintsugi.policy.encodings import readings
 from kintsugi.policy.normalise import Layer
 from kintsugi.policy.plan import PASSED, PhasePlan, Plan, RuleInForce
 from kintsugi.policy.redaction import marker
-from kintsugi.policy.rule import Detection, Rule
+from kintsugi.policy.rule import Detection, Observation, Rule, RuleOptions
 
 RULE_ERROR = "rule.error"
 # Findings listed per policy and decision. More are still acted upon; an event that lists fifty
@@ -26,8 +27,8 @@ FINDINGS_MAX = 256
 _NOTHING = Decision(verdict=Verdict.ALLOW, reason_code=PASSED)
 
 
-def decide(plan: Plan, phase: Phase, parts: Sequence[Part], facts: Facts) -> Decision:
-    """Judge the parts of one phase. The strictest effective verdict wins; of equals, the first
+def decide(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) -> Decision:
+    """Judge what one phase looks at. The strictest effective verdict wins; of equals, the first
     policy of the chain.
 
     Never raises: a rule that fails gives its ``on_error`` verdict.
@@ -36,10 +37,29 @@ def decide(plan: Plan, phase: Phase, parts: Sequence[Part], facts: Facts) -> Dec
     if in_force is None:
         return _NOTHING
     try:
-        seen = _look(in_force, parts)
-        return _judge(in_force, phase, seen, facts) if seen else in_force.clear
+        seen = _look(in_force, exchange.parts)
+        if not seen and not (in_force.judges and exchange.complete):
+            return in_force.clear
+        return _judge(in_force, phase, seen, exchange, facts)
     except Exception as error:  # noqa: BLE001  # the outer edge: no failure may open the gate
         return _failed(in_force, phase, error)
+
+
+def needs(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) -> tuple[Need, ...]:
+    """What must be counted or asked before ``decide`` is called for this phase, without repeats.
+
+    A rule that fails here will miss its fact and fail in ``decide``, where that has its verdict.
+    """
+    in_force = plan.phases.get(phase)
+    if in_force is None or not in_force.asks:
+        return ()
+    found: dict[str, Need] = {}
+    for rule in in_force.asks:
+        try:
+            found.update((need.key, need) for need in rule.rule.needs(exchange, facts))
+        except Exception:  # noqa: BLE001, S112  # see above: recorded by decide
+            continue
+    return tuple(found.values())
 
 
 def settled(plan: Plan, part: Part, decision: Decision) -> int:
@@ -118,45 +138,82 @@ def _note(
             sightings.setdefault(owner, []).append(sighting)
 
 
-def _judge(in_force: PhasePlan, phase: Phase, seen: Sequence[_Seen], facts: Facts) -> Decision:
+def _judge(
+    in_force: PhasePlan,
+    phase: Phase,
+    seen: Sequence[_Seen],
+    exchange: ExchangeView,
+    facts: Facts,
+) -> Decision:
     evaluations: list[Evaluation] = []
+    asked: list[RuleInForce] = []  # those whose own verdict acts
+    target_ids: tuple[str, ...] | None = None
     spans: list[_Spot] = []
     blocked_by = ""
     deciding: Evaluation | None = None
+    options: RuleOptions | None = None
     message = ""
     for position, rule in enumerate(in_force.rules):
         if blocked_by:
             evaluations.append(_skipped(rule, phase, blocked_by))
             continue
-        evaluation, spots = _evaluate(rule, position, phase, seen, facts)
+        evaluation, spots, allowed = _evaluate(rule, position, phase, seen, exchange, facts)
         evaluations.append(evaluation)
         spans.extend(spots)
         verdict = evaluation.effective
+        if allowed is not None and rule.mode is Mode.ENFORCE:
+            target_ids = _both(target_ids, allowed)
+        if verdict is Verdict.TRANSFORM:
+            asked.append(rule)
         if verdict is Verdict.BLOCK:
             blocked_by = rule.kind.name
         if deciding is None or verdict.strictness > deciding.effective.strictness:
             deciding, message = evaluation, rule.rule.message or rule.kind.message
-    order = {seen_part.part.path: index for index, seen_part in enumerate(seen)}
+            options = rule.options
+    order = {part.path: index for index, part in enumerate(exchange.parts)}
     edits = _edits([spot for spot in spans if spot.edits], order)
     masks = _edits([spot for spot in spans if spot.masks], order)
     if deciding is None or deciding.effective is Verdict.ALLOW:
-        return Decision(Verdict.ALLOW, PASSED, evaluations=tuple(evaluations), masks=masks)
+        return Decision(
+            Verdict.ALLOW,
+            PASSED,
+            evaluations=tuple(evaluations),
+            masks=masks,
+            target_ids=target_ids,
+        )
+    verdict = deciding.effective
     return Decision(
-        verdict=deciding.effective,
+        verdict=verdict,
         reason_code=deciding.reason_code,
         policy_name=deciding.policy_name,
         message=message if deciding.outcome == "matched" else "A policy could not be evaluated.",
         evaluations=tuple(evaluations),
         edits=edits,
         masks=masks,
+        transforms=tuple(rule.options.transform for rule in asked if rule.options.transform),
+        quarantine=options.quarantine if options and verdict is Verdict.QUARANTINE else None,
+        escalation=options.escalation if options and verdict is Verdict.ESCALATE else None,
+        target_ids=target_ids,
     )
 
 
+def _both(some: tuple[str, ...] | None, others: tuple[str, ...]) -> tuple[str, ...]:
+    """What both lists hold, in the order of the first."""
+    return others if some is None else tuple(name for name in some if name in others)
+
+
 def _evaluate(
-    rule: RuleInForce, position: int, phase: Phase, seen: Sequence[_Seen], facts: Facts
-) -> tuple[Evaluation, list[_Spot]]:
+    rule: RuleInForce,
+    position: int,
+    phase: Phase,
+    seen: Sequence[_Seen],
+    exchange: ExchangeView,
+    facts: Facts,
+) -> tuple[Evaluation, list[_Spot], tuple[str, ...] | None]:
+    """What one rule finds, what that hides, and the targets that it leaves."""
     findings: list[Finding] = []
     spots: list[_Spot] = []
+    target_ids: tuple[str, ...] | None = None
     for part, sightings in seen:
         if position not in sightings:
             continue
@@ -166,10 +223,19 @@ def _evaluate(
                 findings.append(_finding(rule, part, found, facts))
                 spots.append(_spot(rule, part, found))
         except Exception as error:  # noqa: BLE001  # a broken rule must not become an open door
-            return _error(rule, phase, error, findings), spots
+            return _error(rule, phase, error, findings), spots, None
+    if rule.rule.judges and exchange.complete:
+        try:
+            for observed in rule.rule.judge(exchange, facts):
+                findings.append(_observed(rule, exchange, observed, facts))
+                spots.extend(_observed_spot(rule, exchange, observed))
+                if observed.target_ids is not None:
+                    target_ids = _both(target_ids, observed.target_ids)
+        except Exception as error:  # noqa: BLE001  # the same edge
+            return _error(rule, phase, error, findings), spots, None
     if not findings:
-        return rule.clear, spots
-    strictest = max(findings, key=lambda finding: finding.score)
+        return rule.clear, spots, None
+    strictest = max(findings, key=lambda finding: (finding.verdict.strictness, finding.score))
     omitted = len(findings) - FINDINGS_MAX
     return (
         Evaluation(
@@ -177,12 +243,13 @@ def _evaluate(
             phase=phase,
             mode=rule.mode,
             outcome="matched",
-            verdict=rule.action,
+            verdict=strictest.verdict,
             reason_code=strictest.reason_code,
             findings=_listed(rule, findings),
             why=f"{omitted} more findings not listed" if omitted > 0 else "",
         ),
         spots,
+        target_ids,
     )
 
 
@@ -225,6 +292,41 @@ def _finding(rule: RuleInForce, part: Part, found: _Found, facts: Facts) -> Find
         layer=seen.layer.name,
         detail=seen.detail,
     )
+
+
+def _observed(
+    rule: RuleInForce, exchange: ExchangeView, observed: Observation, facts: Facts
+) -> Finding:
+    """An observation as evidence keeps it."""
+    part = _part_at(exchange, observed.path) if observed.end > observed.start else None
+    matched = part.text[observed.start : observed.end].encode("utf-8", "replace") if part else b""
+    key = facts.fingerprint_key[:64] if matched else b""
+    return Finding(
+        rule=observed.rule,
+        reason_code=observed.reason_code,
+        verdict=observed.verdict or rule.action,
+        path=observed.path,
+        offset=observed.start,
+        length=observed.end - observed.start,
+        fingerprint=blake2b(matched, digest_size=8, key=key).hexdigest() if key else "",
+        score=observed.score,
+        detail=observed.detail,
+    )
+
+
+def _observed_spot(rule: RuleInForce, exchange: ExchangeView, observed: Observation) -> list[_Spot]:
+    """The span of an observation, where it has one."""
+    part = _part_at(exchange, observed.path) if observed.end > observed.start else None
+    if part is None:
+        return []
+    verdict = observed.verdict or rule.action
+    edits = verdict is Verdict.REDACT and rule.mode is Mode.ENFORCE
+    masks = edits or rule.kind.sensitive
+    return [_Spot(part, observed.start, observed.end, rule, observed.rule, edits, masks, True)]
+
+
+def _part_at(exchange: ExchangeView, path: str) -> Part | None:
+    return next((part for part in exchange.parts if part.path == path), None)
 
 
 def _listed(rule: RuleInForce, findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -44,6 +44,7 @@ class RuleInForce(msgspec.Struct, frozen=True):
     """
 
     kind: RuleKind
+    options: RuleOptions
     rule: Rule
     mode: Mode
     action: Verdict
@@ -63,6 +64,8 @@ class PhasePlan(msgspec.Struct, frozen=True):
         decodes: whether encodings are taken off; not in answers, whose matches must keep to
             the lengths that a streaming window holds back.
         clear: the decision when nothing was found, ready made.
+        judges: whether some rule judges exchanges as a whole.
+        asks: the rules that need something counted or asked beforehand.
     """
 
     rules: tuple[RuleInForce, ...]
@@ -70,6 +73,8 @@ class PhasePlan(msgspec.Struct, frozen=True):
     owners: tuple[int, ...]
     decodes: bool
     clear: Decision
+    judges: bool
+    asks: tuple[RuleInForce, ...]
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -83,6 +88,7 @@ class Plan(msgspec.Struct, frozen=True):
             answers. See ``decide.settled``.
         context_chars: how many characters before ``Part.start`` a window must keep, where the
             text has them. Never more than ``hold_chars``.
+        claim_names: request headers that rules want to see, in lower case.
     """
 
     config: Config
@@ -90,6 +96,7 @@ class Plan(msgspec.Struct, frozen=True):
     hold_chars: int | None
     context_chars: int
     phases: Mapping[Phase, PhasePlan]
+    claim_names: frozenset[bytes]
 
     def phase(self, phase: Phase) -> PhasePlan | None:
         """What runs in a phase; None when nothing does."""
@@ -98,6 +105,10 @@ class Plan(msgspec.Struct, frozen=True):
     def has(self, phase: Phase) -> bool:
         """Whether anything runs in a phase."""
         return phase in self.phases
+
+    def judges(self, phase: Phase) -> bool:
+        """Whether some rule of a phase judges exchanges as a whole."""
+        return phase in self.phases and self.phases[phase].judges
 
 
 def compile_plan(config: Config) -> Plan:
@@ -119,7 +130,13 @@ def compile_plan(config: Config) -> Plan:
             f"{found[0].file}:{found[0].position.line}: {found[0].message}", found
         )
     hold_chars, context_chars = _reach(phases.get(Phase.OUTPUT))
-    return Plan(config, revision(config), hold_chars, context_chars, phases)
+    claim_names = frozenset(
+        name.encode()
+        for in_force in phases.values()
+        for rule in in_force.rules
+        for name in rule.rule.claim_names
+    )
+    return Plan(config, revision(config), hold_chars, context_chars, phases, claim_names)
 
 
 def revision(config: Config) -> str:
@@ -186,10 +203,17 @@ def _rule(
         action = parse_action(options.action, kind)
         if phase is Phase.OUTPUT and options.output_action:
             action = parse_action(options.output_action, kind, path="output_action")
+    if action is Verdict.TRANSFORM and options.transform is None:
+        raise OptionInvalid(
+            "action",
+            '"transform" needs to know what to change',
+            "add transform: {inject_text: ..., strip_tools: [...], max_output_tokens: ...}",
+        )
     mode = Mode.MONITOR if options.mode == Mode.MONITOR.value else Mode.ENFORCE
     built = kind.build(options, phase)
     return RuleInForce(
         kind=kind,
+        options=options,
         rule=built,
         mode=mode,
         action=built.action or action,
@@ -245,6 +269,8 @@ def _phase_plan(rules: list[RuleInForce], phase: Phase) -> PhasePlan:
             reason_code=PASSED,
             evaluations=tuple(rule.clear for rule in rules),
         ),
+        judges=any(rule.rule.judges for rule in rules),
+        asks=tuple(rule for rule in rules if type(rule.rule).needs is not Rule.needs),
     )
 
 
@@ -270,6 +296,7 @@ def _reach(output: PhasePlan | None) -> tuple[int | None, int]:
             context = max(context, reach.before + 1)
             # One more: what stands right after a match decides whether a word ends there.
             hold = None if hold is None else max(hold, reach.longest + 1)
-        if in_force.kind.needs_whole_text and in_force.mode is Mode.ENFORCE:
+        needs_whole = in_force.kind.needs_whole_text or in_force.rule.judges
+        if needs_whole and in_force.mode is Mode.ENFORCE:
             hold = None
     return None if hold is None else max(hold, context), context

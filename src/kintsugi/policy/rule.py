@@ -1,20 +1,22 @@
 """What a rule is: its kind, its options, what it looks for and what it reports.
 
-A rule never walks a text by itself. It names patterns; all patterns of all rules of a phase are
-searched in one pass (``automata.py``), and a rule is asked only when one of its own was there.
+A rule that looks for wording names patterns; all patterns of all rules of a phase are searched in
+one pass (``automata.py``), and the rule examines a part only when one of its own was there. A rule
+about the exchange as a whole (who asks, which tools, how much) judges it once.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from kintsugi.model.config import FailMode
-from kintsugi.model.content import Part
+from kintsugi.model.content import ExchangeView, Part
 from kintsugi.model.decision import Phase
+from kintsugi.model.facts import Facts, Need
+from kintsugi.model.transform import Escalation, QuarantineScope, Transform
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern, Sighting
 from kintsugi.policy.normalise import Layer
@@ -22,8 +24,6 @@ from kintsugi.policy.redaction import Redaction
 
 ModeWord = Literal["enforce", "monitor"]
 TextPhase = Literal["input", "output"]
-
-ACTIONS_AVAILABLE = (Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK)
 
 
 class RuleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,18 +34,24 @@ class RuleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             than flag.
         on_error: verdict when the rule itself fails. Empty: ``block``, or ``flag`` where
             ``gateway.fail_mode`` is ``allow``.
+        transform: what changes where the policy acts with ``transform``.
+        quarantine: what is frozen where it acts with ``quarantine``.
+        escalation: how a person is asked where it acts with ``escalate``.
     """
 
     mode: ModeWord = "enforce"
     on_error: str = ""
+    transform: Transform | None = None
+    quarantine: QuarantineScope = "session"
+    escalation: Escalation = Escalation()
 
 
 class TextRuleOptions(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of the kinds that read text.
 
     Attributes:
-        action: verdict when something is found: ``allow``, ``flag``, ``redact`` or ``block``, in
-            any accepted spelling. Empty: the kind's default.
+        action: verdict when something is found, in any accepted spelling; the kind's page lists
+            those that it can carry out. Empty: the kind's default.
         output_action: the same for answers, where it should differ from ``action``.
         phases: where the rule runs. Empty: everywhere the kind can.
     """
@@ -67,7 +73,28 @@ class Detection(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Rule(ABC):
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule concluded about an exchange as a whole, or about one place in it.
+
+    Attributes:
+        path, start, end: the place, in characters of the part's text; an empty path is about the
+            whole exchange, and equal numbers are about the whole part.
+        verdict: what is asked for; None for the policy's own action.
+        target_ids: in the route phase, the targets that may answer; None leaves them.
+    """
+
+    rule: str
+    reason_code: str
+    path: str = ""
+    start: int = 0
+    end: int = 0
+    score: float = 1.0
+    detail: str = ""
+    verdict: Verdict | None = None
+    target_ids: tuple[str, ...] | None = None
+
+
+class Rule:
     """A compiled rule for one phase.
 
     Attributes:
@@ -82,6 +109,8 @@ class Rule(ABC):
             finding is not reported again.
         clear_reason: reason code of its evaluation when it found nothing.
         action: overrules the ``action`` option, for kinds that know another place for it.
+        judges: whether ``judge`` is to be asked, once for each complete exchange.
+        claim_names: request headers, in lower case, that it wants to see among the facts.
     """
 
     patterns: tuple[Pattern, ...] = ()
@@ -92,19 +121,33 @@ class Rule(ABC):
     exclusive: bool = True
     clear_reason: str = ""
     action: Verdict | None = None
+    judges: bool = False
+    claim_names: tuple[str, ...] = ()
 
     def reads(self, part: Part, layer: Layer) -> bool:  # noqa: ARG002
         """Whether the rule looks at this part, read this way."""
         return not layer.words_only
 
-    @abstractmethod
-    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
+    def needs(self, exchange: ExchangeView, facts: Facts) -> Sequence[Need]:  # noqa: ARG002
+        """What must be counted or asked before ``judge``; the answers are among its facts."""
+        return ()
+
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Sequence[Observation]:  # noqa: ARG002
+        """Judge a complete exchange, where ``judges`` says so; may raise, see ``decide``.
+
+        For answers it is asked only once they are whole, so an enforcing rule that judges them
+        keeps a stream back until its end.
+        """
+        return ()
+
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:  # noqa: ARG002
         """Judge one part in which patterns were seen, once; may raise, see ``decide``.
 
         For answers, whether something is a finding may depend on nothing but the
         ``context_chars`` before it and what its own pattern covers: that is what makes a
         stream's findings the same in any chunking.
         """
+        return ()
 
 
 class OptionNote(msgspec.Struct, frozen=True):
@@ -193,10 +236,6 @@ def parse_action(word: str, kind: RuleKind, *, path: str = "action") -> Verdict:
         verdict = Verdict.parse(word)
     except ValueError:
         raise OptionInvalid(path, f'unknown action "{word}"', f"use one of: {known}") from None
-    if verdict not in ACTIONS_AVAILABLE:
-        raise OptionInvalid(
-            path, f'action "{verdict.value}" is not available yet', f"use one of: {known}"
-        )
     if verdict not in kind.actions:
         raise OptionInvalid(
             path, f'{kind.name} cannot act with "{verdict.value}"', f"use one of: {known}"

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import kintsugi.policy.rules
-from kintsugi.model.content import Part
+from kintsugi.model.content import ExchangeView, Part
 from kintsugi.model.decision import Phase
 from kintsugi.policy.decide import decide
 from kintsugi.policy.plan import compile_plan
@@ -58,7 +58,9 @@ def _cases() -> Iterator[Any]:
 @pytest.mark.parametrize(("kind", "options", "case"), list(_cases()))
 def test_case_holds(kind: str, options: dict[str, Any], case: Case) -> None:
     plan = compile_plan(config_of({kind: options}))
-    decision = decide(plan, Phase(case.phase), [Part(case.role, "text", case.text, "/text")], FACTS)
+    decision = decide(
+        plan, Phase(case.phase), ExchangeView([Part(case.role, "text", case.text, "/text")]), FACTS
+    )
     found = findings(decision)
     names = {finding.rule for finding in found}
     if not case.finds:
@@ -79,8 +81,14 @@ def test_every_rule_has_its_cases_and_its_page(kind: str) -> None:
     assert (folder / "page.md").read_text().startswith(f"# {kind}\n")
 
 
+# Told once, on the page about configurations.
+SHARED = ("transform", "quarantine", "escalation")
+
+
 def _option_names(options: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
     for field in msgspec.structs.fields(options):
+        if field.name in SHARED and not prefix:
+            continue
         default = None if field.default is msgspec.NODEFAULT else field.default
         if isinstance(default, msgspec.Struct):
             yield from _option_names(type(default), f"{prefix}{field.name}.")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintsugi.model.content import Edit
+from kintsugi.model.content import Edit, ExchangeView
 from kintsugi.model.decision import Finding, Phase
 from kintsugi.policy.decide import decide, settled
 from kintsugi.policy.plan import Plan, compile_plan
@@ -107,7 +107,7 @@ def in_windows(plan: Plan, text: str, sizes: list[int]) -> tuple[list[Finding], 
         turn += 1
         context = max(0, start - plan.context_chars)
         part = answer(text[context:arrived], start=start - context)
-        decision = decide(plan, Phase.OUTPUT, [part], FACTS)
+        decision = decide(plan, Phase.OUTPUT, ExchangeView([part]), FACTS)
         whole = arrived == len(text)
         place = len(part.text) if whole else settled(plan, part, decision)
         seen += [
@@ -129,7 +129,7 @@ def in_windows(plan: Plan, text: str, sizes: list[int]) -> tuple[list[Finding], 
 @given(text=TEXTS, sizes=CUTS)
 def test_a_stream_is_judged_like_the_whole_text(name: str, text: str, sizes: list[int]) -> None:
     plan = PLANS[name]
-    whole = decide(plan, Phase.OUTPUT, [answer(text)], FACTS)
+    whole = decide(plan, Phase.OUTPUT, ExchangeView([answer(text)]), FACTS)
     in_order = sorted(findings(whole), key=lambda finding: (finding.offset, finding.rule))
     seen, edits = in_windows(plan, text, sizes)
     assert sorted(seen, key=lambda finding: (finding.offset, finding.rule)) == in_order
@@ -147,7 +147,7 @@ def test_every_output_rule_can_be_held_back(name: str) -> None:
 def test_one_character_at_a_time_changes_nothing(piece: str) -> None:
     plan = PLANS["all"]
     text = f"before {piece} after, and some more words so that it settles. " * 3
-    whole = decide(plan, Phase.OUTPUT, [answer(text)], FACTS)
+    whole = decide(plan, Phase.OUTPUT, ExchangeView([answer(text)]), FACTS)
     seen, edits = in_windows(plan, text, [1])
     assert len(seen) == len(findings(whole))
     assert edits == list(whole.masks)
