@@ -11,8 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 import kintsugi.policy.rules
-from kintsugi.model.content import ExchangeView, Part
+from kintsugi.model.content import ExchangeView, Identity, Part, PartKind
 from kintsugi.model.decision import Phase
+from kintsugi.model.facts import Counter, RemoteAnswer
 from kintsugi.policy.decide import decide
 from kintsugi.policy.plan import compile_plan
 from kintsugi.policy.rules import KINDS
@@ -21,18 +22,45 @@ from tests.policy.configs import FACTS, config_of, findings
 FOLDER = Path(kintsugi.policy.rules.__file__).parent
 
 
-class Case(msgspec.Struct, forbid_unknown_fields=True):
-    """One text and what must come of it."""
+class Piece(msgspec.Struct, forbid_unknown_fields=True):
+    """One part of an exchange; where no path is given, its place among the others."""
+
+    text: str
+    role: str = "user"
+    kind: PartKind = "text"
+    name: str = ""
+    path: str = ""
+
+
+class Case(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One text, or a whole exchange, and what must come of it.
+
+    Attributes:
+        text: what is judged, where it is one text; ``parts`` where it is more.
+        request: what was asked, for rules about answers and tool calls.
+        verdict: what comes of the whole; not compared when empty.
+        claims, identity, counters, remote, found: the facts.
+    """
 
     name: str
-    text: str
     finds: tuple[str, ...]
+    text: str = ""
     lacks: tuple[str, ...] = ()
     span: str = ""
     layer: str = ""
+    verdict: str = ""
     role: str = "user"
     phase: str = "input"
     options: dict[str, Any] | None = None
+    parts: list[Piece] = []
+    request: list[Piece] = []
+    model: str = ""
+    target_ids: tuple[str, ...] = ()
+    claims: dict[str, str] = {}
+    identity: Identity = Identity()
+    counters: dict[str, Counter] = {}
+    remote: dict[str, RemoteAnswer] = {}
+    found: tuple[str, ...] = ()
 
 
 class CaseFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,6 +75,13 @@ def _read(kind: str) -> CaseFile:
     return msgspec.convert(YAML(typ="safe").load(path), CaseFile)
 
 
+def _parts(pieces: list[Piece], below: str) -> list[Part]:
+    return [
+        Part(piece.role, piece.kind, piece.text, piece.path or f"{below}/{at}", 0, piece.name)
+        for at, piece in enumerate(pieces)
+    ]
+
+
 def _cases() -> Iterator[Any]:
     for kind in KINDS:
         file = _read(kind)
@@ -58,15 +93,30 @@ def _cases() -> Iterator[Any]:
 @pytest.mark.parametrize(("kind", "options", "case"), list(_cases()))
 def test_case_holds(kind: str, options: dict[str, Any], case: Case) -> None:
     plan = compile_plan(config_of({kind: options}))
-    decision = decide(
-        plan, Phase(case.phase), ExchangeView([Part(case.role, "text", case.text, "/text")]), FACTS
+    judged = case.parts or [Piece(case.text, case.role, path="/text")]
+    view = ExchangeView(
+        _parts(judged, "/parts"),
+        _parts(case.request, "/messages"),
+        model=case.model,
+        target_ids=case.target_ids,
     )
+    facts = msgspec.structs.replace(
+        FACTS,
+        identity=case.identity,
+        claims=case.claims,
+        counters=case.counters,
+        remote=case.remote,
+        found=case.found,
+    )
+    decision = decide(plan, Phase(case.phase), view, facts)
     found = findings(decision)
     names = {finding.rule for finding in found}
     if not case.finds:
         assert found == []
     assert names >= set(case.finds)
     assert names.isdisjoint(case.lacks)
+    if case.verdict:
+        assert decision.verdict.value == case.verdict
     if case.span:
         covered = [case.text[one.offset : one.offset + one.length] for one in found]
         assert case.span in covered
