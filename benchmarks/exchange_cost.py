@@ -142,7 +142,6 @@ def whole(size: int) -> list[e.Event]:
         e.RequestReceived(
             1, EVENT_ID, NOW, b"POST", b"/v1/chat/completions", HEADERS, request_body(size)
         ),
-        e.UpstreamCalled(2),
         e.AdmissionDurable(3),
         e.UpstreamHead(
             4, 200, [(b"content-type", b"application/json"), (b"content-length", b"700")]
@@ -158,7 +157,6 @@ def streamed(reads: Sequence[bytes]) -> list[e.Event]:
     body = request_body(1024, stream=True)
     return [
         e.RequestReceived(1, EVENT_ID, NOW, b"POST", b"/v1/chat/completions", HEADERS, body),
-        e.UpstreamCalled(2),
         e.AdmissionDurable(3),
         e.UpstreamHead(4, 200, [(b"content-type", b"text/event-stream")]),
         *(e.UpstreamData(5, read) for read in reads),

@@ -177,9 +177,10 @@ class Playbook:
         status: int = 200,
         content_type: bytes = b"application/json",
         *more: tuple[bytes, bytes],
+        called_at_ns: int = 0,
     ) -> list[c.Command]:
         headers = [(b"content-type", content_type), *more]
-        return self.step(e.UpstreamHead(self.tick(), status, headers))
+        return self.step(e.UpstreamHead(self.tick(), status, headers, called_at_ns=called_at_ns))
 
     def data(self, data: bytes) -> list[c.Command]:
         return self.step(e.UpstreamData(self.tick(), data))

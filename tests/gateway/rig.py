@@ -142,19 +142,15 @@ class Relay:
                 return self._begin(event)
             case RequestRefused(code=code):
                 return [Answer(_STATUS[code], [], code.encode())]
-            case UpstreamHead(status=status, headers=headers):
+            case UpstreamHead(status=status, headers=headers, data=data, ended=ended):
                 self._status = status
                 self._streams = (b"content-type", b"text/event-stream") in headers
-                return [StartStream(status, headers)] if self._streams else []
-            case UpstreamData(data=data):
-                if self._streams:
-                    return [SendData(data)]
-                self._parts.append(data)
+                start: list[Command] = [StartStream(status, headers)] if self._streams else []
+                return start + self._take(data, ended=ended)
+            case UpstreamData(data=data, ended=ended):
+                return self._take(data, ended=ended)
             case UpstreamEnd():
-                body = b"".join(self._parts)
-                end: list[Command] = [EndStream()]
-                self._last = end if self._streams else [Answer(self._status, [], body)]
-                return [self._record(ExchangeStatus.ANSWERED)]
+                return self._take(b"", ended=True)
             case UpstreamFailed(code=code):
                 self._last = [DropClient()] if self._streams else [Answer(502, [], code.encode())]
                 return [self._record(ExchangeStatus.UPSTREAM_FAILED)]
@@ -170,6 +166,17 @@ class Relay:
                     raise RuntimeError("broken beyond repair")
                 return [Answer(500, [], b"failed")]
         return []
+
+    def _take(self, data: bytes, *, ended: bool) -> list[Command]:
+        commands: list[Command] = []
+        if self._streams and data:
+            commands.append(SendData(data))
+        self._parts.append(data)
+        if ended:
+            whole = Answer(self._status, [], b"".join(self._parts))
+            self._last = [EndStream() if self._streams else whole]
+            commands.append(self._record(ExchangeStatus.ANSWERED))
+        return commands
 
     def _begin(self, event: RequestReceived) -> list[Command]:
         self._request = event

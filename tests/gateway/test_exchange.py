@@ -164,10 +164,10 @@ def test_the_record_says_what_happened() -> None:
         (b"traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"),
     ]
     play.request(chat("call 123-45-6789"), headers=headers)
-    play.step(e.UpstreamCalled(play.tick(3)))
+    called_at_ns = play.tick(3)
     play.admitted()
     play.tick(40)
-    play.head()
+    play.head(called_at_ns=called_at_ns)
     play.data(completion("ok"))
     play.end()
     play.recorded()

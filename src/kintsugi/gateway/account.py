@@ -39,35 +39,26 @@ class Account:
         answer_text: the same as text, where it was judged as that: errors and the like.
     """
 
-    __slots__ = (
-        "answer_body",
-        "answer_masks",
-        "answer_text",
-        "audit",
-        "audited",
-        "body",
-        "called_at_ns",
-        "decisions",
-        "dialect",
-        "encoded",
-        "event_id",
-        "failed_open",
-        "heard_at_ns",
-        "identity",
-        "in_force",
-        "input_tokens",
-        "now",
-        "output_tokens",
-        "received_at_ns",
-        "request",
-        "request_digest",
-        "request_masks",
-        "response_model",
-        "session",
-        "upstream",
-        "upstream_ended",
-        "upstream_status",
-    )
+    # What holds until something happens.
+    identity = Identity()
+    request: RequestView | None = None
+    upstream: Upstream | None = None
+    upstream_status = 0
+    request_masks: Sequence[Edit] | None = None
+    answer_masks: Sequence[Edit] | None = None
+    answer_body = b""
+    answer_text: str | None = None
+    session: StreamSession | None = None
+    response_model = ""
+    input_tokens = 0
+    output_tokens = 0
+    failed_open = False
+    audited = False
+    audit = PASSED
+    encoded = False
+    upstream_ended = False
+    called_at_ns = 0
+    heard_at_ns = 0
 
     def __init__(
         self,
@@ -85,27 +76,8 @@ class Account:
         self.now = now
         self.body = body
         self.request_digest = digest_of(body)
-        self.identity = Identity()
-        self.request: RequestView | None = None
-        self.upstream: Upstream | None = None
-        self.upstream_status = 0
         self.decisions: list[Decision] = []
-        self.request_masks: Sequence[Edit] | None = None
-        self.answer_masks: Sequence[Edit] | None = None
-        self.answer_body = b""
-        self.answer_text: str | None = None
-        self.session: StreamSession | None = None
-        self.response_model = ""
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.failed_open = False
-        self.audited = False
-        self.audit = PASSED
-        self.encoded = False
-        self.upstream_ended = False
         self.received_at_ns = at_ns
-        self.called_at_ns = 0
-        self.heard_at_ns = 0
 
     @property
     def decision(self) -> Decision:

@@ -8,7 +8,6 @@ write.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
@@ -39,7 +38,6 @@ from kintsugi.gateway.events import (
     Headers,
     RecordDurable,
     RecordFailed,
-    UpstreamCalled,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
@@ -93,23 +91,15 @@ class Client(Protocol):
 class Carrier:
     """One exchange under way. Begins with ``feed(RequestReceived)``."""
 
-    __slots__ = (
-        "_admitted",
-        "_answered",
-        "_body_bytes",
-        "_call",
-        "_client",
-        "_correction",
-        "_event",
-        "_exchange",
-        "_executing",
-        "_finished",
-        "_out",
-        "_owes_record",
-        "_shell",
-        "_started_ns",
-        "_waiting",
-    )
+    # What holds until something happens.
+    _call: Call | None = None
+    _event: DecisionEvent | None = None
+    _correction: bytes | None = None
+    _executing = False
+    _admitted = False
+    _owes_record = False
+    _answered = False
+    _finished = False
 
     def __init__(
         self, shell: Shell, client: Client, exchange: Steps, *, body_bytes: int, started_ns: int
@@ -119,16 +109,8 @@ class Carrier:
         self._exchange = exchange
         self._body_bytes = body_bytes
         self._started_ns = started_ns
-        self._call: Call | None = None
-        self._event: DecisionEvent | None = None
-        self._correction: bytes | None = None
-        self._waiting: deque[Event] = deque()
-        self._executing = False
+        self._waiting: list[Event] = []
         self._out: list[bytes] = []
-        self._admitted = False
-        self._owes_record = False
-        self._answered = False
-        self._finished = False
 
     def feed(self, event: Event) -> None:
         """Tell the exchange of an event and do what it commands."""
@@ -142,10 +124,11 @@ class Carrier:
                     _EXECUTE[type(command)](self, command)
                 if not self._waiting:
                     break
-                event = self._waiting.popleft()
+                event = self._waiting.pop(0)
         finally:
             self._executing = False
-        self._flush()
+        if self._out or self._answered:
+            self._flush()
 
     def _step(self, event: Event) -> list[Command]:
         try:
@@ -302,24 +285,30 @@ class Carrier:
 
     # upstream.Sink
 
-    def upstream_called(self) -> None:
-        self.feed(UpstreamCalled(_clock_ns()))
+    def upstream_head(self, status: int, headers: Headers, data: bytes, *, ended: bool) -> None:
+        called_at_ns = self._called_at_ns()
+        if ended:
+            self._call = None
+        self.feed(UpstreamHead(_clock_ns(), status, headers, data, ended, called_at_ns))
 
-    def upstream_head(self, status: int, headers: Headers) -> None:
-        self.feed(UpstreamHead(_clock_ns(), status, headers))
-
-    def upstream_data(self, data: bytes) -> None:
-        self.feed(UpstreamData(_clock_ns(), data))
+    def upstream_data(self, data: bytes, *, ended: bool) -> None:
+        if ended:
+            self._call = None
+        self.feed(UpstreamData(_clock_ns(), data, ended))
 
     def upstream_ended(self) -> None:
         self._call = None
         self.feed(UpstreamEnd(_clock_ns()))
 
     def upstream_failed(self, kind: str, detail: str) -> None:
+        called_at_ns = self._called_at_ns()
         self._call = None
         self._shell.metrics.upstream_failed(kind)
         log.warning("upstream.failed", kind=kind, detail=detail)
-        self.feed(UpstreamFailed(_clock_ns(), FAILURES[kind]))
+        self.feed(UpstreamFailed(_clock_ns(), FAILURES[kind], called_at_ns))
+
+    def _called_at_ns(self) -> int:
+        return self._call.called_at_ns if self._call is not None else 0
 
 
 _EXECUTE: dict[type, Callable[[Carrier, Any], None]] = {

@@ -22,7 +22,7 @@ class Admit(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallUpstream(msgspec.Struct, frozen=True, gc=False):
-    """POST to a configured upstream; report UpstreamCalled, then what comes back.
+    """POST to a configured upstream; report what comes back.
 
     Attributes:
         origin: scheme, host and port: ``https://api.openai.com``. Redirects are not followed.

@@ -63,29 +63,38 @@ class AdmissionFailed(msgspec.Struct, frozen=True, gc=False):
     at_ns: int
 
 
-class UpstreamCalled(msgspec.Struct, frozen=True, gc=False):
-    """The request was written to upstream: from here on the wait is upstream's, not ours."""
-
-    at_ns: int
-
-
 class UpstreamHead(msgspec.Struct, frozen=True, gc=False):
-    """Status and headers of upstream's answer."""
+    """Status and headers of upstream's answer, and what else the same read brought: a short answer
+    comes whole.
+
+    Attributes:
+        called_at_ns: when the request had been written to upstream: from there on the wait was
+            upstream's, not ours. 0 when not told.
+        ended: the answer is complete.
+    """
 
     at_ns: int
     status: int
     headers: Headers
+    data: bytes = b""
+    ended: bool = False
+    called_at_ns: int = 0
 
 
 class UpstreamData(msgspec.Struct, frozen=True, gc=False):
-    """Body bytes of upstream's answer, all that one read delivered joined together."""
+    """Body bytes of upstream's answer, all that one read delivered joined together.
+
+    Attributes:
+        ended: the answer is complete.
+    """
 
     at_ns: int
     data: bytes
+    ended: bool = False
 
 
 class UpstreamEnd(msgspec.Struct, frozen=True, gc=False):
-    """Upstream's answer is complete."""
+    """Upstream's answer is complete, which no byte of its body told."""
 
     at_ns: int
 
@@ -96,10 +105,12 @@ class UpstreamFailed(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         code: ``upstream.connect_failed``, ``upstream.timeout``, ``upstream.reset``,
             ``upstream.invalid_response`` or ``upstream.too_large``.
+        called_at_ns: see ``UpstreamHead``.
     """
 
     at_ns: int
     code: str
+    called_at_ns: int = 0
 
 
 class ClientAborted(msgspec.Struct, frozen=True, gc=False):
@@ -132,7 +143,6 @@ Event = (
     | RequestRefused
     | AdmissionDurable
     | AdmissionFailed
-    | UpstreamCalled
     | UpstreamHead
     | UpstreamData
     | UpstreamEnd

@@ -55,7 +55,6 @@ from kintsugi.gateway.events import (
     RecordFailed,
     RequestReceived,
     RequestRefused,
-    UpstreamCalled,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
@@ -98,30 +97,19 @@ class State(Enum):
 class Exchange:
     """One exchange. It finishes on the ``InForce`` it began with, whatever is loaded meanwhile."""
 
-    __slots__ = (
-        "_account",
-        "_admitted",
-        "_chunks",
-        "_durable",
-        "_head",
-        "_in_force",
-        "_last",
-        "_outbox",
-        "_started",
-        "state",
-    )
+    # What holds until something happens; most of it never does in most exchanges.
+    state = State.WAITING
+    _account: Account | None = None
+    _admitted = False
+    _durable = False  # the Admission is
+    _started = False  # the head of a stream left
+    _head: UpstreamHead | None = None
+    _chunks: list[bytes] | None = None  # of an answer that is not streamed
+    _outbox: list[bytes] | None = None  # stream bytes that wait for the Admission
+    _last: Reply | Ending | None = None  # what leaves once the record is durable
 
     def __init__(self, in_force: InForce) -> None:
         self._in_force = in_force
-        self.state = State.WAITING
-        self._account: Account | None = None
-        self._admitted = False
-        self._durable = False  # the Admission is
-        self._started = False  # the head of a stream left
-        self._head: UpstreamHead | None = None
-        self._chunks: list[bytes] = []  # of an answer that is not streamed
-        self._outbox: list[bytes] = []  # stream bytes that wait for the Admission
-        self._last: Reply | Ending | None = None  # what leaves once the record is durable
 
     @property
     def finished(self) -> bool:
@@ -135,11 +123,6 @@ class Exchange:
         left) is passed over.
         """
         return _STEPS[type(event)](self, event)
-
-    def _on_called(self, event: UpstreamCalled) -> list[Command]:
-        if self._account is not None:
-            self._account.called_at_ns = event.at_ns
-        return []
 
     def _on_request(self, event: RequestReceived) -> list[Command]:
         if self.state is not State.WAITING:
@@ -178,7 +161,7 @@ class Exchange:
             return self._fail("upstream.not_configured", event.at_ns)
         self._admitted = True
         self.state = State.CALLING
-        # Until the shell says otherwise; it reports the moment the request was written.
+        # Until the shell says otherwise; it tells later when the request was written.
         account.called_at_ns = account.heard_at_ns = event.at_ns
         return [Admit(account.admission()), self._call(upstream, dialect, event.headers, body)]
 
@@ -202,7 +185,9 @@ class Exchange:
         self.state = State.READING
         self._head = event
         account.heard_at_ns = event.at_ns
+        account.called_at_ns = event.called_at_ns or account.called_at_ns
         account.upstream_status = event.status
+        account.upstream_ended = event.ended
         account.encoded = any(
             name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
             for name, value in event.headers
@@ -211,43 +196,55 @@ class Exchange:
             return self._fail("upstream.encoded", event.at_ns)
         if 200 <= event.status < 300 and not account.encoded and _is_event_stream(event.headers):
             account.session = open_session(account)
-        return []
+        return self._take(account, event.data, event.at_ns, ended=event.ended)
 
     def _on_data(self, event: UpstreamData) -> list[Command]:
         account = self._account
         if self.state is not State.READING or account is None:
             return []
         account.heard_at_ns = event.at_ns
+        account.upstream_ended = event.ended
+        return self._take(account, event.data, event.at_ns, ended=event.ended)
+
+    def _take(self, account: Account, data: bytes, at_ns: int, *, ended: bool) -> list[Command]:
+        """Take in what one read brought of the body, and the end if it brought that too."""
         session = account.session
         if session is None:
-            self._chunks.append(event.data)
-            return []
-        out = session.feed(event.data)
+            if self._chunks is None:
+                self._chunks = []
+            self._chunks.append(data)
+            return self._finish(account, at_ns) if ended else []
+        out = session.feed(data) if data else b""
         if session.ended_early:
-            return self._conclude_stream(session, event.at_ns, "")
-        return self._send(out, event.at_ns) if out else []
+            return self._conclude_stream(session, at_ns, "")
+        commands = self._send(out, at_ns) if out else []
+        return commands + self._finish(account, at_ns) if ended else commands
 
     def _on_end(self, event: UpstreamEnd) -> list[Command]:
         account = self._account
         if self.state is State.CALLING:
             return self._no_answer("upstream.invalid_response", event.at_ns)
-        if self.state is not State.READING or account is None or self._head is None:
+        if self.state is not State.READING or account is None:
             return []
         account.heard_at_ns = event.at_ns
         account.upstream_ended = True
+        return self._finish(account, event.at_ns)
+
+    def _finish(self, account: Account, at_ns: int) -> list[Command]:
+        """Judge and record an answer that is complete."""
         if account.session is not None:
             account.session.finish()
-            return self._conclude_stream(account.session, event.at_ns, "")
-        account.answer_body = b"".join(self._chunks)
+            return self._conclude_stream(account.session, at_ns, "")
+        account.answer_body = b"".join(self._chunks or ())
         try:
             decision, body = judge_answer(account)
         except MalformedDocument:
-            return self._fail("upstream.unreadable", event.at_ns)
+            return self._fail("upstream.unreadable", at_ns)
         if decision.verdict.stops:
-            return self._stop(decision, Phase.OUTPUT, event.at_ns)
-        headers = from_upstream(self._head.headers, encoded=account.encoded)
-        reply = (self._head.status, headers, body)
-        return self._record(ExchangeStatus.ANSWERED, reply, event.at_ns)
+            return self._stop(decision, Phase.OUTPUT, at_ns)
+        head = self._known_head()
+        reply = (head.status, from_upstream(head.headers, encoded=account.encoded), body)
+        return self._record(ExchangeStatus.ANSWERED, reply, at_ns)
 
     def _conclude_stream(self, session: StreamSession, at_ns: int, broken: str) -> list[Command]:
         """End a streamed answer: whole, stopped, unreadable, or broken for the reason given."""
@@ -276,12 +273,13 @@ class Exchange:
         self._durable = True
         if self.state is not State.READING or not self._outbox:
             return []
-        out, self._outbox = b"".join(self._outbox), []
+        out, self._outbox = b"".join(self._outbox), None
         return self._send(out, event.at_ns)
 
     def _send(self, out: bytes, at_ns: int) -> list[Command]:
         """Send bytes of a stream; they wait while the Admission is not durable."""
         if not self._durable:
+            self._outbox = self._outbox or []
             self._outbox.append(out)
             return []
         if self._started:
@@ -309,11 +307,13 @@ class Exchange:
         if not self._started:
             # All of it was held, so it has a length and leaves like any other answer.
             status, headers = self._stream_head()
-            body = b"".join([*self._outbox, last.data])
+            body = b"".join([*(self._outbox or ()), last.data])
             return [Answer(status, headers + self._own_headers(at_ns), body)]
         return [SendData(last.data + self._comment(at_ns)), EndStream()]
 
     def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
+        if self._account is not None and event.called_at_ns:
+            self._account.called_at_ns = event.called_at_ns
         return self._no_answer(event.code, event.at_ns)
 
     def _no_answer(self, code: str, at_ns: int) -> list[Command]:
@@ -336,7 +336,7 @@ class Exchange:
             return []
         if account.session is not None:
             judge_stream(account, account.session)
-        account.answer_body = b"".join(self._chunks)
+        account.answer_body = b"".join(self._chunks or ())
         return self._record(ExchangeStatus.CLIENT_ABORTED, None, event.at_ns)
 
     def _on_admission_failed(self, event: AdmissionFailed) -> list[Command]:
@@ -431,7 +431,7 @@ class Exchange:
 
     def _fail(self, code: str, at_ns: int) -> list[Command]:
         account = self._known()
-        account.answer_body = account.answer_body or b"".join(self._chunks)
+        account.answer_body = account.answer_body or b"".join(self._chunks or ())
         reply = refuse(account.dialect, code, event_id=account.event_id)
         return self._record(ExchangeStatus.UPSTREAM_FAILED, reply, at_ns, error=code)
 
@@ -487,10 +487,15 @@ class Exchange:
             raise RuntimeError(f"the exchange is {self.state.value} and has no account yet")
         return self._account
 
-    def _stream_head(self) -> tuple[int, Headers]:
+    def _known_head(self) -> UpstreamHead:
+        """The head of an answer that has begun."""
         if self._head is None:
-            raise RuntimeError("a stream has no head yet")
-        return self._head.status, from_upstream(self._head.headers)
+            raise RuntimeError(f"the exchange is {self.state.value} and has no answer yet")
+        return self._head
+
+    def _stream_head(self) -> tuple[int, Headers]:
+        head = self._known_head()
+        return head.status, from_upstream(head.headers)
 
     def _own_headers(self, at_ns: int) -> Headers:
         account = self._known()
@@ -526,7 +531,6 @@ _STEPS: dict[type[Event], Callable[[Exchange, Any], list[Command]]] = {
     RequestRefused: Exchange._on_refused,
     AdmissionDurable: Exchange._on_admission_durable,
     AdmissionFailed: Exchange._on_admission_failed,
-    UpstreamCalled: Exchange._on_called,
     UpstreamHead: Exchange._on_head,
     UpstreamData: Exchange._on_data,
     UpstreamEnd: Exchange._on_end,

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
+import time
 from typing import Protocol, cast
 
 import httptools
@@ -31,6 +32,7 @@ _IDLE_SECONDS_MAX = 30.0
 _IDLE_CONNECTIONS_MAX = 1024  # for one origin
 # Up to here one copy is cheaper than a second write; a model's answer to a long prompt is above.
 _JOIN_BYTES_MAX = 65_536
+_clock_ns = time.monotonic_ns
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -54,17 +56,15 @@ class Limits(msgspec.Struct, frozen=True):
 class Sink(Protocol):
     """Whoever wants the answer. Called on the event loop, never after ``Call.abort``."""
 
-    def upstream_called(self) -> None:
-        """The request was written; may come while ``Pool.call`` runs."""
+    def upstream_head(self, status: int, headers: Headers, data: bytes, *, ended: bool) -> None:
+        """The head of the final answer arrived, names in lower case, and with it this much of the
+        body; ``ended`` when that is all of it."""
 
-    def upstream_head(self, status: int, headers: Headers) -> None:
-        """The head of the final answer arrived; names are in lower case."""
-
-    def upstream_data(self, data: bytes) -> None:
+    def upstream_data(self, data: bytes, *, ended: bool) -> None:
         """More of the body; everything that one read brought at once."""
 
     def upstream_ended(self) -> None:
-        """The answer is complete."""
+        """The answer is complete, which only the end of the connection told."""
 
     def upstream_failed(self, kind: str, detail: str) -> None:
         """There will be no (more) answer. ``kind`` is a key of ``FAILURES``."""
@@ -87,21 +87,19 @@ FAILURES = {
 
 
 class Call:
-    """One request on its way, and the answer coming back."""
+    """One request on its way, and the answer coming back.
 
-    __slots__ = (
-        "connection",
-        "deadline",
-        "done",
-        "limits",
-        "origin",
-        "paused",
-        "repeatable",
-        "request",
-        "sink",
-        "task",
-        "timeout_kind",
-    )
+    Attributes:
+        called_at_ns: monotonic time at which the request had been written; 0 before.
+    """
+
+    called_at_ns = 0
+    connection: Connection | None = None
+    deadline = 0.0
+    done = False
+    paused = False
+    task: asyncio.Task[None] | None = None
+    timeout_kind = ""
 
     def __init__(
         self, origin: Origin, request: tuple[bytes, bytes], sink: Sink, limits: Limits
@@ -110,12 +108,6 @@ class Call:
         self.request = request
         self.sink = sink
         self.limits = limits
-        self.connection: Connection | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.deadline = 0.0
-        self.timeout_kind = ""
-        self.done = False
-        self.paused = False
         self.repeatable = request[0].startswith((b"GET ", b"HEAD "))
 
     def pause(self) -> None:
@@ -218,7 +210,7 @@ class Connection(asyncio.Protocol):
             self.transport.writelines((head, body))
         if call.paused:
             self.transport.pause_reading()
-        call.sink.upstream_called()
+        call.called_at_ns = _clock_ns()
 
     def quiet(self) -> bool:
         """Whether the other side has neither closed this idle connection nor spoken on it."""
@@ -272,13 +264,8 @@ class Connection(asyncio.Protocol):
             call.fail("protocol", "the head of the answer is too large")
 
     def _deliver(self, call: Call) -> None:
-        """Tell the sink what one read brought. The sink may abort the call at every step."""
-        sink = call.sink
-        if not self.head_announced:
-            self.head_announced = True
-            sink.upstream_head(self.status, self.headers)
-            if call.done:
-                return
+        """Tell the sink what one read brought."""
+        data = b""
         if self.parts:
             data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
             self.parts.clear()
@@ -286,13 +273,17 @@ class Connection(asyncio.Protocol):
             if self.body_bytes > call.limits.body_bytes_max:
                 call.fail("too_large", f"more than {call.limits.body_bytes_max} bytes")
                 return
-            sink.upstream_data(data)
-            if call.done:
-                return
-        if self.complete:
-            self._end(call)
+        ended = self.complete
+        if ended:
+            self._release(call)
+        if not self.head_announced:
+            self.head_announced = True
+            call.sink.upstream_head(self.status, self.headers, data, ended=ended)
+        elif data or ended:
+            call.sink.upstream_data(data, ended=ended)
 
-    def _end(self, call: Call) -> None:
+    def _release(self, call: Call) -> None:
+        """The call is over; the connection may serve another."""
         call.done = True
         call.connection = None
         self.call = None
@@ -303,7 +294,6 @@ class Connection(asyncio.Protocol):
             self.pool.keep(self)
         else:
             self.transport.close()
-        call.sink.upstream_ended()
 
     def eof_received(self) -> bool:
         return False  # close; connection_lost decides what that means
@@ -387,7 +377,7 @@ class Pool:
         self._tls = tls
 
     def call(self, origin: Origin, head: bytes, body: bytes, sink: Sink, limits: Limits) -> Call:
-        """Send a request; only ``upstream_called`` may be told before this has returned."""
+        """Send a request; the sink hears nothing before this has returned."""
         call = Call(origin, (head, body), sink, limits)
         self.calls.add(call)
         idle = self._idle.get(origin)

@@ -32,7 +32,6 @@ from kintsugi.gateway.events import (
     Headers,
     RecordDurable,
     RequestReceived,
-    UpstreamCalled,
     UpstreamData,
     UpstreamEnd,
     UpstreamHead,
@@ -150,7 +149,6 @@ class _Wire:
             case CallUpstream(body=body):
                 self.sent = body
                 self._upstream = self._answer(msgspec.json.decode(body))
-                return (UpstreamCalled(0),)
             case AbortUpstream():
                 self._upstream = iter(())
             case Record(event=event):
