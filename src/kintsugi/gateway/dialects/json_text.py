@@ -7,6 +7,7 @@ one and the model read the other, a repeated key would carry a text past every p
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -41,6 +42,26 @@ def read_json(data: bytes) -> Any:
 def json_text(value: object) -> str:
     """Compact JSON text of a decoded value: how a value without a reading of its own is judged."""
     return _encode(value).decode()
+
+
+def refuse_look_alikes(found: Mapping[str, Any], known: Collection[str], at: str) -> None:
+    """Refuse ``Messages`` beside ``messages``.
+
+    Servers in Go match keys without regard to case, so a look-alike could stand in for the field
+    that was judged.
+
+    Args:
+        known: the keys that have a reading, in lower case.
+        at: JSON pointer of the object.
+    """
+    for key in found:
+        if key not in known and (folded := key.casefold()) != key and folded in known:
+            raise MalformedDocument(f'{at}/{key[:64]} differs from "{folded}" only in case')
+
+
+def is_binary(text: str) -> bool:
+    """Whether a string is content that no rule reads as text: a picture, sound, a document."""
+    return text.startswith("data:") and not text.startswith("data:text/")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from kintsugi.gateway.dialects.dialect import AnswerView, Problem, RequestView
-from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
+from kintsugi.gateway.dialects.json_text import (
+    MalformedDocument,
+    is_binary,
+    json_text,
+    read_json,
+    refuse_look_alikes,
+)
 from kintsugi.gateway.dialects.openai_chat_message import said_in, words
 from kintsugi.gateway.dialects.openai_chat_stream import ChatStream
+from kintsugi.gateway.dialects.openai_error import error_body
 from kintsugi.gateway.dialects.splice import pointer_token
 from kintsugi.model.content import Edit, Part, PartKind
-
-_encode = msgspec.json.Encoder().encode
 
 # Settings of the request: numbers, switches and words from fixed lists, so nothing to judge.
 _SETTINGS = words(
@@ -97,20 +100,8 @@ class OpenAIChat:
         return ChatStream()
 
     def problem_body(self, problem: Problem) -> bytes:
-        """See ``Dialect``. ``param`` is null rather than absent: the SDK's type asks for it."""
-        error: dict[str, Any] = {
-            "message": problem.message,
-            "type": problem.type,
-            "param": problem.param or None,
-            "code": problem.code,
-        }
-        if problem.policy:
-            error["policy"] = problem.policy
-        if problem.reason_code:
-            error["reason_code"] = problem.reason_code
-        if problem.event_id:
-            error["event_id"] = problem.event_id
-        return _encode({"error": error})
+        """See ``Dialect``."""
+        return error_body(problem)
 
 
 _SETTINGS_AND_MESSAGES = _SETTINGS | {"messages"}
@@ -144,7 +135,7 @@ def _read_message(message: object, pointer: str, parts: list[Part]) -> None:
         raise MalformedDocument(f"{pointer}/content must be text or a list of parts")
     if message.keys() <= _USUAL_MESSAGE:
         return
-    _refuse_look_alikes(message, ("role", "content"), pointer)
+    refuse_look_alikes(message, ("role", "content"), pointer)
     rest = {key: v for key, v in message.items() if key not in ("content", *_MESSAGE_SETTINGS)}
     parts += [
         Part(role, said.kind, said.text, pointer + said.pointer, 0, said.name)
@@ -176,17 +167,13 @@ def _read_binary(value: object, pointer: str, role: str, parts: list[Part]) -> N
         parts.append(Part(role, "text", json_text(value), pointer))
         return
     for key, text in value.items():
-        if isinstance(text, str) and key != "data" and not _is_binary(text):
+        if isinstance(text, str) and key != "data" and not is_binary(text):
             parts.append(Part(role, "text", text, f"{pointer}/{pointer_token(key)}"))
-
-
-def _is_binary(text: str) -> bool:
-    return text.startswith("data:") and not text.startswith("data:text/")
 
 
 def _read_beside_messages(document: dict[str, Any], parts: list[Part]) -> None:
     """Add tools, and every field that is no setting: what is unknown is judged, never skipped."""
-    _refuse_look_alikes(document, _KNOWN, "")
+    refuse_look_alikes(document, _KNOWN, "")
     for field in ("tools", "functions"):
         tools = document.get(field)
         if tools is not None and type(tools) is not list:
@@ -216,16 +203,3 @@ def _read_tool(tool: object, pointer: str, parts: list[Part]) -> None:
         text = value if isinstance(value, str) else json_text(value)
         path = f"{pointer}/{pointer_token(key)}"
         parts.append(Part("system", "tool_definition", text, path, 0, name))
-
-
-def _refuse_look_alikes(
-    found: dict[str, Any], known: Sequence[str] | frozenset[str], at: str
-) -> None:
-    """Refuse ``Messages`` beside ``messages``.
-
-    Servers in Go match keys without regard to case, so a look-alike could stand in for the field
-    that was judged.
-    """
-    for key in found:
-        if key not in known and (folded := key.casefold()) != key and folded in known:
-            raise MalformedDocument(f'{at}/{key[:64]} differs from "{folded}" only in case')

@@ -11,6 +11,7 @@ from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
 from kintsugi.gateway.dialects.openai_chat_message import Said, said_in, words
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
+from kintsugi.gateway.dialects.text_tree import TextTree
 from kintsugi.model.content import Edit
 
 _encode = msgspec.json.Encoder().encode
@@ -117,8 +118,8 @@ class ChatStream:
         for edit in edits:
             by_path.setdefault(edit.path, []).append(edit)
         document: dict[str, Any] = {**self._template, "object": "chat.completion"}
-        choices = {index: _Node() for index in sorted(self._began)}
-        frames = _Node()
+        choices = {index: TextTree() for index in sorted(self._began)}
+        frames = TextTree()
         for channel in self.channels:
             text = channel.text()
             if channel.path in by_path:
@@ -243,33 +244,6 @@ class ChatStream:
             shape = Shape(before, after, piece.channel, piece.pointer, len(before), len(after))
             self._shapes.insert(0, shape)
             del self._shapes[_SHAPES_MAX:]
-
-
-class _Node:
-    """A message put together again from the paths of its texts."""
-
-    def __init__(self) -> None:
-        self.below: dict[str, _Node] = {}
-        self.text = ""
-
-    def put(self, tokens: Sequence[str], text: str, tool_name: str) -> None:
-        node, parent = self, self
-        for token in tokens:
-            parent, node = node, node.below.setdefault(token, _Node())
-        node.text += text
-        if tool_name:
-            parent.below.setdefault("name", _Node()).text = tool_name
-
-    def plain(self) -> Any:
-        if not self.below:
-            return self.text
-        if all(token.isdigit() for token in self.below):
-            ordered = sorted(self.below, key=int)
-            return [self.below[token].plain() for token in ordered]
-        return {
-            token.replace("~1", "/").replace("~0", "~"): node.plain()
-            for token, node in self.below.items()
-        }
 
 
 def _append(channel: Channel, text: str, pointer: str) -> Piece:

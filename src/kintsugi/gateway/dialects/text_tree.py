@@ -1,0 +1,40 @@
+"""A document put together again from the paths of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class TextTree:
+    """One place in the document, and the places below it."""
+
+    def __init__(self) -> None:
+        self.below: dict[str, TextTree] = {}
+        self.text = ""
+
+    def put(self, tokens: Sequence[str], text: str, tool_name: str) -> None:
+        """Add a text.
+
+        Args:
+            tokens: its JSON pointer from here, cut at the slashes and still escaped.
+            tool_name: becomes the text's neighbour ``name``, unless empty.
+        """
+        node, parent = self, self
+        for token in tokens:
+            parent, node = node, node.below.setdefault(token, TextTree())
+        node.text += text
+        if tool_name:
+            parent.below.setdefault("name", TextTree()).text = tool_name
+
+    def plain(self) -> Any:
+        """Lists, objects and strings. Where all keys are numbers it is a list, in their order."""
+        if not self.below:
+            return self.text
+        if all(token.isdigit() for token in self.below):
+            ordered = sorted(self.below, key=int)
+            return [self.below[token].plain() for token in ordered]
+        return {
+            token.replace("~1", "/").replace("~0", "~"): node.plain()
+            for token, node in self.below.items()
+        }
