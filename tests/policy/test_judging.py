@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -45,6 +45,16 @@ class Counting(Rule):
 
     def judge(self, exchange: ExchangeView, facts: Facts) -> Sequence[Observation]:  # noqa: ARG002
         return () if facts.counters["calls"].granted else [ABOUT_ALL]
+
+
+class Failing(Rule):
+    """Finds something, and then fails."""
+
+    judges = True
+
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Iterable[Observation]:  # noqa: ARG002
+        yield msgspec.structs.replace(ABOUT_ALL, verdict=Verdict.ESCALATE)
+        raise RuntimeError
 
 
 def _given(rule: Rule, options: RuleOptions, phase: Phase) -> Rule:
@@ -134,6 +144,11 @@ def test_a_rule_whose_fact_is_missing_has_failed() -> None:
     (evaluation,) = judged(plan_of(one=Counting())).evaluations
     assert (evaluation.outcome, evaluation.why) == ("error", "KeyError")
     assert evaluation.verdict is Verdict.BLOCK
+
+
+def test_what_was_found_before_an_error_still_counts() -> None:
+    (evaluation,) = judged(plan_of({"on_error": "flag"}, one=Failing())).evaluations
+    assert (evaluation.outcome, evaluation.verdict) == ("error", Verdict.ESCALATE)
 
 
 def test_what_is_to_change_comes_in_the_order_of_the_chain() -> None:

@@ -358,7 +358,7 @@ def _error(
 ) -> Evaluation:
     """What a rule that raised leaves: its own verdict for that, or that of what it had found
     before, whichever is stricter. Never the error's text, which may quote the exchange."""
-    verdicts = (rule.on_error, *((rule.action,) if findings else ()))
+    verdicts = (rule.on_error, *(finding.verdict for finding in findings))
     return Evaluation(
         policy_name=rule.kind.name,
         phase=phase,

@@ -7,7 +7,7 @@ about the exchange as a whole (who asks, which tools, how much) judges it once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -132,8 +132,9 @@ class Rule:
         """What must be counted or asked before ``judge``; the answers are among its facts."""
         return ()
 
-    def judge(self, exchange: ExchangeView, facts: Facts) -> Sequence[Observation]:  # noqa: ARG002
-        """Judge a complete exchange, where ``judges`` says so; may raise, see ``decide``.
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Iterable[Observation]:  # noqa: ARG002
+        """Judge a complete exchange, where ``judges`` says so; may raise, see ``decide``. What was
+        observed before an error still counts where the observations come one by one.
 
         For answers it is asked only once they are whole, so an enforcing rule that judges them
         keeps a stream back until its end.
