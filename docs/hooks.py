@@ -13,6 +13,7 @@ from typer.core import TyperGroup, TyperOption
 from kintsugi.api.app import build_api
 from kintsugi.cli.main import app
 from kintsugi.policy.reasons import REASONS
+from kintsugi.policy.standards import ATLAS_VERSION, NAMES
 from kintsugi.store.memory import memory_stores
 
 ROOT = Path(__file__).parents[1]
@@ -88,6 +89,11 @@ def reasons() -> str:
         f"| `{reason.code}` | {reason.title}. {reason.meaning} | {reason.help} |"
         for reason in REASONS.values()
     ]
+    places = [
+        f"| `{reason.code}` | {_places(reason.owasp_llm)} | {_places(reason.owasp_agentic)} "
+        f"| {_places(reason.atlas)} | {reason.unmapped} |"
+        for reason in REASONS.values()
+    ]
     return "\n".join(
         [
             "# Reason codes",
@@ -97,8 +103,20 @@ def reasons() -> str:
             "| code | meaning | what to do |",
             "|---|---|---|",
             *rows,
+            "",
+            "## In public lists",
+            "",
+            f"OWASP LLM 2025, OWASP Agentic 2026 (1.0), ATLAS {ATLAS_VERSION}: ids and names.",
+            "",
+            "| code | OWASP LLM | OWASP Agentic | ATLAS | why a list has no place for it |",
+            "|---|---|---|---|---|",
+            *places,
         ]
     )
+
+
+def _places(ids: tuple[str, ...]) -> str:
+    return "<br>".join(f"{place} {NAMES[place]}" for place in ids)
 
 
 def lint_codes() -> str:

@@ -1,4 +1,4 @@
-"""``kt reasons``: every reason code, what it means and what to do."""
+"""``kt reasons``: every reason code, what it means, what to do, and its name in public lists."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kintsugi.cli.options import JsonOption
 from kintsugi.cli.output import Output, facts, table
 from kintsugi.errors import InvalidInput
 from kintsugi.policy.reasons import REASONS, parse_reason_code
+from kintsugi.policy.standards import NAMES
 
 
 def reasons(
@@ -31,4 +32,9 @@ def reasons(
     except ValueError as error:
         raise InvalidInput(f"{error}; kt reasons lists them all") from error
     one = msgspec.to_builtins(reason)
-    output.result(one, lambda: facts(one.items()))
+    shown = {**one, **{name: _named(one[name]) for name in ("owasp_llm", "owasp_agentic", "atlas")}}
+    output.result(one, lambda: facts(shown.items()))
+
+
+def _named(places: list[str]) -> str:
+    return ", ".join(f"{place} {NAMES[place]}" for place in places)

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import msgspec
 
 from kintsugi.policy.diagnostics import nearest
+from kintsugi.policy.standards import mapped
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -22,6 +23,9 @@ class Reason(msgspec.Struct, frozen=True):
         meaning: what happened, for somebody who reads the code for the first time.
         help: what to do when it is wrong, or happens too often.
         aliases: other spellings accepted on input; the code with underscores always is.
+        owasp_llm, owasp_agentic, atlas: its places in the public lists; ``standards.py`` has the
+            names and the editions.
+        unmapped: why a list that is left empty has no place for it.
     """
 
     code: str
@@ -30,10 +34,25 @@ class Reason(msgspec.Struct, frozen=True):
     meaning: str
     help: str
     aliases: tuple[str, ...] = ()
+    owasp_llm: tuple[str, ...] = ()
+    owasp_agentic: tuple[str, ...] = ()
+    atlas: tuple[str, ...] = ()
+    unmapped: str = ""
 
 
 def _registry(reasons: Iterable[Reason]) -> Mapping[str, Reason]:
-    return MappingProxyType({reason.code: reason for reason in reasons})
+    return MappingProxyType({reason.code: _placed(reason) for reason in reasons})
+
+
+def _placed(reason: Reason) -> Reason:
+    places = mapped(reason.code)
+    return msgspec.structs.replace(
+        reason,
+        owasp_llm=places.llm,
+        owasp_agentic=places.agentic,
+        atlas=places.atlas,
+        unmapped=places.none,
+    )
 
 
 REASONS: Mapping[str, Reason] = _registry(

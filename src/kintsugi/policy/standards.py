@@ -1,0 +1,141 @@
+"""What each reason code is called in the public lists of threats to AI systems.
+
+Three lists, pinned to the editions that were read: the OWASP Top 10 for LLM applications (2025),
+the OWASP Top 10 for agentic applications (2026, version 1.0), and MITRE ATLAS (5.6.1 of May 2026).
+Only ids and short names are kept. A code that has no place in a list says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+ATLAS_VERSION = "5.6.1"
+
+OWASP_LLM: Mapping[str, str] = MappingProxyType(
+    {
+        "LLM01:2025": "Prompt Injection",
+        "LLM02:2025": "Sensitive Information Disclosure",
+        "LLM03:2025": "Supply Chain",
+        "LLM04:2025": "Data and Model Poisoning",
+        "LLM05:2025": "Improper Output Handling",
+        "LLM06:2025": "Excessive Agency",
+        "LLM07:2025": "System Prompt Leakage",
+        "LLM08:2025": "Vector and Embedding Weaknesses",
+        "LLM09:2025": "Misinformation",
+        "LLM10:2025": "Unbounded Consumption",
+    }
+)
+
+OWASP_AGENTIC: Mapping[str, str] = MappingProxyType(
+    {
+        "ASI01": "Agent Goal Hijack",
+        "ASI02": "Tool Misuse and Exploitation",
+        "ASI03": "Identity and Privilege Abuse",
+        "ASI04": "Agentic Supply Chain Vulnerabilities",
+        "ASI05": "Unexpected Code Execution",
+        "ASI06": "Memory and Context Poisoning",
+        "ASI07": "Insecure Inter-Agent Communication",
+        "ASI08": "Cascading Failures",
+        "ASI09": "Human-Agent Trust Exploitation",
+        "ASI10": "Rogue Agents",
+    }
+)
+
+# The techniques that a gateway can see; ATLAS has some 170.
+ATLAS: Mapping[str, str] = MappingProxyType(
+    {
+        "AML.T0024": "Exfiltration via AI Inference API",
+        "AML.T0029": "Denial of AI Service",
+        "AML.T0031": "Erode AI Model Integrity",
+        "AML.T0034": "Cost Harvesting",
+        "AML.T0034.002": "Cost Harvesting: agentic",
+        "AML.T0046": "Spamming AI System with Chaff Data",
+        "AML.T0048": "External Harms",
+        "AML.T0048.000": "External Harms: Financial Harm",
+        "AML.T0048.001": "External Harms: Reputational Harm",
+        "AML.T0048.002": "External Harms: Societal Harm",
+        "AML.T0048.003": "External Harms: User Harm",
+        "AML.T0051": "LLM Prompt Injection",
+        "AML.T0051.000": "LLM Prompt Injection: Direct",
+        "AML.T0051.001": "LLM Prompt Injection: Indirect",
+        "AML.T0051.002": "LLM Prompt Injection: Triggered",
+        "AML.T0053": "AI Agent Tool Invocation",
+        "AML.T0054": "LLM Jailbreak",
+        "AML.T0056": "Extract LLM System Prompt",
+        "AML.T0057": "LLM Data Leakage",
+        "AML.T0061": "LLM Prompt Self-Replication",
+        "AML.T0068": "LLM Prompt Obfuscation",
+        "AML.T0070": "RAG Poisoning",
+        "AML.T0071": "False RAG Entry Injection",
+        "AML.T0077": "LLM Response Rendering",
+        "AML.T0080": "AI Agent Context Poisoning",
+        "AML.T0081": "Modify AI Agent Configuration",
+        "AML.T0085": "Data from AI Services",
+        "AML.T0085.000": "Data from AI Services: RAG Databases",
+        "AML.T0085.001": "Data from AI Services: AI Agent Tools",
+        "AML.T0086": "Exfiltration via AI Agent Tool Invocation",
+        "AML.T0093": "Prompt Infiltration via Public-Facing Application",
+        "AML.T0099": "AI Agent Tool Data Poisoning",
+        "AML.T0101": "Data Destruction via AI Agent Tool Invocation",
+        "AML.T0110": "AI Agent Tool Poisoning",
+    }
+)
+
+NAMES: Mapping[str, str] = MappingProxyType({**OWASP_LLM, **OWASP_AGENTIC, **ATLAS})
+
+
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+    """The places of one reason code.
+
+    Attributes:
+        none: why a list that is left empty has no place for it; one sentence.
+    """
+
+    llm: tuple[str, ...] = ()
+    agentic: tuple[str, ...] = ()
+    atlas: tuple[str, ...] = ()
+    none: str = ""
+
+
+_NOT_AGENTIC = "The agentic list has no entry for what a text says; its entries are about acting."
+_NO_ADVERSARY = "ATLAS lists what adversaries do; this is a failure that needs none."
+_OWN_WORKING = "It tells how the gateway itself worked, not what somebody tried."
+
+_LEAK = Mapped(llm=("LLM02:2025",), atlas=("AML.T0057",), none=_NOT_AGENTIC)
+_HARMFUL = Mapped(
+    atlas=("AML.T0048",),
+    none="OWASP's lists are about security; harmful content as such is in neither.",
+)
+_UNTRUE = Mapped(llm=("LLM09:2025",), agentic=("ASI09",), none=_NO_ADVERSARY)
+_MALFORMED = Mapped(llm=("LLM05:2025",), agentic=("ASI08",), none=_NO_ADVERSARY)
+_OURS = Mapped(none=_OWN_WORKING)
+
+MAPPING: Mapping[str, Mapped] = MappingProxyType(
+    {
+        "policy.passed": _OURS,
+        "rule.error": _OURS,
+        "audit.recorded": _OURS,
+        "exchange.rejected": _OURS,
+        "exchange.interrupted": _OURS,
+        "prompt_injection.detected": Mapped(
+            llm=("LLM01:2025", "LLM07:2025"),
+            agentic=("ASI01",),
+            atlas=("AML.T0051", "AML.T0054", "AML.T0056"),
+        ),
+        "pii.detected": _LEAK,
+        "secrets.detected": Mapped(llm=("LLM02:2025",), agentic=("ASI03",), atlas=("AML.T0057",)),
+        "dlp.term_matched": _LEAK,
+        "dlp.pattern_matched": _LEAK,
+        "dlp.classification_marked": _LEAK,
+        "safety.unsafe_content": _HARMFUL,
+    }
+)
+
+
+def mapped(code: str) -> Mapped:
+    """The places of a reason code; empty ones where nobody has looked for them yet, which
+    ``tests/policy/test_standards.py`` finds."""
+    return MAPPING.get(code, Mapped())
