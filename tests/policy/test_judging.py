@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from kintsugi.model.decision import Decision, Phase
 from kintsugi.model.facts import Counter, CounterNeed, Facts, Need
 from kintsugi.model.transform import Transform
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.decide import decide, needs
+from kintsugi.policy.decide import decide, needs, settlements
 from kintsugi.policy.plan import Plan, compile_plan
 from kintsugi.policy.rule import Observation, Rule, RuleKind, RuleOptions
 from tests.policy.configs import FACTS, config_of, findings
@@ -173,3 +173,21 @@ def test_targets_are_narrowed_down_by_every_enforcing_policy() -> None:
 def test_a_freeze_names_its_scope() -> None:
     seen = [msgspec.structs.replace(ABOUT_ALL, verdict=Verdict.QUARANTINE)]
     assert judged(plan_of({"quarantine": "agent"}, one=Judge(seen))).quarantine == "agent"
+
+
+def test_a_change_of_its_own_takes_the_place_of_the_policys() -> None:
+    strip = Transform(strip_tools=("wire_*",))
+    seen = [msgspec.structs.replace(ABOUT_ALL, verdict=Verdict.TRANSFORM, transform=strip)]
+    assert judged(plan_of(one=Judge(seen))).transforms == (strip,)
+
+
+class Settling(Counting):
+    def settle(self, exchange: ExchangeView, facts: Facts) -> Mapping[str, float]:  # noqa: ARG002
+        return {"calls": float(exchange.output_tokens)}
+
+
+def test_what_was_really_used_is_asked_of_the_rules_that_reserved_it() -> None:
+    ended = msgspec.structs.replace(TEXT, output_tokens=7)
+    plan = plan_of(one=Settling(), two=Judge([]))
+    assert settlements(plan, Phase.INPUT, ended, FACTS) == {"calls": 7.0}
+    assert settlements(plan_of(one=Judge([])), Phase.INPUT, ended, FACTS) == {}

@@ -66,10 +66,15 @@ class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GatewayKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A key that callers may present; only its SHA-256 (hex) is kept."""
+    """A key that callers may present; only its SHA-256 (hex) is kept.
+
+    Attributes:
+        role: what its holder may do, for policies that know roles; no header can change it.
+    """
 
     name: str
     sha256: str
+    role: str = ""
 
 
 class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,6 +99,20 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[GatewayKey, ...] = ()
 
 
+class DataPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a provider has promised to do with what it is sent, as its contract says.
+
+    Attributes:
+        zero_data_retention: nothing is kept once the answer is given.
+        training_opt_out: nothing is learned from.
+        retention_days: how long it is kept; None where that is not promised.
+    """
+
+    zero_data_retention: bool = False
+    training_opt_out: bool = False
+    retention_days: int | None = None
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model provider that requests may be sent to. Upstreams exist only here.
 
@@ -101,6 +120,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         provider: ``openai`` speaks OpenAI's dialect at ``base_url``; ``simulator`` is the local
             ``kt simulate``, whose address the gateway learns when it starts.
         model: requests for this model go here; empty takes any model.
+        region: where it computes, in the operator's own words: ``eu-west-1``.
+        tags: words that ``data-routing-policy`` can ask for.
     """
 
     id: str
@@ -109,6 +130,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str = ""
     secret_key_ref: SecretRef | None = None
     allow_private_network: bool = False
+    region: str = ""
+    tags: tuple[str, ...] = ()
+    data_policy: DataPolicy = DataPolicy()
 
 
 class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

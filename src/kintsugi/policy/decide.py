@@ -11,6 +11,7 @@ from typing import NamedTuple
 from kintsugi.model.content import Edit, ExchangeView, Part
 from kintsugi.model.decision import Decision, Evaluation, Finding, Mode, Phase
 from kintsugi.model.facts import Facts, Need
+from kintsugi.model.transform import Transform
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Automaton, Sighting
 from kintsugi.policy.encodings import readings
@@ -60,6 +61,25 @@ def needs(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) -> tup
         except Exception:  # noqa: BLE001, S112  # see above: recorded by decide
             continue
     return tuple(found.values())
+
+
+def settlements(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) -> dict[str, float]:
+    """What was really used, by key, of the needs of this phase that settle.
+
+    Args:
+        exchange: as the phase saw it, with the tokens that upstream told.
+
+    Returns:
+        Nothing for a need whose estimate stands, also because its rule failed.
+    """
+    in_force = plan.phases.get(phase)
+    used: dict[str, float] = {}
+    for rule in in_force.asks if in_force is not None else ():
+        try:
+            used.update(rule.rule.settle(exchange, facts))
+        except Exception:  # noqa: BLE001, S112  # the exchange is over; the estimate stands
+            continue
+    return used
 
 
 def settled(plan: Plan, part: Part, decision: Decision) -> int:
@@ -146,7 +166,7 @@ def _judge(
     facts: Facts,
 ) -> Decision:
     evaluations: list[Evaluation] = []
-    asked: list[RuleInForce] = []  # those whose own verdict acts
+    transforms: list[Transform] = []
     target_ids: tuple[str, ...] | None = None
     spans: list[_Spot] = []
     blocked_by = ""
@@ -157,14 +177,16 @@ def _judge(
         if blocked_by:
             evaluations.append(_skipped(rule, phase, blocked_by))
             continue
-        evaluation, spots, allowed = _evaluate(rule, position, phase, seen, exchange, facts)
+        judged = _evaluate(rule, position, phase, seen, exchange, facts)
+        evaluation = judged.evaluation
         evaluations.append(evaluation)
-        spans.extend(spots)
+        spans.extend(judged.spots)
         verdict = evaluation.effective
-        if allowed is not None and rule.mode is Mode.ENFORCE:
-            target_ids = _both(target_ids, allowed)
+        if judged.target_ids is not None and rule.mode is Mode.ENFORCE:
+            target_ids = _both(target_ids, judged.target_ids)
         if verdict is Verdict.TRANSFORM:
-            asked.append(rule)
+            own = (rule.options.transform,) if rule.options.transform else ()
+            transforms.extend(judged.transforms or own)
         if verdict is Verdict.BLOCK:
             blocked_by = rule.kind.name
         if deciding is None or verdict.strictness > deciding.effective.strictness:
@@ -190,7 +212,7 @@ def _judge(
         evaluations=tuple(evaluations),
         edits=edits,
         masks=masks,
-        transforms=tuple(rule.options.transform for rule in asked if rule.options.transform),
+        transforms=tuple(transforms),
         quarantine=options.quarantine if options and verdict is Verdict.QUARANTINE else None,
         escalation=options.escalation if options and verdict is Verdict.ESCALATE else None,
         target_ids=target_ids,
@@ -202,6 +224,15 @@ def _both(some: tuple[str, ...] | None, others: tuple[str, ...]) -> tuple[str, .
     return others if some is None else tuple(name for name in some if name in others)
 
 
+class _Judged(NamedTuple):
+    """What one rule finds, what that hides, the targets that it leaves, what it changes."""
+
+    evaluation: Evaluation
+    spots: Sequence[_Spot]
+    target_ids: tuple[str, ...] | None = None
+    transforms: Sequence[Transform] = ()
+
+
 def _evaluate(
     rule: RuleInForce,
     position: int,
@@ -209,11 +240,11 @@ def _evaluate(
     seen: Sequence[_Seen],
     exchange: ExchangeView,
     facts: Facts,
-) -> tuple[Evaluation, list[_Spot], tuple[str, ...] | None]:
-    """What one rule finds, what that hides, and the targets that it leaves."""
+) -> _Judged:
     findings: list[Finding] = []
     spots: list[_Spot] = []
     target_ids: tuple[str, ...] | None = None
+    transforms: list[Transform] = []
     for part, sightings in seen:
         if position not in sightings:
             continue
@@ -223,7 +254,7 @@ def _evaluate(
                 findings.append(_finding(rule, part, found, facts))
                 spots.append(_spot(rule, part, found))
         except Exception as error:  # noqa: BLE001  # a broken rule must not become an open door
-            return _error(rule, phase, error, findings), spots, None
+            return _Judged(_error(rule, phase, error, findings), spots)
     if rule.rule.judges and exchange.complete:
         try:
             for observed in rule.rule.judge(exchange, facts):
@@ -231,13 +262,15 @@ def _evaluate(
                 spots.extend(_observed_spot(rule, exchange, observed))
                 if observed.target_ids is not None:
                     target_ids = _both(target_ids, observed.target_ids)
+                if observed.transform is not None:
+                    transforms.append(observed.transform)
         except Exception as error:  # noqa: BLE001  # the same edge
-            return _error(rule, phase, error, findings), spots, None
+            return _Judged(_error(rule, phase, error, findings), spots)
     if not findings:
-        return rule.clear, spots, None
+        return _Judged(rule.clear, spots)
     strictest = max(findings, key=lambda finding: (finding.verdict.strictness, finding.score))
     omitted = len(findings) - FINDINGS_MAX
-    return (
+    return _Judged(
         Evaluation(
             policy_name=rule.kind.name,
             phase=phase,
@@ -250,6 +283,7 @@ def _evaluate(
         ),
         spots,
         target_ids,
+        transforms,
     )
 
 

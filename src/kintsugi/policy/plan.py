@@ -16,6 +16,7 @@ from kintsugi.policy.automata import Automaton, Pattern, PatternInvalid, compile
 from kintsugi.policy.diagnostics import Problems
 from kintsugi.policy.encodings import TRIGGERS
 from kintsugi.policy.rule import (
+    ActionOptions,
     OptionInvalid,
     Rule,
     RuleKind,
@@ -146,6 +147,7 @@ def revision(config: Config) -> str:
         "gateway": {
             "streaming": config.gateway.streaming,
             "fail_mode": config.gateway.fail_mode,
+            "roles": {key.name: key.role for key in config.gateway.keys if key.role},
         },
         "targets": [msgspec.to_builtins(target) for target in config.targets],
         "chain": [
@@ -199,10 +201,10 @@ def _rule(
 ) -> RuleInForce:
     options: Any = block.options
     action = kind.default_action
-    if isinstance(options, TextRuleOptions):
+    if isinstance(options, ActionOptions):
         action = parse_action(options.action, kind)
-        if phase is Phase.OUTPUT and options.output_action:
-            action = parse_action(options.output_action, kind, path="output_action")
+    if isinstance(options, TextRuleOptions) and phase is Phase.OUTPUT and options.output_action:
+        action = parse_action(options.output_action, kind, path="output_action")
     if action is Verdict.TRANSFORM and options.transform is None:
         raise OptionInvalid(
             "action",
@@ -210,7 +212,7 @@ def _rule(
             "add transform: {inject_text: ..., strip_tools: [...], max_output_tokens: ...}",
         )
     mode = Mode.MONITOR if options.mode == Mode.MONITOR.value else Mode.ENFORCE
-    built = kind.build(options, phase)
+    built = kind.build(options, phase).bind(config)
     return RuleInForce(
         kind=kind,
         options=options,

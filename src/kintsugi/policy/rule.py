@@ -7,12 +7,12 @@ about the exchange as a whole (who asks, which tools, how much) judges it once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, Self
 
 import msgspec
 
-from kintsugi.model.config import FailMode
+from kintsugi.model.config import Config, FailMode
 from kintsugi.model.content import ExchangeView, Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.facts import Facts, Need
@@ -46,17 +46,25 @@ class RuleOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     escalation: Escalation = Escalation()
 
 
-class TextRuleOptions(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of the kinds that read text.
+class ActionOptions(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the kinds that can act in more than one way.
 
     Attributes:
         action: verdict when something is found, in any accepted spelling; the kind's page lists
             those that it can carry out. Empty: the kind's default.
+    """
+
+    action: str = ""
+
+
+class TextRuleOptions(ActionOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the kinds that read text.
+
+    Attributes:
         output_action: the same for answers, where it should differ from ``action``.
         phases: where the rule runs. Empty: everywhere the kind can.
     """
 
-    action: str = ""
     output_action: str = ""
     phases: tuple[TextPhase, ...] = ()
 
@@ -81,6 +89,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
             whole exchange, and equal numbers are about the whole part.
         verdict: what is asked for; None for the policy's own action.
         target_ids: in the route phase, the targets that may answer; None leaves them.
+        transform: what to change where ``verdict`` is ``transform``; None for what the options
+            say.
     """
 
     rule: str
@@ -92,6 +102,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     verdict: Verdict | None = None
     target_ids: tuple[str, ...] | None = None
+    transform: Transform | None = None
 
 
 class Rule:
@@ -124,6 +135,14 @@ class Rule:
     judges: bool = False
     claim_names: tuple[str, ...] = ()
 
+    def bind(self, config: Config) -> Self:  # noqa: ARG002
+        """The rule with what it needs from the rest of the configuration: targets, keys.
+
+        Raises:
+            OptionInvalid: an option names something that the configuration does not have.
+        """
+        return self
+
     def reads(self, part: Part, layer: Layer) -> bool:  # noqa: ARG002
         """Whether the rule looks at this part, read this way."""
         return not layer.words_only
@@ -131,6 +150,11 @@ class Rule:
     def needs(self, exchange: ExchangeView, facts: Facts) -> Sequence[Need]:  # noqa: ARG002
         """What must be counted or asked before ``judge``; the answers are among its facts."""
         return ()
+
+    def settle(self, exchange: ExchangeView, facts: Facts) -> Mapping[str, float]:  # noqa: ARG002
+        """What was really used, by key, of the needs that settle; a key left out keeps its
+        estimate. Asked once, at the end, when ``exchange`` tells the tokens."""
+        return {}
 
     def judge(self, exchange: ExchangeView, facts: Facts) -> Iterable[Observation]:  # noqa: ARG002
         """Judge a complete exchange, where ``judges`` says so; may raise, see ``decide``. What was
