@@ -135,6 +135,14 @@ REASONS: Mapping[str, Reason] = _registry(
             ("content_safety", "unsafe_content"),
         ),
         Reason(
+            "custom.matched",
+            "Rule of your own",
+            "custom",
+            "An expression of policy.custom was true. The finding names the rule.",
+            "Read the rule's expression under policy.custom.rules; a case with the same exchange "
+            "shows what a change to it would do.",
+        ),
+        Reason(
             "audit.recorded",
             "Recorded",
             "audit-logger",

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from kintsugi.policy.rule import RuleKind
 from kintsugi.policy.rules.audit_logger.rule import KIND as AUDIT_LOGGER
+from kintsugi.policy.rules.custom.rule import KIND as CUSTOM
 from kintsugi.policy.rules.dlp_filter.rule import KIND as DLP_FILTER
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
@@ -22,6 +23,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             SECRETS_DETECTOR,
             DLP_FILTER,
             SAFETY_FILTER,
+            CUSTOM,
             AUDIT_LOGGER,
         )
     }
