@@ -282,7 +282,8 @@ def test_a_frame_shape_never_admits_a_second_key() -> None:
 
 
 def test_the_table_of_dialects_is_closed_and_named() -> None:
-    assert set(BY_PATH) == {b"/v1/chat/completions"}
+    assert {b"/v1/chat/completions", b"/v1/responses"} <= set(BY_PATH)
+    assert all(BY_PATH[dialect.path] is dialect for dialect in DIALECTS)
     assert len({dialect.name for dialect in DIALECTS}) == len(DIALECTS)
 
 

@@ -39,6 +39,7 @@ class Window:
     Attributes:
         settled: characters before this one will not change and are judged for good.
         judged: characters that the last judgement saw.
+        saw_end: the last judgement saw all there will be.
         edits: for settled text, in characters of the whole channel.
         context: the text from ``context_start`` on, as far as it was judged.
         keeps_all: arguments of tool calls are JSON, which is read from its beginning; they are of
@@ -53,6 +54,7 @@ class Window:
         "judged",
         "keeps_all",
         "pieces_seen",
+        "saw_end",
         "settled",
     )
 
@@ -61,13 +63,21 @@ class Window:
         self.keeps_all = channel.kind == "tool_call"
         self.settled = 0
         self.judged = 0
+        self.saw_end = False
         self.edits: list[Edit] = []
         self.context = ""
         self.context_start = 0
         self.pieces_seen = 0
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is whole and not settled yet."""
+        return self.channel.closed and self.settled < self.channel.length
+
     def due(self, hold_chars: int) -> bool:
         """Whether enough is new to look again."""
+        if self.channel.closed and not self.saw_end:
+            return self.waits  # what was held back for more text need not be any longer
         new = self.channel.length - self.judged
         if self.keeps_all:
             return new * _REGROWTH > self.judged
@@ -80,6 +90,7 @@ class Window:
         self.context += "".join(channel.pieces[self.pieces_seen :])
         self.pieces_seen = len(channel.pieces)
         self.judged = channel.length
+        self.saw_end = channel.closed
         return Part(
             channel.role,
             channel.kind,
@@ -251,14 +262,18 @@ class StreamSession:
     def _judge_windows(self) -> None:
         """Judge new text, and settle what no longer text could change."""
         windows = []
+        waiting = []
         for channel in self.reader.channels:
             window = self._windows.get(channel.path)
             if window is None:
                 window = self._windows[channel.path] = Window(channel)
             if window.due(self._hold_chars):
                 windows.append(window)
+            elif window.waits:  # beside a stop that was not final
+                waiting.append(window)
         if not windows:
             return
+        windows += waiting
         windows.sort(key=_window_rank)
         fresh = all(window.context_start == 0 == window.settled for window in windows)
         parts = [window.part() for window in windows]
@@ -353,7 +368,8 @@ class StreamSession:
             for piece in frame.view.pieces:
                 if piece.end > windows[piece.channel.path].settled:
                     return count, speaks
-                speaks = True
+                # What an answer repeats of its request is no word of the answer yet.
+                speaks = speaks or piece.channel.role == "assistant"
         return end, speaks
 
     def _bytes(self, frame: Frame) -> bytes:

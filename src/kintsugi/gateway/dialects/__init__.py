@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from kintsugi.gateway.dialects.dialect import Dialect
 from kintsugi.gateway.dialects.openai_chat import OpenAIChat
+from kintsugi.gateway.dialects.openai_responses import OpenAIResponses
 
 OPENAI_CHAT = OpenAIChat()
+OPENAI_RESPONSES = OpenAIResponses()
 
-DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT,)
+DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_RESPONSES)
 BY_PATH: dict[bytes, Dialect] = {dialect.path: dialect for dialect in DIALECTS}

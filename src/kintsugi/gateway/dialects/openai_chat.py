@@ -20,6 +20,7 @@ from kintsugi.gateway.dialects.json_text import (
 from kintsugi.gateway.dialects.openai_chat_message import said_in, words
 from kintsugi.gateway.dialects.openai_chat_stream import ChatStream
 from kintsugi.gateway.dialects.openai_error import error_body
+from kintsugi.gateway.dialects.openai_tools import read_tools
 from kintsugi.gateway.dialects.splice import pointer_token
 from kintsugi.model.content import Edit, Part, PartKind
 
@@ -176,30 +177,10 @@ def _read_beside_messages(document: dict[str, Any], parts: list[Part]) -> None:
     refuse_look_alikes(document, _KNOWN, "")
     for field in ("tools", "functions"):
         tools = document.get(field)
-        if tools is not None and type(tools) is not list:
-            raise MalformedDocument(f'"{field}" must be a list')
-        for index, tool in enumerate(tools or ()):
-            _read_tool(tool, f"/{field}/{index}", parts)
+        if tools is not None:
+            read_tools(tools, f"/{field}", parts)
     for key, value in document.items():
         if key not in _KNOWN and isinstance(value, str | list | dict):
             text = value if isinstance(value, str) else json_text(value)
             kind: PartKind = "tool_definition" if key == "response_format" else "text"
             parts.append(Part("user", kind, text, "/" + pointer_token(key)))
-
-
-def _read_tool(tool: object, pointer: str, parts: list[Part]) -> None:
-    """Add a tool's description and its parameters, which carry descriptions of their own."""
-    if type(tool) is not dict:
-        raise MalformedDocument(f"{pointer} must be an object")
-    function = tool.get("function")
-    if type(function) is dict:
-        pointer += "/function"
-        tool = function
-    name = tool.get("name")
-    name = name if type(name) is str else ""
-    for key, value in tool.items():
-        if key in ("type", "name", "strict") or not isinstance(value, str | list | dict):
-            continue
-        text = value if isinstance(value, str) else json_text(value)
-        path = f"{pointer}/{pointer_token(key)}"
-        parts.append(Part("system", "tool_definition", text, path, 0, name))

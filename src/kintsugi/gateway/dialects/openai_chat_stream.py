@@ -11,7 +11,7 @@ from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
 from kintsugi.gateway.dialects.openai_chat_message import Said, said_in, words
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
-from kintsugi.gateway.dialects.text_tree import TextTree
+from kintsugi.gateway.dialects.text_tree import TextTree, is_index
 from kintsugi.model.content import Edit
 
 _encode = msgspec.json.Encoder().encode
@@ -261,7 +261,7 @@ def _rank(choice: int, path: str) -> tuple[int | str, ...]:
         choice,
         int(field != "content"),
         field,
-        int(number) if number.isdigit() else 0,
+        int(number) if is_index(number) else 0,
         below,
     )
 

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 
+def is_index(token: str) -> bool:
+    """Whether a token of a JSON pointer is a place in a list. More than ASCII counts as digits
+    for ``str.isdigit``, and not all of that is a number."""
+    return token.isascii() and token.isdecimal()
+
+
 class TextTree:
     """One place in the document, and the places below it."""
 
@@ -31,9 +37,13 @@ class TextTree:
         """Lists, objects and strings. Where all keys are numbers it is a list, in their order."""
         if not self.below:
             return self.text
-        if all(token.isdigit() for token in self.below):
+        if all(is_index(token) for token in self.below):
             ordered = sorted(self.below, key=int)
             return [self.below[token].plain() for token in ordered]
+        return self.fields()
+
+    def fields(self) -> dict[str, Any]:
+        """What is below as an object, whatever its keys."""
         return {
             token.replace("~1", "/").replace("~0", "~"): node.plain()
             for token, node in self.below.items()
