@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from kintsugi.gateway.dialects.dialect import Dialect
 from kintsugi.gateway.dialects.openai_chat import OpenAIChat
+from kintsugi.gateway.dialects.openai_embeddings import OpenAIEmbeddings
 from kintsugi.gateway.dialects.openai_responses import OpenAIResponses
 
 OPENAI_CHAT = OpenAIChat()
 OPENAI_RESPONSES = OpenAIResponses()
+OPENAI_EMBEDDINGS = OpenAIEmbeddings()
 
-DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_RESPONSES)
+DIALECTS: tuple[Dialect, ...] = (OPENAI_CHAT, OPENAI_RESPONSES, OPENAI_EMBEDDINGS)
 BY_PATH: dict[bytes, Dialect] = {dialect.path: dialect for dialect in DIALECTS}
