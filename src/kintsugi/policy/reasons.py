@@ -135,6 +135,23 @@ REASONS: Mapping[str, Reason] = _registry(
             ("content_safety", "unsafe_content"),
         ),
         Reason(
+            "schema.not_json",
+            "Not JSON",
+            "schema-validator",
+            "The answer had to be JSON and is not, or not in one way only: a key stands twice.",
+            "Ask the model for JSON (response_format), or let fenced: true take it out of the "
+            "words around it.",
+        ),
+        Reason(
+            "schema.violated",
+            "Wrong form",
+            "schema-validator",
+            "The answer is JSON and does not fit the schema. Each finding has the JSON pointer of "
+            "what does not fit, and what would.",
+            "Compare policy.schema-validator.schema, or the request's response_format, with what "
+            "the model was told.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",

@@ -131,6 +131,8 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "dlp.pattern_matched": _LEAK,
         "dlp.classification_marked": _LEAK,
         "safety.unsafe_content": _HARMFUL,
+        "schema.not_json": _MALFORMED,
+        "schema.violated": _MALFORMED,
         "custom.matched": Mapped(none="What it means is for the author of the expression to say."),
     }
 )

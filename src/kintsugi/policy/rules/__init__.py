@@ -12,6 +12,7 @@ from kintsugi.policy.rules.dlp_filter.rule import KIND as DLP_FILTER
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
 from kintsugi.policy.rules.safety_filter.rule import KIND as SAFETY_FILTER
+from kintsugi.policy.rules.schema_validator.rule import KIND as SCHEMA_VALIDATOR
 from kintsugi.policy.rules.secrets_detector.rule import KIND as SECRETS_DETECTOR
 
 KINDS: Mapping[str, RuleKind] = MappingProxyType(
@@ -23,6 +24,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             SECRETS_DETECTOR,
             DLP_FILTER,
             SAFETY_FILTER,
+            SCHEMA_VALIDATOR,
             CUSTOM,
             AUDIT_LOGGER,
         )
