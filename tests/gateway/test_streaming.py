@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,6 @@ from tests.gateway.playbook import (
     REDACTING,
     Playbook,
     chat,
-    completion,
     contents,
     error_of,
     frame,
@@ -31,8 +31,10 @@ from tests.gateway.playbook import (
     kinds_of,
     stream_of,
 )
+from tests.gateway.wires import CHAT_WIRE, WIRES, Wire, fragments
 
 COMMENT = b": kt decision="
+NUMBER = re.compile(r"\d{3}-\d{2}-\d{4}")
 EVENT_STREAM = b"text/event-stream"
 
 CONFIGURATIONS = {
@@ -42,9 +44,9 @@ CONFIGURATIONS = {
 }
 
 
-def play_stream(rule: str, mode: str, chunks: Sequence[bytes]) -> Playbook:
+def play_stream(rule: str, mode: str, chunks: Sequence[bytes], wire: Wire = CHAT_WIRE) -> Playbook:
     play = Playbook(CONFIGURATIONS[rule, mode])
-    play.request(chat(stream=True))
+    play.request(wire.request(True), target=wire.target)
     play.streamed(chunks)
     return play
 
@@ -63,111 +65,73 @@ def verdicts_of(event: DecisionEvent) -> tuple[Verdict, str, tuple[Evaluation, .
     return event.verdict, event.reason_code, event.evaluations
 
 
-# Texts that are near a match, a match, and in between.
-fragments = st.sampled_from(
-    [
-        "123-45-6789",
-        "123-",
-        "45-67",
-        "89",
-        "9",
-        "1",
-        "-",
-        " ",
-        "STOP",
-        "ME",
-        "S",
-        "word ",
-        "é😀",
-        "\n",
-        '"',
-    ]
-)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> bytes:
-    """A stream whose frames mix two choices, fields, tool calls, comments and unknown frames."""
-    frames = [frame({"role": "assistant", "content": ""})]
-    for _ in range(draw(st.integers(0, 14))):
-        text = "".join(draw(st.lists(fragments, max_size=3)))
-        choice = draw(st.integers(0, 1))
-        kind = draw(st.integers(0, 6))
-        if kind <= 2:
-            frames.append(frame({"content": text}, choice=choice))
-        elif kind == 3:
-            frames.append(frame({"reasoning_content": text}, choice=choice))
-        elif kind == 4:
-            call = {"index": draw(st.integers(0, 1)), "function": {"name": "f", "arguments": text}}
-            frames.append(frame({"tool_calls": [call]}, choice=choice))
-        elif kind == 5:
-            frames.append(b": keep-alive\n\n")
-        else:
-            frames.append(b"event: ping\ndata: " + json.dumps({"note": text}).encode() + b"\n\n")
-    ends = [frame({}, choice=choice, finish="stop") for choice in (0, 1)]
-    end = draw(st.sampled_from([DONE, b"", b"\n", DONE + b"\n\n"]))
-    stream = b"".join([*frames, *ends, end])
-    newline = draw(st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"]))
-    return stream.replace(b"\n", newline)
-
-
 places = st.lists(st.integers(0, 4000), max_size=12)
 
 
-@given(streams(), places)
-def test_bytes_pass_unchanged_when_no_rule_changes_them(stream: bytes, at: list[int]) -> None:
+@pytest.mark.parametrize("wire", WIRES, ids=str)
+@given(data=st.data(), at=places)
+def test_bytes_pass_unchanged_when_no_rule_changes_them(
+    wire: Wire, data: st.DataObject, at: list[int]
+) -> None:
+    stream = data.draw(wire.streams)
     for mode in ("buffer", "window", "observe"):
-        play = play_stream(FLAGGING, mode, cut(stream, at))
+        play = play_stream(FLAGGING, mode, cut(stream, at), wire)
         assert without_comment(play.sent()) == stream
         assert play.event.status is ExchangeStatus.ANSWERED
 
 
-@given(streams(), places)
+@pytest.mark.parametrize("wire", WIRES, ids=str)
+@given(data=st.data(), at=places)
 def test_redaction_gives_the_same_text_and_record_in_any_chunking(
-    stream: bytes, at: list[int]
+    wire: Wire, data: st.DataObject, at: list[int]
 ) -> None:
-    whole = play_stream(REDACTING, "buffer", [stream])
+    stream = data.draw(wire.streams)
+    whole = play_stream(REDACTING, "buffer", [stream], wire)
     for mode in ("buffer", "window"):
-        play = play_stream(REDACTING, mode, cut(stream, at))
+        play = play_stream(REDACTING, mode, cut(stream, at), wire)
         assert without_comment(play.sent()) == whole.sent()
         assert verdicts_of(play.event) == verdicts_of(whole.event)
         assert play.event.payload == whole.event.payload
         assert play.event.response_digest == whole.event.response_digest
         assert play.event.error == ""
+    assert not any(NUMBER.search(text) for text in wire.contents(whole.sent()).values())
 
 
-@given(streams(), places)
+@pytest.mark.parametrize("wire", WIRES, ids=str)
+@given(data=st.data(), at=places)
 def test_a_block_is_found_in_any_chunking_and_nothing_of_it_is_sent(
-    stream: bytes, at: list[int]
+    wire: Wire, data: st.DataObject, at: list[int]
 ) -> None:
-    whole = play_stream(BLOCKING, "buffer", [stream])
+    stream = data.draw(wire.streams)
+    whole = play_stream(BLOCKING, "buffer", [stream], wire)
     for mode in ("buffer", "window"):
-        play = play_stream(BLOCKING, mode, cut(stream, at))
+        play = play_stream(BLOCKING, mode, cut(stream, at), wire)
         assert play.event.verdict is whole.event.verdict
         assert play.event.reason_code == whole.event.reason_code
-        assert not any("STOPME" in text for text in contents(play.sent()).values())
         if whole.event.verdict is Verdict.ALLOW:
             assert play.event.evaluations == whole.event.evaluations
             assert without_comment(play.sent()) == stream
         else:
             assert play.event.status is ExchangeStatus.BLOCKED
+            if not play.all(c.Answer):
+                assert not any("STOPME" in text for text in wire.contents(play.sent()).values())
 
 
-@given(st.lists(fragments, max_size=12), places)
+@pytest.mark.parametrize("wire", WIRES, ids=str)
+@given(texts=st.lists(fragments, max_size=12), at=places)
 def test_an_answer_gets_the_verdict_that_it_gets_without_streaming(
-    texts: list[str], at: list[int]
+    wire: Wire, texts: list[str], at: list[int]
 ) -> None:
     said = "".join(texts)
     for rule in (BLOCKING, REDACTING, FLAGGING):
         plain = Playbook(CONFIGURATIONS[rule, "window"])
-        plain.request()
-        answer = plain.exchange_of(completion(said))
-        play = play_stream(rule, "window", cut(stream_of(*texts), at))
+        plain.request(wire.request(False), target=wire.target)
+        answer = plain.exchange_of(wire.answer(said))
+        play = play_stream(rule, "window", cut(wire.stream_of(*texts), at), wire)
         assert verdicts_of(play.event)[:2] == verdicts_of(plain.event)[:2]
         if plain.event.verdict is not Verdict.BLOCK:
             assert play.event.evaluations == plain.event.evaluations
-            message = json.loads(answer.body)["choices"][0]["message"]
-            assert contents(play.sent()).get("0/content", "") == message["content"]
+            assert wire.contents(play.sent()).get(wire.text_at, "") == wire.text_of(answer.body)
 
 
 def test_window_mode_lets_text_go_while_the_stream_runs() -> None:
@@ -450,19 +414,24 @@ sensitive = st.sampled_from(
 )
 
 
-@given(st.lists(sensitive, max_size=24), st.lists(st.integers(1, 9), max_size=60), places)
+@pytest.mark.parametrize("wire", WIRES, ids=str)
+@given(
+    texts=st.lists(sensitive, max_size=24),
+    lengths=st.lists(st.integers(1, 9), max_size=60),
+    at=places,
+)
 def test_the_shipped_rules_find_the_same_in_windows_as_in_the_whole(
-    texts: list[str], lengths: list[int], at: list[int]
+    wire: Wire, texts: list[str], lengths: list[int], at: list[int]
 ) -> None:
     said, tokens = "".join(texts), []
     for length in lengths:  # as a model writes: a few characters at a time, then the rest
         tokens.append(said[:length])
         said = said[length:]
-    stream = stream_of(*tokens, *[said[i : i + 30] for i in range(0, len(said), 30)])
+    stream = wire.stream_of(*tokens, *[said[i : i + 30] for i in range(0, len(said), 30)])
     plays = []
     for mode, chunks in (("buffer", [stream]), ("window", cut(stream, at))):
         play = Playbook(SHIPPED[mode])
-        play.request(chat(stream=True))
+        play.request(wire.request(True), target=wire.target)
         play.streamed(chunks)
         plays.append(play)
     whole, window = plays
