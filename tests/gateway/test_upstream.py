@@ -320,6 +320,18 @@ async def test_an_upstream_that_stalls_times_out(
     await closed(pool)
 
 
+async def test_a_call_that_goes_on_for_too_long_times_out(pool: Pool) -> None:
+    limits = Limits(total_timeout_seconds=0.1)
+    async with upstream(hinting) as port:
+        assert (await ask(pool, local(port), limits=limits)).failure == "total_timeout"
+    await closed(pool)
+
+
+def test_a_target_may_have_its_own_time_outs() -> None:
+    assert Limits().within(1.0, 0.0) == Limits(first_byte_timeout_seconds=1.0)
+    assert Limits().within(0.0, 9.0) == Limits(total_timeout_seconds=9.0)
+
+
 async def test_connecting_times_out(pool: Pool) -> None:
     class Hanging(FixedResolver):
         async def _look_up(self, _host: str, _port: int) -> tuple[str, ...]:

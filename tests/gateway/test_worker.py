@@ -14,7 +14,7 @@ from kintsugi.gateway.control import Counters, FromWorker, Load, ToWorker, encod
 from kintsugi.gateway.control import decode_from_worker as decode
 from kintsugi.gateway.settings import WorkerSettings
 from tests.gateway.process import configuration, gateway
-from tests.gateway.rig import client
+from tests.gateway.rig import answer, client, post, read_message, upstream
 
 _HEAVY = ("httpx2", "fastapi", "starlette", "pydantic", "sqlalchemy", "psycopg", "duckdb", "typer")
 
@@ -134,6 +134,40 @@ print([name for name in {_HEAVY!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
+
+
+async def test_a_target_that_is_down_is_left_alone_and_another_one_answers(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_message(reader)
+            writer.write(answer(b'{"choices": []}', extra=b"content-type: application/json\r\n"))
+
+    def target(name: str, port: int) -> dict[str, object]:
+        base_url = f"http://127.0.0.1:{port}/v1"
+        return {
+            "id": name,
+            "provider": "openai",
+            "base_url": base_url,
+            "allow_private_network": True,
+        }
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed_port = taken.getsockname()[1]
+    async with upstream(serve) as port:
+        document = json.loads(configuration(port))
+        document["providers"] = {
+            "targets": [target("down", closed_port), target("up", port)],
+            "routing": {"breaker": {"failures": 2}},
+        }
+        source = json.dumps(document)
+        async with gateway(tmp_path, source) as running, client(running.port) as one:
+            body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
+            for _ in range(4):
+                await one.send(post(b"/v1/chat/completions", body))
+                assert await one.status() == 200
+            await one.send(b"GET /health HTTP/1.1\r\nHost: rig\r\n\r\n")
+            _, health = await one.answer()
+            assert json.loads(health)["open_targets"] == ["down"]
 
 
 async def test_an_idle_worker_is_small(tmp_path: Path) -> None:

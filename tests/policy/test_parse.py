@@ -335,3 +335,44 @@ def test_no_wrong_value_makes_the_parser_raise(source: str) -> None:
     assert (config is None) == any(d.code.startswith("E") for d in diagnostics)
     assert {d.code for d in diagnostics} <= CODES.keys()
     assert all(d.position.line >= 1 and d.position.column >= 1 for d in diagnostics)
+
+
+ROUTED = CANONICAL.replace(
+    "policies:\n",
+    """\
+    - {id: other, provider: openai, model: small, weight: 0, fallback: [openai-primary]}
+  routing: {strategy: weighted, retry: {attempts_max: 3, statuses: [503]}, breaker: {failures: 2}}
+policies:
+""",
+    1,
+)
+
+
+def test_routing_becomes_values() -> None:
+    routing = config_of(ROUTED).routing
+    assert routing.strategy == "weighted"
+    assert (routing.retry.attempts_max, routing.retry.statuses) == (3, (503,))
+    assert routing.breaker.failures == 2
+    assert config_of(ROUTED).targets[1].fallback == ("openai-primary",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "path"),
+    [
+        ("[openai-primary]", "[openai-primry]", "E008", "providers.targets.1.fallback.0"),
+        ("[openai-primary]", "[other]", "E008", "providers.targets.1.fallback.0"),
+        ("weight: 0", "weight: -1", "E009", "providers.targets.1.weight"),
+        ("attempts_max: 3", "attempts_max: 99", "E009", "providers.routing.retry.attempts_max"),
+        ("[503]", "[200]", "E009", "providers.routing.retry.statuses.0"),
+        ("failures: 2", "failures: 0", "E009", "providers.routing.breaker.failures"),
+    ],
+)
+def test_what_is_wrong_with_routing_is_told_with_its_place(
+    old: str, new: str, code: str, path: str
+) -> None:
+    assert only(ROUTED.replace(old, new, 1), code).path == path
+
+
+def test_a_mistyped_fallback_is_told_what_was_probably_meant() -> None:
+    found = only(ROUTED.replace("[openai-primary]", "[openai-primry]", 1), "E008")
+    assert found.suggestion == "openai-primary"

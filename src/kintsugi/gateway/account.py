@@ -11,13 +11,14 @@ from datetime import datetime
 
 import msgspec
 
+from kintsugi.gateway.attempts import Attempts
 from kintsugi.gateway.dialects.dialect import Dialect, RequestView
 from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.in_force import InForce, Upstream
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.model.content import Edit, Identity
 from kintsugi.model.decision import Decision, Evaluation
-from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.event import Admission, Attempt, DecisionEvent, ExchangeStatus, Payload
 from kintsugi.model.facts import Facts
 from kintsugi.model.verdict import Verdict
 
@@ -59,6 +60,8 @@ class Account:
     upstream_ended = False
     called_at_ns = 0
     heard_at_ns = 0
+    waited_ns = 0  # for attempts that failed, and for the pauses after them
+    attempts: Attempts | None = None
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class Account:
     def overhead_ms(self, at_ns: int) -> float:
         """Time spent in the gateway until ``at_ns``: total less waiting for upstream."""
         waited_ns = max(self.heard_at_ns - self.called_at_ns, 0) if self.called_at_ns else 0
-        return _milliseconds(at_ns - self.received_at_ns - waited_ns)
+        return _milliseconds(at_ns - self.received_at_ns - waited_ns - self.waited_ns)
 
     def admission(self) -> Admission:
         """The record that is made before upstream is called."""
@@ -188,8 +191,12 @@ class Account:
             response_digest=response_digest,
             fail_open=self.failed_open or (session is not None and session.failed_open),
             evaluations=self._evaluations(),
+            attempts=self._attempts(),
             payload=self._payload(),
         )
+
+    def _attempts(self) -> tuple[Attempt, ...]:
+        return tuple(self.attempts.made) if self.attempts is not None else ()
 
     def _evaluations(self) -> tuple[Evaluation, ...]:
         found: tuple[Evaluation, ...] = ()

@@ -91,6 +91,9 @@ REFUSALS: dict[str, Refusal] = {
     "upstream.secret_missing": Refusal(
         502, _UPSTREAM, "The secret for this model provider is not in the gateway's environment."
     ),
+    "upstream.circuit_open": Refusal(
+        503, _UPSTREAM, "Every target for this model has failed of late; try again.", 1
+    ),
     "upstream.not_configured": Refusal(502, _UPSTREAM, "This target has no address."),
 }
 _UNFORESEEN = Refusal(502, _UPSTREAM, "The model provider gave no usable answer.")

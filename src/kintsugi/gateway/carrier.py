@@ -25,6 +25,7 @@ from kintsugi.gateway.commands import (
     Correct,
     DropClient,
     EndStream,
+    Pause,
     Record,
     SendData,
     StartStream,
@@ -36,6 +37,7 @@ from kintsugi.gateway.events import (
     Event,
     GatewayFailed,
     Headers,
+    PauseOver,
     RecordDurable,
     RecordFailed,
     UpstreamData,
@@ -216,7 +218,18 @@ class Carrier:
     def _call_upstream(self, command: CallUpstream) -> None:
         origin, host = self._shell.origin(command.origin, command.allow_private_network)
         head = wire.request_head(b"POST", command.path, host, command.headers, len(command.body))
-        self._call = self._shell.pool.call(origin, head, command.body, self, self._shell.limits)
+        limits = self._shell.limits
+        if command.first_byte_timeout_seconds or command.total_timeout_seconds:
+            limits = limits.within(
+                command.first_byte_timeout_seconds, command.total_timeout_seconds
+            )
+        self._call = self._shell.pool.call(origin, head, command.body, self, limits)
+
+    def _pause(self, command: Pause) -> None:
+        self._shell.loop.call_later(command.seconds, self._pause_over)
+
+    def _pause_over(self) -> None:
+        self.feed(PauseOver(_clock_ns()))
 
     def _abort_upstream(self, _command: AbortUpstream) -> None:
         if self._call is not None:
@@ -314,6 +327,7 @@ class Carrier:
 _EXECUTE: dict[type, Callable[[Carrier, Any], None]] = {
     Admit: Carrier._admit,
     CallUpstream: Carrier._call_upstream,
+    Pause: Carrier._pause,
     AbortUpstream: Carrier._abort_upstream,
     Record: Carrier._record,
     Correct: Carrier._correct,

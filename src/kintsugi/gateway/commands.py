@@ -28,6 +28,8 @@ class CallUpstream(msgspec.Struct, frozen=True, gc=False):
         origin: scheme, host and port: ``https://api.openai.com``. Redirects are not followed.
         path: the whole request target, built from configuration and never from the client.
         headers: include the upstream's credential, so never log them.
+        first_byte_timeout_seconds, total_timeout_seconds: in place of the gateway's; 0 keeps
+            those.
     """
 
     target_id: str
@@ -36,10 +38,18 @@ class CallUpstream(msgspec.Struct, frozen=True, gc=False):
     headers: Headers
     body: bytes
     allow_private_network: bool = False
+    first_byte_timeout_seconds: float = 0.0
+    total_timeout_seconds: float = 0.0
 
     def __repr__(self) -> str:
         """Without headers and body: both hold what a log must not."""
         return f"CallUpstream({self.target_id!r}, {self.origin!r}, {self.path!r})"
+
+
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """Report PauseOver after this time."""
+
+    seconds: float
 
 
 class AbortUpstream(msgspec.Struct, frozen=True, gc=False):
@@ -97,6 +107,7 @@ class DropClient(msgspec.Struct, frozen=True, gc=False):
 Command = (
     Admit
     | CallUpstream
+    | Pause
     | AbortUpstream
     | Record
     | Correct

@@ -113,6 +113,12 @@ class UpstreamFailed(msgspec.Struct, frozen=True, gc=False):
     called_at_ns: int = 0
 
 
+class PauseOver(msgspec.Struct, frozen=True, gc=False):
+    """The time of a ``Pause`` has passed."""
+
+    at_ns: int
+
+
 class ClientAborted(msgspec.Struct, frozen=True, gc=False):
     """The client's connection is gone."""
 
@@ -147,6 +153,7 @@ Event = (
     | UpstreamData
     | UpstreamEnd
     | UpstreamFailed
+    | PauseOver
     | ClientAborted
     | RecordDurable
     | RecordFailed

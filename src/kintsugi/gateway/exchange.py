@@ -26,6 +26,7 @@ from kintsugi.gateway.answers import (
     stopped,
     to_upstream,
 )
+from kintsugi.gateway.attempts import Attempts
 from kintsugi.gateway.commands import (
     AbortUpstream,
     Admit,
@@ -35,6 +36,7 @@ from kintsugi.gateway.commands import (
     Correct,
     DropClient,
     EndStream,
+    Pause,
     Record,
     Reply,
     SendData,
@@ -44,6 +46,7 @@ from kintsugi.gateway.dialects import BY_PATH, OPENAI_CHAT
 from kintsugi.gateway.dialects.dialect import Dialect
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.models import MODELS_PATH, answer_models, model_names
+from kintsugi.gateway.dialects.splice import splice
 from kintsugi.gateway.events import (
     AdmissionDurable,
     AdmissionFailed,
@@ -51,6 +54,7 @@ from kintsugi.gateway.events import (
     Event,
     GatewayFailed,
     Headers,
+    PauseOver,
     RecordDurable,
     RecordFailed,
     RequestReceived,
@@ -70,6 +74,7 @@ from kintsugi.gateway.judgement import (
     open_session,
 )
 from kintsugi.gateway.streaming import StreamSession
+from kintsugi.model.content import Edit
 from kintsugi.model.decision import Decision, Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 
@@ -89,9 +94,13 @@ class State(Enum):
 
     WAITING = "waiting"  # for the request
     CALLING = "calling"  # upstream was called; its head has not come
+    PAUSING = "pausing"  # an attempt failed; the next one begins after a pause
     READING = "reading"  # upstream's answer is coming
     RECORDING = "recording"  # the record was handed over; the end of the answer waits for it
     FINISHED = "finished"
+
+
+_UNDER_WAY = (State.CALLING, State.PAUSING, State.READING)
 
 
 class Exchange:
@@ -107,6 +116,9 @@ class Exchange:
     _chunks: list[bytes] | None = None  # of an answer that is not streamed
     _outbox: list[bytes] | None = None  # stream bytes that wait for the Admission
     _last: Reply | Ending | None = None  # what leaves once the record is durable
+    _headers: Headers  # of the request
+    _body = b""  # of the request, as upstream may get it
+    _next: Upstream | None = None  # who is called after the pause
 
     def __init__(self, in_force: InForce) -> None:
         self._in_force = in_force
@@ -147,41 +159,101 @@ class Exchange:
             request = account.request = dialect.read_request(event.body)
         except MalformedDocument as error:
             return self._reject("request.invalid", event.at_ns, message=f"{error}.")
-        upstream = account.upstream = in_force.route(request.model)
-        if upstream is None:
+        upstreams = in_force.candidates(request.model)
+        if not upstreams:
             return self._reject(
                 "model_not_found", event.at_ns, message=self._models_there_are(), param="model"
             )
+        account.upstream = upstreams[0]
         decision, body = judge_request(account)
         if decision.verdict.stops:
             return self._stop(decision, Phase.INPUT, event.at_ns)
-        if upstream.lacks_secret:
+        if upstreams[0].lacks_secret:
             return self._fail("upstream.secret_missing", event.at_ns)
-        if not upstream.origin:
+        if not upstreams[0].origin:
             return self._fail("upstream.not_configured", event.at_ns)
-        self._admitted = True
-        self.state = State.CALLING
-        # Until the shell says otherwise; it tells later when the request was written.
-        account.called_at_ns = account.heard_at_ns = event.at_ns
-        return [Admit(account.admission()), self._call(upstream, dialect, event.headers, body)]
-
-    def _call(
-        self, upstream: Upstream, dialect: Dialect, headers: Headers, body: bytes
-    ) -> CallUpstream:
-        credential = upstream.credential
-        return CallUpstream(
-            target_id=upstream.target.id,
-            origin=upstream.origin,
-            path=upstream.base_path + dialect.upstream_path,
-            headers=to_upstream(headers, credential.reveal() if credential else None),
-            body=body,
-            allow_private_network=upstream.reaches_private_network,
+        attempts = Attempts(
+            in_force.board,
+            in_force.config.routing,
+            upstreams,
+            event_id=account.event_id,
+            at_ns=event.at_ns,
         )
+        upstream = attempts.first()
+        if upstream is None:
+            return self._fail("upstream.circuit_open", event.at_ns)
+        account.attempts = attempts
+        self._admitted = True
+        self._headers, self._body = event.headers, body
+        return [Admit(account.admission()), self._call(upstream, event.at_ns)]
+
+    def _call(self, upstream: Upstream, at_ns: int) -> CallUpstream:
+        account = self._known()
+        account.upstream = upstream
+        if account.attempts is not None:
+            account.attempts.begin(upstream, at_ns)
+        # Until the shell says otherwise; it tells later when the request was written.
+        account.called_at_ns = account.heard_at_ns = at_ns
+        self.state = State.CALLING
+        credential = upstream.credential
+        target = upstream.target
+        return CallUpstream(
+            target_id=target.id,
+            origin=upstream.origin,
+            path=upstream.base_path + account.dialect.upstream_path,
+            headers=to_upstream(self._headers, credential.reveal() if credential else None),
+            body=self._body_for(account, upstream),
+            allow_private_network=upstream.reaches_private_network,
+            first_byte_timeout_seconds=target.first_byte_timeout_seconds,
+            total_timeout_seconds=target.total_timeout_seconds,
+        )
+
+    def _body_for(self, account: Account, upstream: Upstream) -> bytes:
+        """The request under the name that this target knows the model by."""
+        asked = account.request.model if account.request is not None else ""
+        name = upstream.target.upstream_model or upstream.target.model or asked
+        if name == asked:
+            return self._body
+        return splice(self._body, [Edit("/model", 0, len(asked), name)])
+
+    def _another(
+        self, at_ns: int, called_at_ns: int, headers: Headers, *, ended: bool
+    ) -> list[Command] | None:
+        """Try again, or elsewhere, after a failed attempt; None when that shall not be.
+
+        Args:
+            headers: of the answer that failed, if there was one.
+            ended: nothing more comes of it.
+        """
+        account = self._known()
+        again = account.attempts.another(headers) if account.attempts is not None else None
+        if again is None:
+            return None
+        account.waited_ns += max(at_ns - (called_at_ns or account.called_at_ns), 0)
+        account.heard_at_ns = account.called_at_ns = at_ns
+        commands: list[Command] = [] if ended else [AbortUpstream()]
+        if again.pause_seconds:
+            self.state = State.PAUSING
+            self._next = again.upstream
+            return [*commands, Pause(again.pause_seconds)]
+        return [*commands, self._call(again.upstream, at_ns)]
+
+    def _on_pause_over(self, event: PauseOver) -> list[Command]:
+        account = self._account
+        if self.state is not State.PAUSING or account is None or self._next is None:
+            return []
+        account.waited_ns += event.at_ns - account.called_at_ns
+        return [self._call(self._next, event.at_ns)]
 
     def _on_head(self, event: UpstreamHead) -> list[Command]:
         account = self._account
         if self.state is not State.CALLING or account is None:
             return []
+        attempts = account.attempts
+        if attempts is not None and attempts.ended(event.at_ns, status=event.status):
+            again = self._another(event.at_ns, event.called_at_ns, event.headers, ended=event.ended)
+            if again is not None:
+                return again
         self.state = State.READING
         self._head = event
         account.heard_at_ns = event.at_ns
@@ -312,8 +384,14 @@ class Exchange:
         return [SendData(last.data + self._comment(at_ns)), EndStream()]
 
     def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
-        if self._account is not None and event.called_at_ns:
-            self._account.called_at_ns = event.called_at_ns
+        account = self._account
+        if self.state is State.CALLING and account is not None:
+            if account.attempts is not None:
+                account.attempts.ended(event.at_ns, error=event.code)
+            again = self._another(event.at_ns, event.called_at_ns, [], ended=True)
+            if again is not None:
+                return again
+            account.called_at_ns = event.called_at_ns or account.called_at_ns
         return self._no_answer(event.code, event.at_ns)
 
     def _no_answer(self, code: str, at_ns: int) -> list[Command]:
@@ -331,7 +409,7 @@ class Exchange:
         if self.state is State.RECORDING:
             self._last = None
             return []
-        if account is None or self.state not in (State.CALLING, State.READING):
+        if account is None or self.state not in _UNDER_WAY:
             self.state = State.FINISHED
             return []
         if account.session is not None:
@@ -340,7 +418,7 @@ class Exchange:
         return self._record(ExchangeStatus.CLIENT_ABORTED, None, event.at_ns)
 
     def _on_admission_failed(self, event: AdmissionFailed) -> list[Command]:
-        if self.state in (State.CALLING, State.READING):
+        if self.state in _UNDER_WAY:
             # The journal writes the Admission once it can, so it must get the record that ends it.
             code = "evidence_unavailable"
             commands = self._record(ExchangeStatus.REJECTED, None, event.at_ns, error=code)
@@ -535,6 +613,7 @@ _STEPS: dict[type[Event], Callable[[Exchange, Any], list[Command]]] = {
     UpstreamData: Exchange._on_data,
     UpstreamEnd: Exchange._on_end,
     UpstreamFailed: Exchange._on_upstream_failed,
+    PauseOver: Exchange._on_pause_over,
     ClientAborted: Exchange._on_client_aborted,
     RecordDurable: Exchange._on_record_durable,
     RecordFailed: Exchange._on_record_failed,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
 
+from kintsugi.gateway.routing import Board
 from kintsugi.model.config import Target
 from kintsugi.model.decision import Phase
 from kintsugi.policy.plan import Plan
@@ -62,10 +63,13 @@ class InForce:
         simulator_url: where ``kt simulate`` listens, such as ``http://127.0.0.1:41003``; empty
             when none runs.
         fingerprint_key: see ``Facts.fingerprint_key``.
+        board: how the targets are doing, where that is known already.
         secrets: by target id; a target that names a secret and is not in here answers 502.
     """
 
     __slots__ = (
+        "_candidates",
+        "board",
         "config",
         "config_version",
         "engine_version",
@@ -92,6 +96,7 @@ class InForce:
         fingerprint_key: bytes,
         simulator_url: str = "",
         secrets: Mapping[str, Secret] | None = None,
+        board: Board | None = None,
     ) -> None:
         self.plan = plan
         self.config = plan.config
@@ -109,16 +114,35 @@ class InForce:
             resolve(target, simulator_url=simulator_url, secret=(secrets or {}).get(target.id))
             for target in self.config.targets
         )
+        self.board = board or Board()
+        self._candidates = {
+            model: _with_fallbacks(
+                [one for one in self.upstreams if one.target.model == model], self.upstreams
+            )
+            for model in {target.model for target in self.config.targets}
+        }
 
-    def route(self, model: str) -> Upstream | None:
-        """The first target for exactly this model, else the first that takes any; else None."""
-        fallback = None
-        for upstream in self.upstreams:
-            if upstream.target.model == model:
-                return upstream
-            if fallback is None and not upstream.target.model:
-                fallback = upstream
-        return fallback
+    def candidates(self, model: str) -> Sequence[Upstream]:
+        """The targets for exactly this model, else those that take any, in the order of the
+        configuration, and then those that take over from them. Empty for none.
+
+        Targets that cannot be called are among them only where there is no other."""
+        found = self._candidates.get(model)
+        if found is None:
+            found = self._candidates.get("", ())
+        return found
+
+
+def _with_fallbacks(
+    chosen: Sequence[Upstream], upstreams: Sequence[Upstream]
+) -> tuple[Upstream, ...]:
+    """The targets, and then those that take over from them."""
+    by_id = {one.target.id: one for one in upstreams}
+    found = {one.target.id: one for one in chosen}
+    for one in chosen:
+        found.update((name, by_id[name]) for name in one.target.fallback if name not in found)
+    usable = tuple(one for one in found.values() if one.origin and not one.lacks_secret)
+    return usable or tuple(found.values())
 
 
 def resolve(target: Target, *, simulator_url: str, secret: Secret | None) -> Upstream:

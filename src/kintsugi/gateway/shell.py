@@ -120,6 +120,7 @@ class Shell:
             connect_timeout_seconds=gateway.upstream_connect_timeout_seconds,
             first_byte_timeout_seconds=gateway.upstream_first_byte_timeout_seconds,
             idle_timeout_seconds=gateway.upstream_idle_timeout_seconds,
+            total_timeout_seconds=gateway.upstream_total_timeout_seconds,
             body_bytes_max=gateway.response_body_bytes_max,
         )
         # Rounded up, so that a small limit leaves every worker at least one.
@@ -239,6 +240,7 @@ class Shell:
             "revision": in_force.plan.revision if in_force else "",
             "policies_loaded": len(in_force.config.chain) if in_force else 0,
             "load_error": self.load_error,
+            "open_targets": in_force.board.open_targets if in_force else [],
             "draining": self.draining,
             "in_flight": self.in_flight,
             "journal": {

@@ -50,7 +50,16 @@ class Limits(msgspec.Struct, frozen=True):
     connect_timeout_seconds: float = 5.0
     first_byte_timeout_seconds: float = 120.0
     idle_timeout_seconds: float = 60.0
+    total_timeout_seconds: float = 600.0
     body_bytes_max: int = 33_554_432
+
+    def within(self, first_byte_seconds: float, total_seconds: float) -> Limits:
+        """The same with other time-outs; 0 keeps one."""
+        return msgspec.structs.replace(
+            self,
+            first_byte_timeout_seconds=first_byte_seconds or self.first_byte_timeout_seconds,
+            total_timeout_seconds=total_seconds or self.total_timeout_seconds,
+        )
 
 
 class Sink(Protocol):
@@ -81,6 +90,7 @@ FAILURES = {
     "first_byte_timeout": "upstream.timeout",
     "truncated": "upstream.reset",  # closed in the middle of a body
     "idle_timeout": "upstream.timeout",
+    "total_timeout": "upstream.timeout",  # it came, but took too long altogether
     "protocol": "upstream.invalid_response",  # not HTTP/1.1, or more than it announced
     "too_large": "upstream.too_large",
 }
@@ -96,6 +106,7 @@ class Call:
     called_at_ns = 0
     connection: Connection | None = None
     deadline = 0.0
+    expires_at = 0.0
     done = False
     paused = False
     task: asyncio.Task[None] | None = None
@@ -379,6 +390,7 @@ class Pool:
     def call(self, origin: Origin, head: bytes, body: bytes, sink: Sink, limits: Limits) -> Call:
         """Send a request; the sink hears nothing before this has returned."""
         call = Call(origin, (head, body), sink, limits)
+        call.expires_at = self.loop.time() + limits.total_timeout_seconds
         self.calls.add(call)
         idle = self._idle.get(origin)
         while idle:
@@ -458,9 +470,11 @@ class Pool:
 
     def sweep(self, now: float) -> None:
         """End calls that are over time and close connections that nobody used for long."""
-        late = [call for call in self.calls if call.deadline < now and not call.paused]
-        for call in late:
-            call.fail(call.timeout_kind)
+        for call in [call for call in self.calls if not call.paused]:
+            if call.deadline < now:
+                call.fail(call.timeout_kind)
+            elif call.expires_at < now:
+                call.fail("total_timeout")
         self.calls = {call for call in self.calls if not call.done}
         for origin, idle in self._idle.items():
             keep = [one for one in idle if not one.closed and one.idle_until > now]

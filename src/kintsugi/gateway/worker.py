@@ -36,6 +36,7 @@ from kintsugi.gateway.control import (
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
 from kintsugi.gateway.metrics import WorkerMetrics
+from kintsugi.gateway.routing import Board
 from kintsugi.gateway.server import ClientConnection
 from kintsugi.gateway.settings import WorkerSettings
 from kintsugi.gateway.shell import Shell
@@ -68,6 +69,7 @@ class Worker:
         self._draining = asyncio.Event()
         self._first_load = asyncio.Event()
         self._fingerprint_key = settings.folder.fingerprint_key.read_bytes()
+        self._board = Board()  # outlives the configurations
         self._metrics = WorkerMetrics(settings.folder.metrics, settings.worker_id)
         # Strict until a configuration says otherwise: the safe side.
         self._journal = JournalWriter(
@@ -178,6 +180,7 @@ class Worker:
             fingerprint_key=self._fingerprint_key,
             simulator_url=self._settings.simulator_url,
             secrets=secrets,
+            board=self._board,
         )
 
     # Reports

@@ -95,6 +95,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_connect_timeout_seconds: float = 5.0
     upstream_first_byte_timeout_seconds: float = 120.0
     upstream_idle_timeout_seconds: float = 60.0
+    upstream_total_timeout_seconds: float = 600.0
     drain_timeout_seconds: float = 30.0
     keys: tuple[GatewayKey, ...] = ()
 
@@ -113,6 +114,53 @@ class DataPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention_days: int | None = None
 
 
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a failed attempt is followed by another one. Nothing is repeated once any part of an
+    answer that is not a failure has come.
+
+    Attributes:
+        attempts_max: for one exchange; 0 tries each target once. More than there are targets
+            begins again with the first one, after a pause.
+        statuses: answers that count as a failed attempt.
+        budget_percent: how many retries this worker may add to its exchanges, so that an outage
+            is not multiplied.
+        backoff_seconds: the pause before a target is asked again; doubles each time. A
+            ``retry-after`` of the provider is kept to if it is at most ``backoff_seconds_max``;
+            otherwise its answer is passed on.
+    """
+
+    attempts_max: int = 0
+    statuses: tuple[int, ...] = (429, 500, 502, 503, 504, 529)
+    budget_percent: float = 20.0
+    backoff_seconds: float = 0.2
+    backoff_seconds_max: float = 5.0
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a target is left alone.
+
+    Attributes:
+        failures: in a row, after which its circuit opens.
+        open_seconds: how long it is left alone before one exchange tries it again.
+    """
+
+    failures: int = 5
+    open_seconds: float = 10.0
+
+
+class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one of several targets is chosen, and what happens when it fails.
+
+    Attributes:
+        strategy: ``ordered`` takes the first one whose circuit is closed; ``weighted`` draws one
+            by ``Target.weight``; ``least-latency`` takes the one that answered fastest of late.
+    """
+
+    strategy: Literal["ordered", "weighted", "least-latency"] = "ordered"
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model provider that requests may be sent to. Upstreams exist only here.
 
@@ -120,6 +168,13 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         provider: ``openai`` speaks OpenAI's dialect at ``base_url``; ``simulator`` is the local
             ``kt simulate``, whose address the gateway learns when it starts.
         model: requests for this model go here; empty takes any model.
+        upstream_model: what the provider calls the model, where that differs from the name that
+            was asked for.
+        weight: share of the exchanges under ``strategy: weighted``; 0 only takes over.
+        fallback: ids of targets that are tried, in this order, when this one fails, whatever
+            model they are for.
+        first_byte_timeout_seconds, total_timeout_seconds: for this target instead of the
+            gateway's; 0 keeps the gateway's.
         region: where it computes, in the operator's own words: ``eu-west-1``.
         tags: words that ``data-routing-policy`` can ask for.
     """
@@ -130,6 +185,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str = ""
     secret_key_ref: SecretRef | None = None
     allow_private_network: bool = False
+    upstream_model: str = ""
+    weight: float = 1.0
+    fallback: tuple[str, ...] = ()
+    first_byte_timeout_seconds: float = 0.0
+    total_timeout_seconds: float = 0.0
     region: str = ""
     tags: tuple[str, ...] = ()
     data_policy: DataPolicy = DataPolicy()
@@ -203,6 +263,7 @@ class Config(msgspec.Struct, frozen=True):
     source: str
     file: str
     positions: dict[str, Position]
+    routing: Routing = Routing()
 
     @property
     def id(self) -> str:

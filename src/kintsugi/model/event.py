@@ -54,6 +54,23 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     truncated: bool = False
 
 
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call of a target, where an exchange took more than one or its only one failed.
+
+    Attributes:
+        started_ms: since the request was received.
+        duration_ms: until the head of an answer, or until it was clear that none would come.
+        status: of the answer; 0 when there was none.
+        error: stable code of what went wrong; empty when there was an answer.
+    """
+
+    target_id: str
+    started_ms: float
+    duration_ms: float
+    status: int = 0
+    error: str = ""
+
+
 class DecisionEvent(
     msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True
 ):
@@ -67,6 +84,8 @@ class DecisionEvent(
         revision: content hash of the plan in force, ``sha256:...``.
         error: stable code of what went wrong (``upstream.timeout``), empty when nothing did.
         overhead_ms: time spent in the gateway itself: total less waiting for upstream.
+        attempts: every call of a target, where there was more than one or the only one failed;
+            ``target_id`` and ``upstream_status`` tell of the last.
         request_digest, response_digest: ``sha256:...`` of the exact bytes received from the
             client and from upstream.
     """
@@ -112,4 +131,5 @@ class DecisionEvent(
     response_digest: str = ""
     fail_open: bool = False
     evaluations: tuple[Evaluation, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     payload: Payload = Payload()

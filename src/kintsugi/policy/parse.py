@@ -25,7 +25,7 @@ from kintsugi.policy.document import (
 from kintsugi.policy.sections import read_gateway, read_pack
 from kintsugi.policy.shapes import to_canonical
 from kintsugi.policy.suites import is_fragment, read_suites
-from kintsugi.policy.targets import read_targets
+from kintsugi.policy.targets import read_providers
 from kintsugi.policy.typed import TypedReader
 
 DEFAULT_FILE = "policy-config.yaml"
@@ -102,7 +102,7 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
     _check_sections(canonical, problems)
     pack = read_pack(canonical, problems)
     gateway = read_gateway(canonical, problems)
-    targets = read_targets(canonical, problems)
+    providers = read_providers(canonical, problems)
     chain = read_chain(canonical, problems)
     testing = canonical.get("testing")
     kinds = [block.kind for block in chain]
@@ -114,12 +114,13 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
     return Config(
         pack=pack,
         gateway=gateway,
-        targets=targets,
+        targets=providers.targets,
         chain=chain,
         suites=suites,
         source=source,
         file=problems.file,
         positions=dict(places(canonical)),
+        routing=providers.routing,
     )
 
 

@@ -149,6 +149,7 @@ def revision(config: Config) -> str:
             "fail_mode": config.gateway.fail_mode,
             "roles": {key.name: key.role for key in config.gateway.keys if key.role},
         },
+        "routing": msgspec.to_builtins(config.routing),
         "targets": [msgspec.to_builtins(target) for target in config.targets],
         "chain": [
             {

@@ -8,9 +8,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from kintsugi.model.config import Position, Target
+from kintsugi.model.config import Position, Routing, Target
 from kintsugi.policy.diagnostics import Problems, listed, nearest
-from kintsugi.policy.document import Mapping, Node, places, shortened
+from kintsugi.policy.document import Mapping, places, shortened
 from kintsugi.policy.shapes import OPENAI_URL
 from kintsugi.policy.typed import TypedReader
 
@@ -24,10 +24,11 @@ class Providers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The section ``providers``."""
 
     targets: tuple[Target, ...] = ()
+    routing: Routing = Routing()
 
 
-def read_targets(document: Mapping, problems: Problems) -> tuple[Target, ...]:
-    """The targets with their defaults filled in; what is wrong goes to ``problems``."""
+def read_providers(document: Mapping, problems: Problems) -> Providers:
+    """Targets and routing with their defaults filled in; what is wrong goes to ``problems``."""
     section = document.entry("providers")
     if section is None:
         problems.add(
@@ -37,14 +38,63 @@ def read_targets(document: Mapping, problems: Problems) -> tuple[Target, ...]:
             "providers",
             help="add providers: {targets: [{id: local, provider: simulator}]}",
         )
-        return ()
+        return Providers()
     reader = TypedReader(problems)
     providers = reader.read(section.value, Providers, "providers", section.position)
-    return _check(providers.targets, section.value, problems)
+    at = dict(places(section.value, "providers"))
+    _check_routing(providers.routing, at, problems)
+    targets = _check(providers.targets, at, problems)
+    _check_fallbacks(targets, at, problems)
+    return Providers(targets, providers.routing)
 
 
-def _check(targets: tuple[Target, ...], node: Node, problems: Problems) -> tuple[Target, ...]:
-    at = dict(places(node, "providers"))
+def _check_routing(routing: Routing, at: dict[str, Position], problems: Problems) -> None:
+    retry, breaker = routing.retry, routing.breaker
+    for path, value, low, high in (
+        ("retry.attempts_max", retry.attempts_max, 0, 10),
+        ("retry.budget_percent", retry.budget_percent, 0, 100),
+        ("retry.backoff_seconds", retry.backoff_seconds, 0.01, 60),
+        ("retry.backoff_seconds_max", retry.backoff_seconds_max, 0.01, 60),
+        ("breaker.failures", breaker.failures, 1, 1000),
+        ("breaker.open_seconds", breaker.open_seconds, 0.1, 3600),
+    ):
+        whole = f"providers.routing.{path}"
+        if whole in at and not low <= value <= high:
+            text = f"{value:g} is out of range"
+            problems.add("E009", text, at[whole], whole, help=f"use {low:g} to {high:g}")
+    for index, status in enumerate(retry.statuses):
+        if not 400 <= status <= 599:
+            path = f"providers.routing.retry.statuses.{index}"
+            text = f"{status} is no status of a failure"
+            problems.add("E009", text, at[path], path, help="use 400 to 599")
+
+
+def _check_fallbacks(
+    targets: tuple[Target, ...], at: dict[str, Position], problems: Problems
+) -> None:
+    ids = [target.id for target in targets]
+    for index, target in enumerate(targets):
+        for number, name in enumerate(target.fallback):
+            path = f"providers.targets.{index}.fallback.{number}"
+            if problems.reported(path):
+                continue
+            if name not in ids:
+                problems.add(
+                    "E008",
+                    f'there is no target "{shortened(name)}"',
+                    at[path],
+                    path,
+                    help=f"use one of: {listed(ids)}",
+                    suggestion=nearest(name, ids),
+                )
+            elif name == target.id:
+                text = "a target cannot take over from itself"
+                problems.add("E008", text, at[path], path, help="name another target")
+
+
+def _check(
+    targets: tuple[Target, ...], at: dict[str, Position], problems: Problems
+) -> tuple[Target, ...]:
     wrong = problems.reported
     first: dict[str, Position] = {}
     checked = []
@@ -75,6 +125,11 @@ def _check(targets: tuple[Target, ...], node: Node, problems: Problems) -> tuple
 
 
 def _checked(target: Target, path: str, at: dict[str, Position], problems: Problems) -> Target:
+    for name in ("weight", "first_byte_timeout_seconds", "total_timeout_seconds"):
+        value = getattr(target, name)
+        if value < 0 and not problems.reported(f"{path}.{name}"):
+            where = f"{path}.{name}"
+            problems.add("E009", f"{value:g} is too small", at[where], where, help="use 0 or more")
     if target.provider not in PROVIDERS and not problems.reported(f"{path}.provider"):
         problems.add(
             "E008",

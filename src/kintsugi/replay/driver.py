@@ -22,6 +22,7 @@ from kintsugi.gateway.commands import (
     Command,
     DropClient,
     EndStream,
+    Pause,
     Record,
     SendData,
     StartStream,
@@ -30,6 +31,7 @@ from kintsugi.gateway.events import (
     AdmissionDurable,
     Event,
     Headers,
+    PauseOver,
     RecordDurable,
     RequestReceived,
     UpstreamData,
@@ -149,6 +151,8 @@ class _Wire:
             case CallUpstream(body=body):
                 self.sent = body
                 self._upstream = self._answer(msgspec.json.decode(body))
+            case Pause():
+                return (PauseOver(0),)
             case AbortUpstream():
                 self._upstream = iter(())
             case Record(event=event):
