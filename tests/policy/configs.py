@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from kintsugi.model.config import Config, FailMode, Gateway, Pack, PolicyBlock, Position
+from kintsugi.model.config import Config, FailMode, Gateway, Pack, PolicyBlock, Position, Target
 from kintsugi.model.content import Part
 from kintsugi.model.decision import Decision, Finding
 from kintsugi.model.facts import Facts
@@ -21,12 +22,13 @@ def config_of(
     *,
     fail_mode: FailMode = "block",
     positions: dict[str, Position] | None = None,
+    targets: Sequence[Target] = (),
 ) -> Config:
     """A configuration with these policies in this order."""
     return Config(
         pack=Pack(name="test", version="1.0.0", id="test"),
         gateway=Gateway(fail_mode=fail_mode),
-        targets=(),
+        targets=tuple(targets),
         chain=tuple(
             PolicyBlock(kind, msgspec.convert(options, KINDS[kind].options))
             for kind, options in chain.items()

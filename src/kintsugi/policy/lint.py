@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from kintsugi.errors import ConfigurationInvalid
-from kintsugi.model.config import Config, Diagnostic, Pack, PolicyBlock, Position
-from kintsugi.model.decision import Phase
+from kintsugi.model.config import Config, Diagnostic, Pack, Position
+from kintsugi.model.decision import Mode, Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.diagnostics import CODES, Problems, any_error
 from kintsugi.policy.parse import DEFAULT_FILE, read_config
@@ -121,7 +121,7 @@ def _check_streaming(plan: Plan, problems: Problems) -> None:
     mode = config.gateway.streaming
     if mode == "buffer" or not plan.has(Phase.OUTPUT):
         return
-    if mode == "observe" and any(_acts_on_answers(block) for block in config.chain):
+    if mode == "observe" and _acts_on_answers(plan):
         reason = "streaming: observe only looks on, and a policy of the chain acts on answers"
         help_text = "use streaming: window or buffer, or set action: flag or mode: monitor"
     elif mode == "window" and plan.hold_chars is None:
@@ -133,11 +133,11 @@ def _check_streaming(plan: Plan, problems: Problems) -> None:
     problems.add("E023", reason, at, "gateway.streaming", help=help_text)
 
 
-def _acts_on_answers(block: PolicyBlock) -> bool:
-    kind, options = KINDS[block.kind], block.options
-    phases = getattr(options, "phases", ()) or ("output",)
-    if Phase.OUTPUT not in kind.phases or "output" not in phases or options.mode == "monitor":
-        return False
-    word = getattr(options, "output_action", "") or getattr(options, "action", "")
-    verdict = Verdict.parse(word) if word else kind.default_action
-    return verdict.strictness > Verdict.FLAG.strictness
+def _acts_on_answers(plan: Plan) -> bool:
+    in_force = plan.phase(Phase.OUTPUT)
+    return in_force is not None and any(
+        rule.mode is Mode.ENFORCE
+        and rule.action.strictness > Verdict.FLAG.strictness
+        and (rule.rule.judges or rule.rule.patterns)
+        for rule in in_force.rules
+    )

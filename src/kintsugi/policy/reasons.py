@@ -152,6 +152,15 @@ REASONS: Mapping[str, Reason] = _registry(
             "the model was told.",
         ),
         Reason(
+            "moderation.flagged",
+            "Moderation service objects",
+            "external-moderation",
+            "A moderation service gave a category a score that reaches its threshold. The finding "
+            "names the category and the score.",
+            "Raise the category's threshold under policy.external-moderation.thresholds, or name "
+            "the categories that count.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",

@@ -133,6 +133,7 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "safety.unsafe_content": _HARMFUL,
         "schema.not_json": _MALFORMED,
         "schema.violated": _MALFORMED,
+        "moderation.flagged": _HARMFUL,
         "custom.matched": Mapped(none="What it means is for the author of the expression to say."),
     }
 )

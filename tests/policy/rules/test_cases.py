@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import kintsugi.policy.rules
+from kintsugi.model.config import Config, Target
 from kintsugi.model.content import ExchangeView, Identity, Part, PartKind
 from kintsugi.model.decision import Phase
 from kintsugi.model.facts import Counter, RemoteAnswer
@@ -68,6 +69,7 @@ class CaseFile(msgspec.Struct, forbid_unknown_fields=True):
 
     cases: list[Case]
     options: dict[str, Any] = {}
+    targets: list[Target] = []
 
 
 def _read(kind: str) -> CaseFile:
@@ -87,12 +89,13 @@ def _cases() -> Iterator[Any]:
         file = _read(kind)
         for case in file.cases:
             options = file.options if case.options is None else case.options
-            yield pytest.param(kind, options, case, id=f"{kind}: {case.name}")
+            config = config_of({kind: options}, targets=file.targets)
+            yield pytest.param(config, case, id=f"{kind}: {case.name}")
 
 
-@pytest.mark.parametrize(("kind", "options", "case"), list(_cases()))
-def test_case_holds(kind: str, options: dict[str, Any], case: Case) -> None:
-    plan = compile_plan(config_of({kind: options}))
+@pytest.mark.parametrize(("config", "case"), list(_cases()))
+def test_case_holds(config: Config, case: Case) -> None:
+    plan = compile_plan(config)
     judged = case.parts or [Piece(case.text, case.role, path="/text")]
     view = ExchangeView(
         _parts(judged, "/parts"),

@@ -9,6 +9,7 @@ from kintsugi.policy.rule import RuleKind
 from kintsugi.policy.rules.audit_logger.rule import KIND as AUDIT_LOGGER
 from kintsugi.policy.rules.custom.rule import KIND as CUSTOM
 from kintsugi.policy.rules.dlp_filter.rule import KIND as DLP_FILTER
+from kintsugi.policy.rules.external_moderation.rule import KIND as EXTERNAL_MODERATION
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
 from kintsugi.policy.rules.safety_filter.rule import KIND as SAFETY_FILTER
@@ -25,6 +26,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             DLP_FILTER,
             SAFETY_FILTER,
             SCHEMA_VALIDATOR,
+            EXTERNAL_MODERATION,
             CUSTOM,
             AUDIT_LOGGER,
         )
