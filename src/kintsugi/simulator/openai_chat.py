@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kintsugi.simulator.script import Response, Script, ToolCall, Usage
+from kintsugi.simulator.script import BadRequest, Response, Script, ToolCall, Usage
 
 _CHARS_PER_TOKEN = 4
 _WORD = re.compile(r"\s*\S+|\s+")
@@ -16,10 +16,6 @@ _CHOICES_MAX = 128
 
 _ERROR_TYPES = {400: "invalid_request_error", 401: "invalid_request_error", 429: "requests"}
 _ERROR_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
-
-
-class BadRequest(ValueError):
-    """What an application sent is no chat request; the message says why."""
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -207,6 +203,20 @@ def chunks(
         yield chunk(index, {}, said.finish_reason)
     if request.include_usage:
         yield {**head, "choices": [], "usage": _usage(said.usage)}
+
+
+def whole(request: ChatRequest, response: Response, name: str, created: int) -> dict[str, Any]:
+    """The answer as one document."""
+    return completion(request, say(request, response), name=name, created=created)
+
+
+def frames(
+    request: ChatRequest, response: Response, name: str, created: int
+) -> Iterator[tuple[str, bytes]]:
+    """The answer as server-sent events without names."""
+    for document in chunks(request, say(request, response), name=name, created=created):
+        yield "", msgspec.json.encode(document)
+    yield "", b"[DONE]"
 
 
 def models(names: list[str], *, created: int) -> dict[str, Any]:

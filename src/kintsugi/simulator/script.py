@@ -11,6 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 
+class BadRequest(ValueError):
+    """What an application sent is no request of the endpoint; the message says why."""
+
+
 class ScriptInvalid(ValueError):
     """The script cannot be used; the message says which file, where and why."""
 

@@ -13,14 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httptools
 import msgspec
 import uvloop
 
-from kintsugi.simulator import openai_chat
-from kintsugi.simulator.script import BUILT_IN, Response, Script, load_script
+from kintsugi.simulator import openai_chat, openai_embeddings, openai_responses
+from kintsugi.simulator.script import BUILT_IN, BadRequest, Response, Script, load_script
 
 _BODY_BYTES_MAX = 64 * 1024 * 1024
 _REASONS = {
@@ -39,9 +39,45 @@ _REASONS = {
     504: "Gateway Timeout",
     529: "Overloaded",
 }
-_CHAT_PATHS = frozenset({b"/v1/chat/completions", b"/chat/completions"})
 _MODEL_PATHS = frozenset({b"/v1/models", b"/models"})
 _HEALTH_PATHS = frozenset({b"/health", b"/healthz"})
+
+
+class Asked(Protocol):
+    """A request that was read."""
+
+    @property
+    def stream(self) -> bool | None:
+        """Whether the answer is wanted as server-sent events."""
+
+
+class Endpoint(Protocol):
+    """One dialect from the provider's side, as a module; pure. ``name`` is what the answer's id
+    ends with, ``created`` its Unix time in seconds."""
+
+    def parse_request(self, body: bytes) -> Any:
+        """Read a request. Raises ``BadRequest``."""
+
+    def choose(self, script: Script, request: Any) -> Response:
+        """The script's response to it."""
+
+    def whole(self, request: Any, response: Response, name: str, created: int) -> dict[str, Any]:
+        """The answer as one document."""
+
+    def frames(
+        self, request: Any, response: Response, name: str, created: int
+    ) -> Iterator[tuple[str, bytes]]:
+        """The answer as server-sent events: the event's name, which may be empty, and its data."""
+
+    def error_document(self, status: int, message: str) -> dict[str, Any]:
+        """An error's body."""
+
+
+_ENDPOINTS: dict[bytes, Endpoint] = {
+    b"/chat/completions": openai_chat,
+    b"/responses": openai_responses,
+    b"/embeddings": openai_embeddings,
+}
 
 
 def run(listen: str, script: Path | None = None) -> int:
@@ -224,48 +260,48 @@ class SimulatorProtocol(asyncio.Protocol):
     def _answer(self, request: _Request) -> asyncio.Task[None] | None:
         """Answer at once, or begin to."""
         path = request.path
+        endpoint = _ENDPOINTS.get(path.removeprefix(b"/v1"))
         if request.too_large:
             self._send(413, openai_chat.error_document(413, "the body is too large"))
-        elif path in _CHAT_PATHS and request.method == b"POST":
-            return self._answer_chat(request.body)
+        elif endpoint is not None and request.method == b"POST":
+            return self._answer_model(endpoint, request.body)
         elif path in _MODEL_PATHS and request.method == b"GET":
             self._send(200, openai_chat.models(list(BUILT_IN), created=int(self._clock())))
         elif path in _HEALTH_PATHS and request.method == b"GET":
             self._send(200, {"status": "healthy"})
-        elif path in _CHAT_PATHS | _MODEL_PATHS | _HEALTH_PATHS:
+        elif endpoint is not None or path in _MODEL_PATHS | _HEALTH_PATHS:
             self._send(405, openai_chat.error_document(405, "Not allowed here"))
         else:
             word = f"Unknown request URL: {path.decode('ascii', 'replace')}"
             self._send(404, openai_chat.error_document(404, word))
         return None
 
-    def _answer_chat(self, body: bytes) -> asyncio.Task[None] | None:
+    def _answer_model(self, endpoint: Endpoint, body: bytes) -> asyncio.Task[None] | None:
         try:
-            request = openai_chat.parse_request(body)
-        except openai_chat.BadRequest as error:
-            self._send(400, openai_chat.error_document(400, str(error)))
+            request = endpoint.parse_request(body)
+        except BadRequest as error:
+            self._send(400, endpoint.error_document(400, str(error)))
             return None
-        response = openai_chat.choose(self._script, request)
+        response = endpoint.choose(self._script, request)
         if not request.stream and not response.delay_ms:
-            self._send_whole(request, response)
+            self._send_whole(endpoint, request, response)
             return None
-        return asyncio.get_running_loop().create_task(self._take_time(request, response))
+        return asyncio.get_running_loop().create_task(self._take_time(endpoint, request, response))
 
-    async def _take_time(self, request: openai_chat.ChatRequest, response: Response) -> None:
+    async def _take_time(self, endpoint: Endpoint, request: Asked, response: Response) -> None:
         if response.delay_ms:
             await asyncio.sleep(response.delay_ms / 1000)
         if request.stream and response.status == 200:
-            await self._send_stream(request, response)
+            await self._send_stream(endpoint, request, response)
         else:
-            self._send_whole(request, response)
+            self._send_whole(endpoint, request, response)
 
-    def _send_whole(self, request: openai_chat.ChatRequest, response: Response) -> None:
+    def _send_whole(self, endpoint: Endpoint, request: Asked, response: Response) -> None:
         if response.status != 200:
-            document = openai_chat.error_document(response.status, response.error)
+            document = endpoint.error_document(response.status, response.error)
             self._send(response.status, document, retry_after=response.retry_after_seconds)
             return
-        said = openai_chat.say(request, response)
-        document = openai_chat.completion(request, said, name=_name(), created=int(self._clock()))
+        document = endpoint.whole(request, response, _name(), int(self._clock()))
         body = msgspec.json.encode(document)
         if response.malformed:
             body = body[: len(body) // 2] + b"<html>"
@@ -276,12 +312,12 @@ class SimulatorProtocol(asyncio.Protocol):
             self._write(answer[: -len(body) // 2])
             self._close()
 
-    async def _send_stream(self, request: openai_chat.ChatRequest, response: Response) -> None:
+    async def _send_stream(self, endpoint: Endpoint, request: Asked, response: Response) -> None:
         self._write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
             b"cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
         )
-        for sent, frame in enumerate(self._frames(request, response)):
+        for sent, frame in enumerate(self._frames(endpoint, request, response)):
             chunk = b"%x\r\n%b\r\n" % (len(frame), frame)
             if sent == response.break_after_chunks:
                 self._write(chunk[: len(chunk) // 2])
@@ -293,15 +329,13 @@ class SimulatorProtocol(asyncio.Protocol):
             await self._writable.wait()
         self._write(b"0\r\n\r\n")
 
-    def _frames(self, request: openai_chat.ChatRequest, response: Response) -> Iterator[bytes]:
-        said = openai_chat.say(request, response)
-        documents = openai_chat.chunks(request, said, name=_name(), created=int(self._clock()))
-        for number, document in enumerate(documents):
-            data = msgspec.json.encode(document)
+    def _frames(self, endpoint: Endpoint, request: Asked, response: Response) -> Iterator[bytes]:
+        frames = endpoint.frames(request, response, _name(), int(self._clock()))
+        for number, (event, data) in enumerate(frames):
             if response.malformed and number == 1:
                 data = data[: len(data) // 2]
-            yield b"data: %b\n\n" % data
-        yield b"data: [DONE]\n\n"
+            head = b"event: %b\n" % event.encode() if event else b""
+            yield b"%bdata: %b\n\n" % (head, data)
 
     def _send(
         self, status: int, document: dict[str, Any], *, retry_after: int | None = None

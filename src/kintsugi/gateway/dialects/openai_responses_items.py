@@ -150,8 +150,8 @@ def read_item(item: object, at: str, role: str, parts: list[Part]) -> None:
 
 
 def read_block(block: object, at: str, kind: PartKind, role: str, parts: list[Part]) -> None:
-    """Add what one content part says: text, a refusal, an annotation, a result; of pictures,
-    sound and files their addresses and names."""
+    """Add what one content part says: text, a refusal, a result; of pictures, sound and files
+    their addresses and names. Annotations quote what a tool found, not the model."""
     if type(block) is str:
         parts.append(Part(role, kind, block, at))
         return
@@ -167,7 +167,8 @@ def read_block(block: object, at: str, kind: PartKind, role: str, parts: list[Pa
             continue
         if key == "annotations" and type(value) is list:
             for index, annotation in enumerate(value):
-                read_block(annotation, f"{at}/annotations/{index}", "text", role, parts)
+                where = f"{at}/annotations/{index}"
+                read_block(annotation, where, "tool_result", "tool", parts)
         elif key == "input_audio" and type(value) is dict:
             rest = {name: text for name, text in value.items() if name != "data"}
             read_block(rest, f"{at}/input_audio", kind, role, parts)

@@ -141,9 +141,10 @@ class ResponseStream:
 
         Two events: ``response.failed`` tells those who follow the response's state; the SDKs
         raise the ``error`` after it as an ``APIError``, so a stopped answer is never taken for a
-        short one.
+        short one. They do so for an object under ``error``; the documented shape is flat.
         """
         number = self._sequence_number + 1
+        details = error_object(problem)
         response = {
             "id": "resp_stopped",
             "object": "response",
@@ -153,7 +154,7 @@ class ResponseStream:
             "tool_choice": "auto",
             **self._template,
             "status": "failed",
-            "error": {"code": problem.code, "message": problem.message},
+            "error": details,
             "incomplete_details": None,
             "instructions": None,
             "metadata": {},
@@ -161,7 +162,14 @@ class ResponseStream:
             "tools": [],
         }
         failed = {"type": "response.failed", "sequence_number": number, "response": response}
-        error = {"type": "error", "sequence_number": number + 1, "error": error_object(problem)}
+        error = {
+            "type": "error",
+            "sequence_number": number + 1,
+            "code": problem.code,
+            "message": problem.message,
+            "param": None,
+            "error": details,
+        }
         return b"event: response.failed\ndata: %b\n\nevent: error\ndata: %b\n\n" % (
             _encode(failed),
             _encode(error),
@@ -221,7 +229,7 @@ class ResponseStream:
             index = _index(event, "annotation_index")
             key, verb = "annotation", "done"
             at = f"{_part_path(event, 'content', 'content_index')}/annotations/{index}"
-            read_block(event.get(key), at, "text", "assistant", parts)
+            read_block(event.get(key), at, "tool_result", "tool", parts)
         elif kind in _SILENT_IN_EVENT:
             return _SILENT_IN_EVENT[kind]
         else:
