@@ -59,7 +59,7 @@ def parse_request(body: bytes) -> EmbeddingsRequest:
         raise BadRequest(f"We could not parse the JSON body of your request: {error}") from None
     if not request.input:
         raise BadRequest("'input' must not be empty")
-    if not 1 <= (request.dimensions or 1) <= _DIMENSIONS_MAX:
+    if request.dimensions is not None and not 1 <= request.dimensions <= _DIMENSIONS_MAX:
         raise BadRequest(f"'dimensions' must be between 1 and {_DIMENSIONS_MAX}")
     return request
 
