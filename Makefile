@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup up down test lint format types imports docs bench lock clean
+.PHONY: help setup up down test fuzz lint format types imports docs bench lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ down: setup ## stop what `make up` started
 
 test: setup ## run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: setup ## parsers, dialects and normalisation under two thousand documents each (minutes)
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m fuzz $(PYTEST_ARGS)
 
 lint: setup ## style
 	$(BIN)/ruff check .
