@@ -122,7 +122,7 @@ def _look(in_force: PhasePlan, parts: Sequence[Part]) -> list[_Seen]:
     for part in parts:
         data = part.text.encode("utf-8", "replace")
         hits = automaton.search(data)
-        if not hits and len(data) == len(part.text):
+        if not hits and len(data) == len(part.text) and not in_force.readers:
             continue  # plain ASCII with nothing in it: the common case
         sightings: dict[int, list[Sighting]] = {}
         for layer, found in readings(part.text, hits, automaton, decodes=in_force.decodes):
@@ -140,7 +140,7 @@ def _note(
     hits: list[int],
     sightings: dict[int, list[Sighting]],
 ) -> None:
-    by_rule: dict[int, list[int]] = {}
+    by_rule: dict[int, list[int]] = {reader: [] for reader in in_force.readers}
     for hit in hits:
         owner = in_force.owners[hit]
         if owner >= 0:

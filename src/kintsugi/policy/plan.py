@@ -67,6 +67,7 @@ class PhasePlan(msgspec.Struct, frozen=True):
         clear: the decision when nothing was found, ready made.
         judges: whether some rule judges exchanges as a whole.
         asks: the rules that need something counted or asked beforehand.
+        readers: positions of the rules that examine every reading of every part.
     """
 
     rules: tuple[RuleInForce, ...]
@@ -76,6 +77,7 @@ class PhasePlan(msgspec.Struct, frozen=True):
     clear: Decision
     judges: bool
     asks: tuple[RuleInForce, ...]
+    readers: tuple[int, ...]
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -274,6 +276,7 @@ def _phase_plan(rules: list[RuleInForce], phase: Phase) -> PhasePlan:
         ),
         judges=any(rule.rule.judges for rule in rules),
         asks=tuple(rule for rule in rules if type(rule.rule).needs is not Rule.needs),
+        readers=tuple(at for at, rule in enumerate(rules) if rule.rule.every_reading),
     )
 
 

@@ -116,6 +116,8 @@ class Rule:
             keep that much.
         reach_chars: how far after the start of a finding the rule looks, where that is further
             than the pattern itself reaches.
+        every_reading: whether ``examine`` is asked about every part that the rule reads, with a
+            sighting for each reading of it, also where none of its patterns was seen.
         exclusive: whether a stretch of text is only one thing, so that what lies within another
             finding is not reported again.
         clear_reason: reason code of its evaluation when it found nothing.
@@ -129,6 +131,7 @@ class Rule:
     message: str = ""
     context_chars: int = 1
     reach_chars: int = 0
+    every_reading: bool = False
     exclusive: bool = True
     clear_reason: str = ""
     action: Verdict | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,7 @@ from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern, Sighting
+from kintsugi.policy.classifier.model import HEADS, Classifier, Place, trained
 from kintsugi.policy.normalise import Layer
 from kintsugi.policy.rule import (
     Detection,
@@ -37,10 +38,12 @@ class DetectionOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Attributes:
     attack_patterns: regular expressions (RE2) besides the built-in ones; each match counts as
         an attack on its own.
+    classifier: ``trained``: the shipped model judges too; ``off``: wordings alone decide.
     embedding_threshold: not available yet; there is no embedding back end.
     """
 
     attack_patterns: tuple[str, ...] = ()
+    classifier: Literal["trained", "off"] = "trained"
     embedding_threshold: float | None = None
 
 
@@ -116,12 +119,22 @@ _JUDGED_KINDS = frozenset({"text", "tool_result"})
 
 
 class PromptInjectionRule(Rule):
-    """Adds up the weights of the distinct signals that stand near each other."""
+    """Adds up the weights of the distinct signals that stand near each other, and what the
+    classifier makes of the text: all of them are witnesses of the same thing."""
 
     exclusive = False  # every signal explains the verdict, also where they overlap
 
-    def __init__(self, signals: Sequence[Signal], *, threshold: float, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        signals: Sequence[Signal],
+        *,
+        threshold: float,
+        encoding: Encoding,
+        classifier: Classifier | None,
+    ) -> None:
         self._signals = tuple(signals)
+        self._classifier = classifier
+        self.every_reading = classifier is not None
         self._threshold = threshold
         self._encoding = encoding
         self.patterns = tuple(
@@ -148,8 +161,8 @@ class PromptInjectionRule(Rule):
             for step in layer.steps
         )
 
-    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:  # noqa: ARG002
-        """The signals of the densest window, if together they weigh enough."""
+    def examine(self, part: Part, sightings: Sequence[Sighting]) -> Sequence[Detection]:
+        """The signals of the densest window and what the classifier saw, if they weigh enough."""
         seen: list[Detection] = []
         weights: dict[str, float] = {}
         for sighting in sightings:
@@ -157,12 +170,34 @@ class PromptInjectionRule(Rule):
                 signal = self._signals[index]
                 weights[signal.name] = signal.weight
                 seen.extend(self._first(sighting, index))
-        if _sum(weights.values()) < self._threshold:
-            return ()  # not even all of them together, wherever they stand
-        near, score = _densest(seen, weights)
+        near: Sequence[Detection] = ()
+        known = 0.0
+        # Not worth a look at places while all of them together would not be enough.
+        if seen and (self._classifier is not None or _sum(weights.values()) >= self._threshold):
+            near, known = _densest(seen, weights)
+        learnt = self._learnt(part, sightings)
+        score = _sum((known, learnt.score if learnt else 0.0))
         if score < self._threshold:
             return ()
-        return [msgspec.structs.replace(one, score=score) for one in near]
+        found = [*near, learnt] if learnt else near
+        return [msgspec.structs.replace(one, score=score) for one in found]
+
+    def _learnt(self, part: Part, sightings: Sequence[Sighting]) -> Detection | None:
+        """What the classifier is surest of, in whichever reading; None when it is not."""
+        if self._classifier is None:
+            return None
+        place: Place = "user" if part.role == "user" and part.kind == "text" else "tool"
+        best: Detection | None = None
+        for sighting in sightings:
+            layer = sighting.layer
+            scores = self._classifier.score(layer.text, place)
+            head = max(range(len(HEADS)), key=lambda number: scores[number].probability)
+            sure = scores[head].probability
+            if sure >= _DOUBTFUL and (best is None or sure > best.score):
+                start, end = self._classifier.span(layer.text, scores[head])
+                name = f"classifier_{HEADS[head]}"
+                best = Detection(name, _DETECTED, layer, start, end, score=round(sure, 3))
+        return best
 
     def _first(self, sighting: Sighting, index: int) -> Iterator[Detection]:
         """The first few places of a signal: more of the same does not make it worse."""
@@ -172,6 +207,8 @@ class PromptInjectionRule(Rule):
 
 
 _PLACES_MAX = 8
+# Below this the classifier says nothing: it would only add noise to what wordings say.
+_DOUBTFUL = 0.2
 # No window need be found that is surer still: a text full of signals is judged by its first.
 _CERTAIN = 0.99
 
@@ -248,7 +285,12 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
         Signal(f"attack_patterns.{number}", "other", 1.0, regex)
         for number, regex in enumerate(options.detection.attack_patterns)
     ]
-    rule = PromptInjectionRule(signals, threshold=options.threshold, encoding=options.encoding)
+    rule = PromptInjectionRule(
+        signals,
+        threshold=options.threshold,
+        encoding=options.encoding,
+        classifier=trained() if options.detection.classifier == "trained" else None,
+    )
     rule.message = options.response.message
     if options.response.action:
         rule.action = parse_action(options.response.action, KIND, path="response.action")
@@ -269,7 +311,7 @@ KIND = RuleKind(
     default_action=Verdict.BLOCK,
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("prompt_injection.detected",),
-    detector_version=1,
+    detector_version=2,
     message="The text tries to change the instructions that the model works under.",
     method="Weighted patterns in several languages over the plain, folded and decoded text.",
     cost="Part of the shared scan; about 10 microseconds more for a text with signals.",

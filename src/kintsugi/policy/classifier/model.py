@@ -1,0 +1,301 @@
+"""The trained classifier: how much a text looks like an attack on the model that will read it.
+
+A linear model over hashed words, neighbours and meanings (``words.py``). Its weights are a table
+of whole numbers, three to an entry, one for each score; they are added up in one pass and read
+off for every window of a text. Plain Python and no library, a few microseconds for each ten words.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import math
+import sys
+import zlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import accumulate, repeat
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from kintsugi.policy.classifier.concepts import Concepts, shipped
+from kintsugi.policy.classifier.words import (
+    AFTER_ONE,
+    BEFORE,
+    BEFORE_ONE,
+    BUCKETS,
+    CONCEPT_GAP,
+    CONCEPT_NEAR,
+    FIRST_OF_THREE,
+    SECOND_OF_THREE,
+    concept_pair,
+    concept_triple,
+    describe,
+    places,
+    words,
+)
+
+HEADS = ("direct", "jailbreak", "indirect")
+Place = Literal["user", "tool", "answer"]
+PLACES: tuple[Place, ...] = ("user", "tool", "answer")
+
+# Windows in words: a planted sentence shows in a small one, a persona in a large one.
+WINDOWS = ((32, 16), (128, 64))
+# A text shorter than this does not count as surer than one of this length.
+WORDS_MIN = 10
+
+# Each entry of the table holds three weights, so that one addition adds all three.
+_BITS = 21
+_FIELD = 1 << _BITS
+_HALF = 1 << (_BITS - 1)
+_MASK = BUCKETS - 1
+_KNOWN_MAX = 20_000
+
+
+class Score(NamedTuple):
+    """How sure one of the scores is, and of which words.
+
+    Attributes:
+        probability: 0 to 1, calibrated on sources that training had not seen.
+        first, last: the window that decided, in words; see ``Model.span``.
+    """
+
+    probability: float
+    first: int
+    last: int
+
+
+class Scores(NamedTuple):
+    """What the classifier makes of a text.
+
+    Attributes:
+        direct: a speaker who wants the model to drop or to tell its instructions.
+        jailbreak: a speaker who wants the model to be something without limits.
+        indirect: content that addresses the model that reads it.
+    """
+
+    direct: Score
+    jailbreak: Score
+    indirect: Score
+
+
+class Classifier(Protocol):
+    """What can take the trained model's place: a larger one, for instance.
+
+    It must be a pure function of the text, and local: what a decision was made of has to be the
+    same when it is replayed. A model behind a network belongs into ``external-moderation``, which
+    gives it a time limit and records its answer.
+    """
+
+    def score(self, text: str, place: Place) -> Scores:
+        """Judge a text that somebody says in this place, in time linear in its length."""
+
+    def span(self, text: str, score: Score) -> tuple[int, int]:
+        """The characters that decided a score."""
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model file says before its table.
+
+    Attributes:
+        version: raised with every training.
+        bias: per head, in logits.
+        unit: per head, what one step of a weight is, in logits.
+        slope: per head, from logit to calibrated logit.
+        offset: the same per place (user, tool, answer) and head, so that one half is where a text
+            counts as an attack in that place.
+    """
+
+    version: int
+    bias: tuple[float, float, float]
+    unit: tuple[float, float, float]
+    slope: tuple[float, float, float]
+    offset: tuple[tuple[float, float, float], ...]
+
+
+class _Known(dict[str, tuple[int, ...]]):
+    """Words seen before: what each says by itself (packed weights), its key, its key in each place
+    of a combination, and its concept."""
+
+    def __init__(self, table: Sequence[int], concepts: Concepts) -> None:
+        self._table = table
+        self._concepts = concepts
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        features, key, concept = describe(word, self._concepts)
+        table = self._table
+        if len(self) >= _KNOWN_MAX:
+            self.clear()  # hostile text has no end of words; ordinary text is soon known again
+        found = self[word] = (
+            sum([table[feature] for feature in features]),
+            key,
+            key * BEFORE & _MASK,
+            key * BEFORE_ONE & _MASK,
+            key * AFTER_ONE & _MASK,
+            key * FIRST_OF_THREE & _MASK,
+            key * SECOND_OF_THREE & _MASK,
+            concept,
+        )
+        return found
+
+
+class _Meanings:
+    """Weights of concepts that stand together, ready to be added.
+
+    Attributes:
+        near, far: of a pair, by ``first * count + second``.
+        three: of a triple, by ``(first * count + second) * count + third``.
+    """
+
+    def __init__(self, table: Sequence[int], count: int) -> None:
+        numbers = range(count)
+
+        def added(features: Sequence[int]) -> int:
+            return sum(table[feature] for feature in features)
+
+        self.near = [added(concept_pair(a, b, near=True)) for a in numbers for b in numbers]
+        self.far = [added(concept_pair(a, b, near=False)) for a in numbers for b in numbers]
+        self.three = [
+            added(concept_triple(a, b, c)) for a in numbers for b in numbers for c in numbers
+        ]
+        self.count = count
+
+
+class Model:
+    """A trained model, ready to score. Never changes, but for what it remembers of words."""
+
+    def __init__(self, header: Header, table: Sequence[int], concepts: Concepts) -> None:
+        self.header = header
+        self._table = [*table] * 3  # sums of up to three keys are places in it
+        self._concepts = concepts
+        self._known = _Known(table, concepts)
+        self._meanings = _Meanings(table, len(concepts.names) + 1)
+
+    def score(self, text: str, place: Place = "user") -> Scores:
+        """Judge a text by its most suspicious windows."""
+        sums = list(accumulate(self._weights(text), initial=0))
+        size = len(sums) - 1
+        best = [(-math.inf, 0, size)] * len(HEADS)
+        units = self.header.unit
+        for width, stride in WINDOWS:
+            for first in range(0, max(size - width + stride, 1), stride):
+                last = min(first + width, size)
+                packed = sums[last] - sums[first]
+                root = math.sqrt(max(last - first, WORDS_MIN))
+                for head, unit in enumerate(units):
+                    low = ((packed + _HALF) & (_FIELD - 1)) - _HALF
+                    packed = (packed - low) >> _BITS
+                    logit = low * unit / root
+                    if logit > best[head][0]:
+                        best[head] = (logit, first, last)
+            if size <= width:
+                break
+        slope, offset = self.header.slope, self.header.offset[PLACES.index(place)]
+        bias = self.header.bias
+        return Scores(
+            *(
+                Score(_sigmoid(slope[head] * (bias[head] + logit) + offset[head]), first, last)
+                for head, (logit, first, last) in enumerate(best)
+            )
+        )
+
+    def span(self, text: str, score: Score) -> tuple[int, int]:
+        """The characters of the window that decided."""
+        found = places(text, self._concepts)
+        if len(found) < 2:
+            return 0, len(text)
+        first = found[max(score.first, 1)][0] if score.first > 0 else found[1][0]
+        return first, found[min(score.last, len(found)) - 1][1]
+
+    def _weights(self, text: str) -> list[int]:
+        """By word, the packed weights of everything that the word completes."""
+        table = self._table
+        own, keys, before, before_one, after_one, first, second, concepts = zip(
+            *map(self._known.__getitem__, words(text, self._concepts)), strict=True
+        )
+        weights = list(own)
+        if len(keys) > 1:
+            weights[1] += table[before[0] + keys[1]]
+        # The hashes of ``words.pair``, ``around`` and ``triple``: a call for each would cost more
+        # than all the rest. The table repeats itself so that sums need not be cut.
+        weights[2:] = [
+            alone + table[b + key] + table[o + third] + table[f + s + key]
+            for alone, key, third, b, o, f, s in zip(
+                own[2:],
+                keys[2:],
+                after_one[2:],
+                before[1:],
+                before_one,
+                first,
+                second[1:],
+                strict=False,
+            )
+        ]
+        self._add_meanings(weights, concepts)
+        return weights
+
+    def _add_meanings(self, weights: list[int], concepts: Sequence[int]) -> None:
+        meanings = self._meanings
+        near, far, three, count = meanings.near, meanings.far, meanings.three, meanings.count
+        earlier = long_before = -1_000
+        previous = first = 0
+        for at, concept in enumerate(concepts):
+            if concept:
+                gap = at - earlier
+                if gap <= CONCEPT_GAP:
+                    two = previous * count + concept
+                    weights[at] += near[two] if gap <= CONCEPT_NEAR else far[two]
+                    if at - long_before <= CONCEPT_GAP:
+                        weights[at] += three[first * count * count + two]
+                long_before, first = earlier, previous
+                earlier, previous = at, concept
+
+
+def _sigmoid(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(min(logit, 30.0), -30.0)))
+
+
+def pack(weights: Sequence[Sequence[int]]) -> bytes:
+    """A table in the form of the file: by bucket, one small whole number for each head."""
+    table = array.array("q", repeat(0, BUCKETS))
+    for feature, values in enumerate(weights):
+        total = 0
+        for head, value in enumerate(values):
+            total += value << (_BITS * head)
+        table[feature] = total
+    if sys.byteorder == "big":
+        table.byteswap()
+    return zlib.compress(table.tobytes(), 9)
+
+
+def save(header: Header, weights: Sequence[Sequence[int]]) -> bytes:
+    """A model file."""
+    return json.dumps(msgspec.to_builtins(header)).encode() + b"\n" + pack(weights)
+
+
+def load(data: bytes, concepts: Concepts) -> Model:
+    """A model from its file.
+
+    Raises:
+        ValueError: not a model file of this program.
+    """
+    head, _, body = data.partition(b"\n")
+    try:
+        header = msgspec.json.decode(head, type=Header)
+        table = array.array("q")
+        table.frombytes(zlib.decompress(body))
+    except (msgspec.MsgspecError, zlib.error, ValueError) as error:
+        raise ValueError(f"not a classifier model: {error}") from None
+    if sys.byteorder == "big":
+        table.byteswap()
+    if len(table) != BUCKETS:
+        raise ValueError(f"not a classifier model: {len(table)} entries instead of {BUCKETS}")
+    return Model(header, table, concepts)
+
+
+@cache
+def trained() -> Model:
+    """The model that comes with the program; read once."""
+    return load(files(__package__).joinpath("model.bin").read_bytes(), shipped())
