@@ -195,6 +195,57 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_policy: DataPolicy = DataPolicy()
 
 
+class McpTools(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tools of a server that anybody may see and call; ``*`` and ``?`` are understood.
+
+    Attributes:
+        allow: nothing else; empty for every tool.
+        deny: goes before ``allow``, and takes look-alike spellings too.
+    """
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+class McpServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MCP server that is reached at ``/mcp/{id}``. Servers exist only here.
+
+    Attributes:
+        provider: ``http`` speaks streamable HTTP at ``url``; ``simulator`` is ``kt simulate``.
+        url: the endpoint itself, with its path: ``https://tools.example.com/mcp``.
+        secret_key_ref: sent as a Bearer token, to this server's host only. What the client sends
+            as its own never goes on.
+        first_byte_timeout_seconds, idle_timeout_seconds, total_timeout_seconds: of one request. A
+            tool may work for long before it says anything.
+    """
+
+    id: str
+    provider: Literal["http", "simulator"] = "http"
+    url: str = ""
+    secret_key_ref: SecretRef | None = None
+    allow_private_network: bool = False
+    tools: McpTools = McpTools()
+    first_byte_timeout_seconds: float = 300.0
+    idle_timeout_seconds: float = 300.0
+    total_timeout_seconds: float = 3600.0
+
+
+class Mcp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """MCP servers behind the gateway.
+
+    Attributes:
+        allowed_origins: web pages that may speak to them (``https://app.example.com``), besides
+            those of this machine. Programs send no ``Origin`` and are not asked for one.
+        streams_max: how many streams for server-sent notifications one worker keeps open.
+        stream_seconds_max: after which one ends; clients resume it where they were.
+    """
+
+    servers: tuple[McpServer, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    streams_max: int = 256
+    stream_seconds_max: float = 3600.0
+
+
 class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a test case sends; ``upstream_response`` lets output rules run without a model."""
 
@@ -264,6 +315,7 @@ class Config(msgspec.Struct, frozen=True):
     file: str
     positions: dict[str, Position]
     routing: Routing = Routing()
+    mcp: Mcp = Mcp()
 
     @property
     def id(self) -> str:

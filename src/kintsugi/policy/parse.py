@@ -22,6 +22,7 @@ from kintsugi.policy.document import (
     places,
     read_document,
 )
+from kintsugi.policy.mcp_servers import read_mcp
 from kintsugi.policy.sections import read_gateway, read_pack
 from kintsugi.policy.shapes import to_canonical
 from kintsugi.policy.suites import is_fragment, read_suites
@@ -29,7 +30,7 @@ from kintsugi.policy.targets import read_providers
 from kintsugi.policy.typed import TypedReader
 
 DEFAULT_FILE = "policy-config.yaml"
-_SECTIONS = ("pack", "gateway", "providers", "policies", "policy", "testing")
+_SECTIONS = ("pack", "gateway", "providers", "mcp", "policies", "policy", "testing")
 
 
 def parse_config(source: str | bytes, *, file: str = DEFAULT_FILE) -> Config:
@@ -103,6 +104,7 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
     pack = read_pack(canonical, problems)
     gateway = read_gateway(canonical, problems)
     providers = read_providers(canonical, problems)
+    mcp = read_mcp(canonical, problems)
     chain = read_chain(canonical, problems)
     testing = canonical.get("testing")
     kinds = [block.kind for block in chain]
@@ -121,6 +123,7 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
         file=problems.file,
         positions=dict(places(canonical)),
         routing=providers.routing,
+        mcp=mcp,
     )
 
 

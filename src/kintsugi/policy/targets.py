@@ -141,15 +141,23 @@ def _checked(target: Target, path: str, at: dict[str, Position], problems: Probl
             suggestion=nearest(target.provider, PROVIDERS),
         )
     if target.secret_key_ref is not None and not problems.reported(f"{path}.secret_key_ref"):
-        _check_secret_name(target.secret_key_ref.env, f"{path}.secret_key_ref.env", at, problems)
+        check_secret_name(target.secret_key_ref.env, f"{path}.secret_key_ref.env", at, problems)
     if target.base_url:
-        _check_url(target, f"{path}.base_url", at[f"{path}.base_url"], problems)
+        check_url(
+            target.base_url,
+            f"{path}.base_url",
+            at[f"{path}.base_url"],
+            problems,
+            allow_private_network=target.allow_private_network,
+            has_secret=target.secret_key_ref is not None,
+        )
     elif target.provider == "openai":
         return msgspec.structs.replace(target, base_url=OPENAI_URL)
     return target
 
 
-def _check_secret_name(name: str, path: str, at: dict[str, Position], problems: Problems) -> None:
+def check_secret_name(name: str, path: str, at: dict[str, Position], problems: Problems) -> None:
+    """Refuse what cannot be the name of an environment variable."""
     if not _ENVIRONMENT_NAME.fullmatch(name):
         # Never shown: what stands here instead of a name is likely to be the secret.
         problems.add(
@@ -161,12 +169,22 @@ def _check_secret_name(name: str, path: str, at: dict[str, Position], problems: 
         )
 
 
-def _check_url(target: Target, path: str, at: Position, problems: Problems) -> None:
+def check_url(
+    text: str,
+    path: str,
+    at: Position,
+    problems: Problems,
+    *,
+    allow_private_network: bool,
+    has_secret: bool,
+    example: str = "https://HOST/v1",
+) -> None:
+    """Refuse what cannot be the address of an upstream."""
     try:
-        url = urlsplit(target.base_url)
+        url = urlsplit(text)
         host, _ = url.hostname or "", url.port
     except ValueError as error:
-        problems.add("E012", str(error), at, path, help="use https://HOST/v1")
+        problems.add("E012", str(error), at, path, help=f"use {example}")
         return
     if url.username is not None or url.password is not None:
         problems.add(
@@ -177,11 +195,12 @@ def _check_url(target: Target, path: str, at: Position, problems: Problems) -> N
             help="remove them and use secret_key_ref: {env: NAME}",
         )
         return
-    if (trouble := _url_trouble(target.base_url, url, host)) is not None:
-        problems.add("E012", trouble, at, path, help="use https://HOST/v1")
+    trouble = _url_trouble(text, url, host)
+    if trouble is not None:
+        problems.add("E012", trouble, at, path, help=f"use {example}")
         return
     private = _is_private(host)
-    if private and not target.allow_private_network:
+    if private and not allow_private_network:
         problems.add(
             "E028",
             f'"{host}" is a private address',
@@ -189,7 +208,7 @@ def _check_url(target: Target, path: str, at: Position, problems: Problems) -> N
             path,
             help="add allow_private_network: true if that is meant",
         )
-    if url.scheme == "http" and target.secret_key_ref is not None and not private:
+    if url.scheme == "http" and has_secret and not private:
         problems.add(
             "W105",
             "the secret would travel in plain text",
