@@ -19,7 +19,7 @@ from kintsugi.api import export_worker
 from kintsugi.api.export_formats import COLUMNS, FORMATS
 from kintsugi.api.export_worker import STALE_AFTER_SECONDS, ExportWorker
 from kintsugi.api.feed import ChangeFeed
-from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event import Attempt, DecisionEvent, Payload
 from kintsugi.model.stores import EventFilter, ExportJob, Stores
 from kintsugi.store.memory import MemoryChanges
 from tests.control_plane import NOON, Clock, blocked_event, make_event
@@ -102,6 +102,26 @@ def test_parquet_columns_have_types(client: TestClient, stores: Stores, tmp_path
     assert kinds["timestamp"] == "TIMESTAMP WITH TIME ZONE"
     assert (kinds["streamed"], kinds["http_status"]) == ("BOOLEAN", "BIGINT")
     assert row == ("block", 409, 0.41, 1, int((NOON.timestamp() + 1) * 1000))
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_nested_fields_become_json_text(
+    client: TestClient, stores: Stores, tmp_path: Path, format_: str
+) -> None:
+    attempts = (Attempt("a", 0.5, 10.0, error="upstream.timeout"), Attempt("b", 11.0, 2.0, 200))
+    stores.events.append([make_event(1, attempts=attempts), make_event(2)])
+    job = finished(client, {"type": "events", "format": format_})
+    content = client.get(job["content"]).content
+    if format_ == "csv":
+        cells = [row["attempts"] for row in csv.DictReader(io.StringIO(content.decode()))]
+    else:
+        path = tmp_path / "read.parquet"
+        path.write_bytes(content)
+        with duckdb.connect() as database:
+            rows = database.execute(f"SELECT attempts FROM '{path}' ORDER BY id").fetchall()
+        cells = [row[0] for row in rows]
+    assert msgspec.json.decode(cells[0], type=tuple[Attempt, ...]) == attempts
+    assert cells[1] == ""
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])

@@ -10,7 +10,7 @@ import pytest
 from kintsugi.cli.explain import explain, read_event
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Evaluation, Finding, Mode, Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.event import Attempt, DecisionEvent, ExchangeStatus, Payload
 from kintsugi.model.verdict import Verdict
 from tests.cli.conftest import ControlPlane, Kt, event
 
@@ -119,6 +119,16 @@ def test_a_decision_of_no_policy_is_explained_too() -> None:
     shown = explain(allowed)
     assert "no policy" in shown
     assert shown.endswith("no policy ran")
+
+
+def test_every_call_of_a_target_is_told_with_what_became_of_it() -> None:
+    attempts = (
+        Attempt("primary", 0.4, 5000.0, error="upstream.timeout"),
+        Attempt("second", 5000.6, 210.0, status=200),
+    )
+    text = explain(msgspec.structs.replace(EVENT, attempts=attempts), columns=100)
+    assert "primary  upstream.timeout (after 0.4 ms, took 5000.0 ms)" in text
+    assert "second   answered 200 (after 5000.6 ms, took 210.0 ms)" in text
 
 
 def test_fields_of_a_newer_server_are_passed_over() -> None:

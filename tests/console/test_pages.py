@@ -6,12 +6,13 @@ import re
 from datetime import timedelta
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from kintsugi.api.permissions import Scope
 from kintsugi.console.rendering import ago, duration, hostile, laid_out, ms
-from kintsugi.model.event import Payload
+from kintsugi.model.event import Attempt, Payload
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import (
@@ -114,6 +115,17 @@ def test_older_decisions_are_a_link_away_and_stand_still(
     assert "older page, which stands still" in older
     assert re.search(r'id="decisions"[^>]*hx-trigger', first)
     assert not re.search(r'id="decisions"[^>]*hx-trigger', older)
+
+
+def test_a_decision_shows_every_call_of_a_target(client: TestClient, stores: Stores) -> None:
+    attempts = (Attempt("<b>first", 0.5, 10.0, error="upstream.timeout"), Attempt("b", 11, 2, 200))
+    event = msgspec.structs.replace(blocked_event(1), attempts=attempts)
+    stores.events.append([event])
+    page = client.get(f"/events/{event.id}").text
+    assert "Calls of targets" in page
+    assert "upstream.timeout" in page
+    assert "answered 200" in page
+    assert "<b>first" not in page
 
 
 def test_a_decision_shows_its_whole_chain(client: TestClient, stores: Stores) -> None:

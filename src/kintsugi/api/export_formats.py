@@ -153,6 +153,8 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, tuple | list | dict | msgspec.Struct):
+        return _encoder.encode(value).decode() if value else ""
     return value
 
 

@@ -53,6 +53,8 @@ def explain(event: DecisionEvent, *, columns: int = 100) -> str:
             lines += _hanging(f"  {name:<{width}}  ", harmless(value), columns)
     lines += ["", "chain"]
     lines += list(_chain(event, columns)) or ["  no policy ran"]
+    if event.attempts:
+        lines += ["", "Calls of targets", *_attempts(event, columns)]
     return "\n".join(lines)
 
 
@@ -77,6 +79,15 @@ def _chain(event: DecisionEvent, columns: int) -> Iterator[str]:
         yield from _hanging(head, harmless(f"{_result(evaluation)}{mark}"), columns)
         for finding in evaluation.findings:
             yield from _hanging(" " * 8, harmless(finding_line(finding)), columns)
+
+
+def _attempts(event: DecisionEvent, columns: int) -> Iterator[str]:
+    width = max(len(attempt.target_id) for attempt in event.attempts)
+    for number, attempt in enumerate(event.attempts, 1):
+        outcome = attempt.error or f"answered {attempt.status}"
+        took = f"after {attempt.started_ms:.1f} ms, took {attempt.duration_ms:.1f} ms"
+        head = f"  {number:>2}  {harmless(attempt.target_id):<{width}}  "
+        yield from _hanging(head, harmless(f"{outcome} ({took})"), columns)
 
 
 def _hanging(head: str, text: str, columns: int) -> list[str]:
