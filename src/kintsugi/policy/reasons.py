@@ -161,12 +161,261 @@ REASONS: Mapping[str, Reason] = _registry(
             "the categories that count.",
         ),
         Reason(
+            "citation.missing",
+            "Nothing cited",
+            "citation-verifier",
+            "The request brought sources, and the answer cites none of them, or too few of its "
+            "statements do.",
+            "Tell the model to cite ([1]), or lower min_coverage under policy.citation-verifier.",
+        ),
+        Reason(
+            "citation.unresolved",
+            "Cites what is not there",
+            "citation-verifier",
+            "The answer cites a number, name, URL or author that is in none of the request's "
+            "sources.",
+            "Look at the span that the finding names, and at how retrieval writes its sources; "
+            "the policy's page lists the forms that are recognised.",
+        ),
+        Reason(
+            "citation.misquoted",
+            "Quotes what nobody wrote",
+            "citation-verifier",
+            "The answer quotes words that do not stand in the request.",
+            "Compare the span with the source. min_confidence says how much of a quote must be "
+            "found.",
+        ),
+        Reason(
+            "citation.unsupported",
+            "Source does not say so",
+            "citation-verifier",
+            "A statement shares too few words with the source that it cites.",
+            "Compare the two; min_groundedness says how many words they must share.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",
             "An expression of policy.custom was true. The finding names the rule.",
             "Read the rule's expression under policy.custom.rules; a case with the same exchange "
             "shows what a change to it would do.",
+        ),
+        Reason(
+            "agent_firewall.tool_denied",
+            "Tool not allowed",
+            "agent-firewall",
+            "A tool was called, or offered, that the caller's role may not use.",
+            "Look at allowed_tools, blocked_tools and tools.roles; the finding names the role.",
+            ("tool_denied", "tool_blocked"),
+        ),
+        Reason(
+            "agent_firewall.arguments_unreadable",
+            "Arguments cannot be read",
+            "agent-firewall",
+            "The arguments of a call that has bound arguments are no JSON object, or give one key "
+            "twice, so that two programs could read two things.",
+            "Look at what the model sent; tool-validation reports the same for every tool.",
+        ),
+        Reason(
+            "agent_firewall.binding_violated",
+            "Other entity",
+            "agent-firewall",
+            "An argument such as an account id is not what the session is about, or the claim it "
+            "is compared with was not sent.",
+            "Check that the application sends the claim; then look at what made the model call a "
+            "tool for somebody else.",
+        ),
+        Reason(
+            "agent_firewall.repeated_call",
+            "Repeated call",
+            "agent-firewall",
+            "The same call was made too often in a conversation, calls go round in circles, or a "
+            "call that may succeed only once was made again.",
+            "A tool whose result the model does not understand is the usual cause. repeats has "
+            "the limits.",
+        ),
+        Reason(
+            "agent_firewall.limit_reached",
+            "Too many tool calls",
+            "agent-firewall",
+            "The calls of a session, or of a minute, are used up.",
+            "Look at max_actions_per_session, rate_limits and rate_limit.",
+        ),
+        Reason(
+            "agent_firewall.limit_near",
+            "Tool calls nearly used up",
+            "agent-firewall",
+            "The calls of a session or minute have reached monitoring.alert_threshold_percent.",
+            "Nothing yet; the limit comes soon.",
+        ),
+        Reason(
+            "agent_firewall.transaction_limit",
+            "Amount too large",
+            "agent-firewall",
+            "An amount in a call, or the sum of a session or day, is above its limit, or is no "
+            "number.",
+            "Look at transaction_limits; amount_arguments says which arguments count.",
+        ),
+        Reason(
+            "agent_firewall.approval_required",
+            "Approval required",
+            "agent-firewall",
+            "A call may go on only when a person approves it: because of its tool, or its amount.",
+            "Approve or reject the escalation. require_approval_for and "
+            "transaction_limits.require_approval_above say what needs one.",
+        ),
+        Reason(
+            "agent_firewall.egress_denied",
+            "Address not allowed",
+            "agent-firewall",
+            "An address in the arguments is not allowed, private, or written so that programs "
+            "read it differently. The finding says which.",
+            "Look at egress: allowed_hosts, allow_private, ignored_arguments.",
+        ),
+        Reason(
+            "agent_firewall.dangerous_argument",
+            "Dangerous argument",
+            "agent-firewall",
+            "The arguments hold a command that destroys, a statement that names no rows, or a path "
+            "out of bounds.",
+            "If it was meant, name the finding under dangerous.allow, or the tool's text argument "
+            "under dangerous.ignored_arguments.",
+        ),
+        Reason(
+            "agent_firewall.hijack_suspected",
+            "Hijacked call",
+            "agent-firewall",
+            "The call does what content told the model, and not what the user asked.",
+            "Look at the tool results before it. provenance.threshold says how sure it must be.",
+        ),
+        Reason(
+            "agent_firewall.halted",
+            "Agent halted",
+            "agent-firewall",
+            "A kill switch stopped the session: too many tool failures, or personal data in an "
+            "action.",
+            "Find out why, then release the quarantine. kill_switches has the limits.",
+        ),
+        Reason(
+            "tool_validation.unknown_tool",
+            "Unknown tool",
+            "tool-validation",
+            "A tool was called that is not declared.",
+            "Declare it under declared_tools or schemas, or offer it in the request.",
+            ("tool_undeclared",),
+        ),
+        Reason(
+            "tool_validation.invalid_arguments",
+            "Invalid arguments",
+            "tool-validation",
+            "The arguments of a call do not fit the tool's schema, or cannot be read in one way "
+            "only. The finding says what is wrong, and where in the schema that is said.",
+            "Is the schema right? Then the call was wrong; it would have failed, or done something "
+            "else than it seems.",
+        ),
+        Reason(
+            "tool_validation.schema_unusable",
+            "Unusable schema",
+            "tool-validation",
+            "The schema that the request declares for a tool is no JSON Schema, or refers to "
+            "something outside itself, so its arguments cannot be checked.",
+            "Correct the tool's definition, or give a schema under schemas.",
+        ),
+        Reason(
+            "tool_budget.exceeded",
+            "Tool budget used up",
+            "tool-budget",
+            "The calls, tokens or money that a tool may use up are used up.",
+            "Look at budgets; per and period say whose and for how long.",
+        ),
+        Reason(
+            "rbac.identity_missing",
+            "Caller not known",
+            "rbac",
+            "A header that every request must carry is missing, or no gateway key was shown.",
+            "Send the header; deny_if_missing and require_auth say what is needed.",
+        ),
+        Reason(
+            "rbac.model_denied",
+            "Model not allowed",
+            "rbac",
+            "The caller's role may not use this model.",
+            "Look at allowed_models and denied_models of the role; the finding names it.",
+        ),
+        Reason(
+            "rbac.tool_denied",
+            "Tool not allowed for the role",
+            "rbac",
+            "A tool was called, or offered, that the caller's role may not use.",
+            "Look at allowed_tools and denied_tools of the role; the finding names it.",
+        ),
+        Reason(
+            "rbac.data_denied",
+            "Data not allowed",
+            "rbac",
+            "The request holds data that is more sensitive than the caller's role may send.",
+            "Look at data_access and minimum_necessary; what was found stands in the findings of "
+            "the other policies.",
+        ),
+        Reason(
+            "human_oversight.required",
+            "A person must look first",
+            "human-oversight",
+            "The subject, tool, amount, workflow, agent, model or finding is one that a person "
+            "must see before it goes on.",
+            "Approve or reject the escalation. The finding says which condition it was.",
+        ),
+        Reason(
+            "human_oversight.sampled",
+            "Picked as a sample",
+            "human-oversight",
+            "The exchange is one of the share that is always looked at.",
+            "Approve or reject it; sample_percent is the share.",
+        ),
+        Reason(
+            "data_routing.no_target",
+            "No provider may receive it",
+            "data-routing-policy",
+            "No target meets what the configuration requires for this data, caller or model.",
+            "Look at the targets' region, tags and data_policy, and at the rules that apply.",
+        ),
+        Reason(
+            "data_routing.narrowed",
+            "Providers narrowed down",
+            "data-routing-policy",
+            "Only some targets meet what is required; one of them answered.",
+            "Nothing: the finding lists who was left.",
+        ),
+        Reason(
+            "spend_limit.exceeded",
+            "Spending limit",
+            "spend-limit",
+            "What the exchange may cost does not fit under a limit any more.",
+            "Wait, raise the limit, ask a cheaper model, or bound the answer with max_tokens: the "
+            "most that it may cost is reserved first.",
+            ("budget_exceeded",),
+        ),
+        Reason(
+            "spend_limit.near",
+            "Spending limit near",
+            "spend-limit",
+            "Spending has reached warn_at_percent of a limit.",
+            "Nothing yet; the limit comes soon.",
+        ),
+        Reason(
+            "spend_limit.price_unknown",
+            "Price not known",
+            "spend-limit",
+            "The model that was asked for has no price, so what it costs cannot be limited.",
+            "Add it under prices, or set unknown_model: allow.",
+        ),
+        Reason(
+            "rate_limit.exceeded",
+            "Rate limit",
+            "rate-limit",
+            "More requests or tokens than allowed in the time.",
+            "Try again after the time in Retry-After. limits says who may do how much.",
+            ("rate_limit", "rate_limited"),
         ),
         Reason(
             "audit.recorded",

@@ -112,6 +112,16 @@ _HARMFUL = Mapped(
 _UNTRUE = Mapped(llm=("LLM09:2025",), agentic=("ASI09",), none=_NO_ADVERSARY)
 _MALFORMED = Mapped(llm=("LLM05:2025",), agentic=("ASI08",), none=_NO_ADVERSARY)
 _OURS = Mapped(none=_OWN_WORKING)
+_MISUSED = Mapped(llm=("LLM06:2025",), agentic=("ASI02",), atlas=("AML.T0053",))
+_CONSUMED = Mapped(llm=("LLM10:2025",), agentic=("ASI02",), atlas=("AML.T0034.002",))
+_SPENT = Mapped(llm=("LLM10:2025",), agentic=("ASI08",), atlas=("AML.T0034",))
+_PRIVILEGE = Mapped(
+    agentic=("ASI03",),
+    none="Access to models as such is in neither the list for applications nor in ATLAS.",
+)
+_ROUTED = Mapped(
+    llm=("LLM02:2025",), none="Where a provider stands is no attack and no act of an agent."
+)
 
 MAPPING: Mapping[str, Mapped] = MappingProxyType(
     {
@@ -134,7 +144,63 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "schema.not_json": _MALFORMED,
         "schema.violated": _MALFORMED,
         "moderation.flagged": _HARMFUL,
+        "citation.missing": _UNTRUE,
+        "citation.unresolved": _UNTRUE,
+        "citation.misquoted": _UNTRUE,
+        "citation.unsupported": _UNTRUE,
         "custom.matched": Mapped(none="What it means is for the author of the expression to say."),
+        "agent_firewall.tool_denied": _MISUSED,
+        "agent_firewall.arguments_unreadable": _MISUSED,
+        "agent_firewall.binding_violated": Mapped(
+            llm=("LLM06:2025",), agentic=("ASI03",), atlas=("AML.T0053", "AML.T0085.001")
+        ),
+        "agent_firewall.repeated_call": Mapped(
+            llm=("LLM10:2025",), agentic=("ASI08",), atlas=("AML.T0034.002",)
+        ),
+        "agent_firewall.limit_reached": _CONSUMED,
+        "agent_firewall.limit_near": _CONSUMED,
+        "agent_firewall.transaction_limit": Mapped(
+            llm=("LLM06:2025",), agentic=("ASI02",), atlas=("AML.T0048.000", "AML.T0053")
+        ),
+        "agent_firewall.approval_required": _MISUSED,
+        "agent_firewall.egress_denied": Mapped(
+            llm=("LLM02:2025", "LLM06:2025"), agentic=("ASI02",), atlas=("AML.T0086",)
+        ),
+        "agent_firewall.dangerous_argument": Mapped(
+            llm=("LLM05:2025", "LLM06:2025"), agentic=("ASI05",), atlas=("AML.T0101",)
+        ),
+        "agent_firewall.hijack_suspected": Mapped(
+            llm=("LLM01:2025",), agentic=("ASI01",), atlas=("AML.T0051.001", "AML.T0053")
+        ),
+        "agent_firewall.halted": Mapped(
+            llm=("LLM06:2025",), agentic=("ASI08", "ASI10"), atlas=("AML.T0053",)
+        ),
+        "tool_validation.unknown_tool": _MISUSED,
+        "tool_validation.invalid_arguments": Mapped(
+            llm=("LLM05:2025", "LLM06:2025"), agentic=("ASI02",), atlas=("AML.T0053",)
+        ),
+        "tool_validation.schema_unusable": Mapped(
+            llm=("LLM03:2025",), agentic=("ASI04",), atlas=("AML.T0110",)
+        ),
+        "tool_budget.exceeded": _CONSUMED,
+        "rbac.identity_missing": _PRIVILEGE,
+        "rbac.model_denied": _PRIVILEGE,
+        "rbac.tool_denied": Mapped(
+            llm=("LLM06:2025",), agentic=("ASI02", "ASI03"), atlas=("AML.T0053",)
+        ),
+        "rbac.data_denied": Mapped(llm=("LLM02:2025",), agentic=("ASI03",), atlas=("AML.T0057",)),
+        "human_oversight.required": Mapped(
+            llm=("LLM06:2025",), agentic=("ASI09",), none=_NO_ADVERSARY
+        ),
+        "human_oversight.sampled": _OURS,
+        "data_routing.no_target": _ROUTED,
+        "data_routing.narrowed": _ROUTED,
+        "spend_limit.exceeded": _SPENT,
+        "spend_limit.near": _SPENT,
+        "spend_limit.price_unknown": _SPENT,
+        "rate_limit.exceeded": Mapped(
+            llm=("LLM10:2025",), agentic=("ASI08",), atlas=("AML.T0029", "AML.T0034")
+        ),
     }
 )
 

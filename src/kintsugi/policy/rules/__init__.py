@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from kintsugi.policy.rule import RuleKind
+from kintsugi.policy.rules.agent_firewall.rule import KIND as AGENT_FIREWALL
 from kintsugi.policy.rules.audit_logger.rule import KIND as AUDIT_LOGGER
+from kintsugi.policy.rules.citation_verifier.rule import KIND as CITATION_VERIFIER
 from kintsugi.policy.rules.custom.rule import KIND as CUSTOM
+from kintsugi.policy.rules.data_routing_policy.rule import KIND as DATA_ROUTING_POLICY
 from kintsugi.policy.rules.dlp_filter.rule import KIND as DLP_FILTER
 from kintsugi.policy.rules.external_moderation.rule import KIND as EXTERNAL_MODERATION
+from kintsugi.policy.rules.human_oversight.rule import KIND as HUMAN_OVERSIGHT
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
+from kintsugi.policy.rules.rate_limit.rule import KIND as RATE_LIMIT
+from kintsugi.policy.rules.rbac.rule import KIND as RBAC
 from kintsugi.policy.rules.safety_filter.rule import KIND as SAFETY_FILTER
 from kintsugi.policy.rules.schema_validator.rule import KIND as SCHEMA_VALIDATOR
 from kintsugi.policy.rules.secrets_detector.rule import KIND as SECRETS_DETECTOR
+from kintsugi.policy.rules.spend_limit.rule import KIND as SPEND_LIMIT
+from kintsugi.policy.rules.tool_budget.rule import KIND as TOOL_BUDGET
+from kintsugi.policy.rules.tool_validation.rule import KIND as TOOL_VALIDATION
 
 KINDS: Mapping[str, RuleKind] = MappingProxyType(
     {
@@ -27,6 +36,15 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             SAFETY_FILTER,
             SCHEMA_VALIDATOR,
             EXTERNAL_MODERATION,
+            CITATION_VERIFIER,
+            AGENT_FIREWALL,
+            TOOL_VALIDATION,
+            TOOL_BUDGET,
+            RBAC,
+            HUMAN_OVERSIGHT,
+            DATA_ROUTING_POLICY,
+            SPEND_LIMIT,
+            RATE_LIMIT,
             CUSTOM,
             AUDIT_LOGGER,
         )
