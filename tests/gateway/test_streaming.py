@@ -372,6 +372,13 @@ def test_the_payload_of_a_stream_is_the_answer_that_its_frames_add_up_to() -> No
     assert "[REDACTED" in json.loads(function["arguments"])["q"]
 
 
+def test_keys_that_only_look_like_numbers_are_kept_as_evidence() -> None:
+    stream = b"".join([frame({"x": {"²": "a"}}), frame({"²": "b"}), stream_of("c")])
+    play = play_stream(REDACTING, "window", [stream])
+    kept = json.loads(play.event.payload.response)["choices"][0]["message"]
+    assert kept == {"role": "assistant", "x": {"²": "a"}, "²": "b", "content": "c"}
+
+
 @pytest.mark.parametrize("mode", ["buffer", "window"])
 def test_a_redaction_that_would_break_a_frame_stops_the_stream(mode: str) -> None:
     rule = r"""dlp-filter: {action: redact, detect_patterns: ['x":"y']}"""
