@@ -9,6 +9,10 @@ from datetime import datetime
 
 import msgspec
 
+from kintsugi.model.event import Quarantine, UsedApproval
+from kintsugi.model.facts import Counter, CounterNeed
+from kintsugi.model.oversight import EscalationReport, Resolution
+
 
 class Load(msgspec.Struct, frozen=True):
     """Put the configuration in a file in force.
@@ -23,17 +27,72 @@ class Load(msgspec.Struct, frozen=True):
     config_id: str = ""
 
 
+class Reserve(msgspec.Struct, frozen=True):
+    """Reserve on the gateway's counters; ``number`` names the reservation from now on."""
+
+    number: int
+    needs: tuple[CounterNeed, ...]
+
+
+class Reserved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the counters said; nothing where ``error`` says why they could not."""
+
+    number: int
+    counters: dict[str, Counter] = {}
+    error: str = ""
+
+
+class Settle(msgspec.Struct, frozen=True, omit_defaults=True):
+    """End a reservation with what was really used; see ``CounterBook.settle``."""
+
+    number: int
+    used: dict[str, float] | None = None
+
+
+class Redeem(msgspec.Struct, frozen=True):
+    """Use an approval up, for the exchange ``event_id``. Answered by ``Redeemed``."""
+
+    number: int
+    escalation_id: str
+    action_digest: str
+    revision: str
+    event_id: str
+
+
+class Redeemed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether the approval was still good; it is used up now."""
+
+    number: int
+    approval: UsedApproval | None = None
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """A decision froze something: at once on every worker, and for good until it is released."""
+
+    quarantine: Quarantine
+    at: datetime
+    policy_name: str
+    reason_code: str
+    config_version: str
+
+
 class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line from the supervisor; exactly one field is set.
 
     Attributes:
         load_error: why the newest configuration was not even sent out, for /health and the
             metrics; an empty string takes an earlier one back.
+        quarantines: everything that is frozen now.
+        resolutions: escalations that reviewers have resolved and nobody has used.
     """
 
     load: Load | None = None
     load_error: str | None = None
     drain: bool = False
+    reserved: Reserved | None = None
+    redeemed: Redeemed | None = None
+    quarantines: tuple[Quarantine, ...] | None = None
+    resolutions: tuple[Resolution, ...] | None = None
 
 
 class InForceReport(msgspec.Struct, frozen=True):
@@ -61,11 +120,20 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line from a worker; exactly one field is set."""
+    """One line from a worker; exactly one field is set.
+
+    Attributes:
+        held: an escalation whose answer waits for a reviewer.
+    """
 
     in_force: InForceReport | None = None
     load_failed: LoadFailed | None = None
     counters: Counters | None = None
+    reserve: Reserve | None = None
+    settle: Settle | None = None
+    redeem: Redeem | None = None
+    quarantined: Quarantined | None = None
+    held: EscalationReport | None = None
 
 
 _encode = msgspec.json.Encoder().encode

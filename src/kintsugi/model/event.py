@@ -8,7 +8,9 @@ from enum import Enum
 import msgspec
 
 from kintsugi.model.content import Identity
-from kintsugi.model.decision import Evaluation
+from kintsugi.model.decision import Evaluation, Phase
+from kintsugi.model.facts import Counter, RemoteAnswer
+from kintsugi.model.transform import QuarantineScope
 from kintsugi.model.verdict import Verdict
 
 
@@ -71,6 +73,85 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
+class GatheredFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was counted, asked and vouched for before the decision: what replay needs besides the
+    payload. The fields are those of ``Facts``."""
+
+    claims: dict[str, str] = {}
+    counters: dict[str, Counter] = {}
+    remote: dict[str, RemoteAnswer] = {}
+
+
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that a policy changed in an exchange that went on.
+
+    Attributes:
+        kind: the field of ``Transform`` that asked for it.
+        detail: ``stripped: run_shell``, ``left out: 3 messages``; never a word of the exchange's
+            own text.
+    """
+
+    policy_name: str
+    phase: Phase
+    kind: str
+    detail: str = ""
+
+
+class ToolFailure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A tool that did not do what it was asked, as its result in the request says.
+
+    Attributes:
+        tool: its name; empty where nothing tells it.
+        kind: ``exit``, ``full``, ``http``, ``timeout``, ``exception``, ``refused`` or ``error``.
+        path: JSON pointer of the result.
+    """
+
+    tool: str
+    kind: str
+    detail: str = ""
+    path: str = ""
+
+
+class RaisedEscalation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A person was asked about exactly this action.
+
+    Attributes:
+        id: the event's own.
+        action_digest: ``sha256:...`` of what would be done and for whom; an approval is for
+            nothing else.
+        expires_at: until when an approval may be given and used.
+        held: the answer was held for a while before it was given up.
+    """
+
+    id: str
+    phase: Phase
+    action_digest: str
+    expires_at: datetime
+    held: bool = False
+
+
+class UsedApproval(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The approval that let an escalated exchange go on, once."""
+
+    escalation_id: str
+    approved_by: str = ""
+    approved_at: datetime | None = None
+
+
+class Quarantine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody or something may not go on until it is released.
+
+    Attributes:
+        id: of the event whose decision froze it.
+        scope, subject: what is frozen: ``session`` and its id, say. ``source`` is the client's
+            address.
+    """
+
+    id: str
+    scope: QuarantineScope
+    subject: str
+
+
 class DecisionEvent(
     msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True
 ):
@@ -88,6 +169,11 @@ class DecisionEvent(
             ``target_id`` and ``upstream_status`` tell of the last.
         request_digest, response_digest: ``sha256:...`` of the exact bytes received from the
             client and from upstream.
+        changes: what policies that act with ``transform`` changed, in order.
+        tool_failures: among the tool results that the request carries.
+        escalation: where a person was asked; ``approval`` where one had agreed before.
+        quarantine: what this decision froze, or the quarantine that stopped the exchange.
+        facts: None where nothing had to be gathered.
     """
 
     id: str
@@ -132,4 +218,10 @@ class DecisionEvent(
     fail_open: bool = False
     evaluations: tuple[Evaluation, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    changes: tuple[Change, ...] = ()
+    tool_failures: tuple[ToolFailure, ...] = ()
+    escalation: RaisedEscalation | None = None
+    approval: UsedApproval | None = None
+    quarantine: Quarantine | None = None
+    facts: GatheredFacts | None = None
     payload: Payload = Payload()
