@@ -193,6 +193,32 @@ REASONS: Mapping[str, Reason] = _registry(
             "Compare the two; min_groundedness says how many words they must share.",
         ),
         Reason(
+            "groundedness.unsupported",
+            "Not in the sources",
+            "groundedness",
+            "Sentences of the answer share too few words with every passage of its context, or "
+            "name a number that stands nowhere in it.",
+            "Read the spans beside the sources. min_support and min_groundedness under "
+            "policy.groundedness say how much is asked for; a judge tells paraphrase from "
+            "invention.",
+        ),
+        Reason(
+            "groundedness.judged_unsupported",
+            "Judged to be unsupported",
+            "groundedness",
+            "The configured model finds that sentences of the answer do not follow from its "
+            "context.",
+            "Read the spans beside the sources; the model's answer is on the record.",
+        ),
+        Reason(
+            "groundedness.no_context",
+            "Nothing to rest on",
+            "groundedness",
+            "The answer makes statements, and the request brought no sources for them.",
+            "Look at retrieval, or set require_context: false where answers may come from the "
+            "model alone.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",

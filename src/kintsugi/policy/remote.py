@@ -88,13 +88,13 @@ def check_pointer(pointer: str, path: str) -> None:
         raise OptionInvalid(path, f'"{pointer}" is no JSON pointer', f'write "/{pointer}"')
 
 
-def check_timeout(seconds: float) -> None:
+def check_timeout(seconds: float, path: str = "timeout_seconds") -> None:
     """Raises:
-    OptionInvalid: ``timeout_seconds`` is out of range.
+    OptionInvalid: the time is out of range.
     """
     if not _TIMEOUT_SECONDS_MIN <= seconds <= _TIMEOUT_SECONDS_MAX:
         raise OptionInvalid(
-            "timeout_seconds",
+            path,
             f"{seconds:g} is out of range",
             f"use {_TIMEOUT_SECONDS_MIN:g} to {_TIMEOUT_SECONDS_MAX:g}",
         )

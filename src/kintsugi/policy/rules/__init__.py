@@ -13,6 +13,7 @@ from kintsugi.policy.rules.custom.rule import KIND as CUSTOM
 from kintsugi.policy.rules.data_routing_policy.rule import KIND as DATA_ROUTING_POLICY
 from kintsugi.policy.rules.dlp_filter.rule import KIND as DLP_FILTER
 from kintsugi.policy.rules.external_moderation.rule import KIND as EXTERNAL_MODERATION
+from kintsugi.policy.rules.groundedness.rule import KIND as GROUNDEDNESS
 from kintsugi.policy.rules.human_oversight.rule import KIND as HUMAN_OVERSIGHT
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
@@ -45,6 +46,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             DATA_ROUTING_POLICY,
             SPEND_LIMIT,
             RATE_LIMIT,
+            GROUNDEDNESS,
             CUSTOM,
             AUDIT_LOGGER,
         )
