@@ -9,6 +9,7 @@ KintsugiError
 ├── Unauthenticated           no valid token
 ├── Forbidden                 the token lacks a scope
 ├── EvidenceUnavailable       the journal cannot make a record durable
+├── ProofInvalid              evidence does not prove what it should
 ├── StoreUnavailable          the database cannot be reached
 ├── DatabaseUnusable          no PostgreSQL can be started here
 ├── QueryRefused              a statement that `kt sql` does not run
@@ -88,6 +89,12 @@ class EvidenceUnavailable(KintsugiError):
     """The journal cannot make a record durable, so nothing may be answered."""
 
     code = "evidence.unavailable"
+
+
+class ProofInvalid(KintsugiError):
+    """A proof, signature or digest does not hold."""
+
+    code = "proof.invalid"
 
 
 class StoreUnavailable(KintsugiError):

@@ -34,6 +34,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.EvidenceUnavailable: 503,
+    errors.ProofInvalid: 422,
     errors.StoreUnavailable: 503,
     errors.DatabaseUnusable: 503,
     errors.QueryRefused: 422,
