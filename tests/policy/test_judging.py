@@ -146,6 +146,15 @@ def test_a_rule_whose_fact_is_missing_has_failed() -> None:
     assert evaluation.verdict is Verdict.BLOCK
 
 
+def test_a_note_is_recorded_and_leaves_the_evaluation_clear() -> None:
+    note = msgspec.structs.replace(ABOUT_ALL, note=True, detail="score 0.5")
+    (evaluation,) = judged(plan_of(one=Judge([note]))).evaluations
+    assert (evaluation.outcome, evaluation.verdict) == ("clear", Verdict.ALLOW)
+    assert [finding.detail for finding in evaluation.findings] == ["score 0.5"]
+    both = judged(plan_of(one=Judge([note, ABOUT_ALL])))
+    assert (both.verdict, len(both.evaluations[0].findings)) == (Verdict.BLOCK, 2)
+
+
 def test_what_was_found_before_an_error_still_counts() -> None:
     (evaluation,) = judged(plan_of({"on_error": "flag"}, one=Failing())).evaluations
     assert (evaluation.outcome, evaluation.verdict) == ("error", Verdict.ESCALATE)

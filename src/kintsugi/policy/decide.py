@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from msgspec import structs
+
 from kintsugi.model.content import Edit, ExchangeView, Part
 from kintsugi.model.decision import Decision, Evaluation, Finding, Mode, Phase
 from kintsugi.model.facts import Facts, Need
@@ -245,6 +247,7 @@ def _evaluate(
     spots: list[_Spot] = []
     target_ids: tuple[str, ...] | None = None
     transforms: list[Transform] = []
+    notes = 0
     for part, sightings in seen:
         if position not in sightings:
             continue
@@ -259,6 +262,7 @@ def _evaluate(
         try:
             for observed in rule.rule.judge(exchange, facts):
                 findings.append(_observed(rule, exchange, observed, facts))
+                notes += observed.note
                 spots.extend(_observed_spot(rule, exchange, observed))
                 if observed.target_ids is not None:
                     target_ids = _both(target_ids, observed.target_ids)
@@ -266,8 +270,11 @@ def _evaluate(
                     transforms.append(observed.transform)
         except Exception as error:  # noqa: BLE001  # the same edge
             return _Judged(_error(rule, phase, error, findings), spots)
-    if not findings:
-        return _Judged(rule.clear, spots)
+    if len(findings) == notes:
+        listed = _listed(rule, findings) if findings else ()
+        return _Judged(
+            structs.replace(rule.clear, findings=listed) if listed else rule.clear, spots
+        )
     strictest = max(findings, key=lambda finding: (finding.verdict.strictness, finding.score))
     omitted = len(findings) - FINDINGS_MAX
     return _Judged(
@@ -338,7 +345,7 @@ def _observed(
     return Finding(
         rule=observed.rule,
         reason_code=observed.reason_code,
-        verdict=observed.verdict or rule.action,
+        verdict=Verdict.ALLOW if observed.note else observed.verdict or rule.action,
         path=observed.path,
         offset=observed.start,
         length=observed.end - observed.start,
@@ -351,7 +358,7 @@ def _observed(
 def _observed_spot(rule: RuleInForce, exchange: ExchangeView, observed: Observation) -> list[_Spot]:
     """The span of an observation, where it has one."""
     part = _part_at(exchange, observed.path) if observed.end > observed.start else None
-    if part is None:
+    if part is None or observed.note:
         return []
     verdict = observed.verdict or rule.action
     edits = verdict is Verdict.REDACT and rule.mode is Mode.ENFORCE

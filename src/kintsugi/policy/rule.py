@@ -91,6 +91,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         target_ids: in the route phase, the targets that may answer; None leaves them.
         transform: what to change where ``verdict`` is ``transform``; None for what the options
             say.
+        note: only to be recorded: it allows, and leaves the evaluation clear.
     """
 
     rule: str
@@ -103,6 +104,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     target_ids: tuple[str, ...] | None = None
     transform: Transform | None = None
+    note: bool = False
 
 
 class Rule:
