@@ -115,6 +115,12 @@ def test_a_text_that_is_stated_differently_is_judged_as_it_stands() -> None:
     done = {"type": "response.output_text.done", **at}
     reader = read(delta("harmless"), {**done, "text": "other"}, {**done, "text": "other"})
     assert texts_of(reader) == {"/output/0/content/0/text": "harmless", "/frames/2/text": "other"}
+    for other in ("harmful!", "harmful, and more of it"):
+        reader = read(delta("harmless"), {**done, "text": other})
+        assert list(texts_of(reader).values()) == ["harmless", other]
+    for other in ("harmless, and more of it", "harm"):
+        reader = read(delta("harmless"), {**done, "text": "harmless"}, {**done, "text": other})
+        assert list(texts_of(reader).values()) == ["harmless", other]
     reader = read({**done, "text": "only here"})
     assert texts_of(reader) == {"/output/0/content/0/text": "only here"}
     reader = read(delta("begun"), {**done, "text": "begun and more"})
@@ -223,6 +229,45 @@ def test_a_text_in_pieces_that_nobody_knows_is_joined() -> None:
     play.request(RESPONSES_WIRE.request(True), target=RESPONSES)
     play.streamed([made.end()])
     assert play.only(c.Answer).status == 409
+
+
+def sent_before_the_end(rule: str, events: Sequence[bytes]) -> bytes:
+    """What has left in window mode when these events came, each in a read of its own."""
+    play = Playbook(in_force(rule, gateway="streaming: window"))
+    play.request(RESPONSES_WIRE.request(True), target=RESPONSES)
+    play.admitted()
+    play.head(200, b"text/event-stream")
+    for event in events:
+        play.data(event)
+    return play.sent()
+
+
+def test_a_text_that_is_done_is_not_held_back_any_longer() -> None:
+    made = Responses()
+    made.begin()
+    made.say(made.open_message(), f"it is {NUMBER}")
+    assert b"it is" not in sent_before_the_end(REDACTING, made.events)
+    made.close(0)
+    sent = sent_before_the_end(REDACTING, made.events)
+    assert sent.count(b"it is [REDACTED:PATTERN_1]") == 4
+    assert NUMBER.encode() not in sent
+
+
+def test_a_text_that_is_done_leaves_when_what_held_it_turns_out_harmless() -> None:
+    rule = r"""dlp-filter: {action: block, detect_patterns: ['STOPME\b']}"""
+    made = Responses()
+    made.begin()
+    first, second = made.open_message(), made.open_message()
+    made.say(first, "words ")
+    made.say(second, "all of it")
+    began = len(made.events)
+    made.say(first, "STOPME")
+    made.close(second)
+    reads = [*made.events[:began], b"".join(made.events[began:])]
+    assert b"all of it" not in sent_before_the_end(rule, reads)
+    made.say(first, "NOT, and this is how it went on from there. ")
+    reads.append(made.events[-1])
+    assert sent_before_the_end(rule, reads).count(b"all of it") == 4
 
 
 def play_events(rule: str, mode: str, events: Sequence[bytes]) -> Playbook:
