@@ -79,6 +79,21 @@ class Span(NamedTuple):
     end: int
 
 
+class Resume(NamedTuple):
+    """Instead of "no": no match, and none begins before ``at`` either.
+
+    Without it a text of nothing but near-misses is looked at from each of its places.
+    """
+
+    at: int
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Answer = bool | Resume | None
+
+
 class Width(NamedTuple):
     """How much text a pattern takes, in characters.
 
@@ -170,11 +185,12 @@ class Automaton:
         indices += [i for _, seconds in stage.seconds for second in seconds for i in second.certain]
         return [index for index in indices if self._in(index, data)]
 
-    def spans(self, index: int, data: bytes, start: int = 0) -> Generator[Span, bool | None, None]:
+    def spans(self, index: int, data: bytes, start: int = 0) -> Generator[Span, Answer, None]:
         """Where one pattern matches from a byte offset on, left to right, in bytes.
 
         Send False to go on inside the match that was just given, because it turned out to be
-        none: the next one may begin right after its first character.
+        none: the next one may begin right after its first character. Send ``Resume`` to go on
+        at its place.
 
         A pattern with a ``value`` group is found at each of its starts, overlapping or not, so
         that what is found does not depend on where the search began.
@@ -183,13 +199,16 @@ class Automaton:
         position = start
         while position <= len(data) and (match := searcher.search(data, position)) is not None:
             whole_start, whole_end = match.span()
-            taken = True
+            answer: Answer = True
             if whole_end > whole_start:
-                value_start, value_end = match.span(value)
+                value_start, value_end = match.span(value) if value else (whole_start, whole_end)
                 if value_start < 0:  # the group stands in another alternative
                     value_start, value_end = whole_start, whole_end
-                taken = (yield Span(value_start, value_end)) is not False
-            again = not taken or value or whole_end <= whole_start
+                answer = yield Span(value_start, value_end)
+            if isinstance(answer, Resume):
+                position = max(answer.at, whole_start + 1)
+                continue
+            again = answer is False or value or whole_end <= whole_start
             position = whole_start + 1 if again else whole_end
 
     def first_possible(self, index: int, start: int) -> int:
@@ -227,19 +246,20 @@ class Sighting:
         self.patterns = patterns
 
     def spans(
-        self, pattern: int, accept: Callable[[str, int, int], bool] | None = None
+        self, pattern: int, accept: Callable[[str, int, int], bool | Resume] | None = None
     ) -> Iterator[Span]:
         """Where one of the rule's patterns matches, left to right, in characters of the layer.
 
         Args:
             accept: given the layer's text, start and end of a match, tells whether it is one.
-                It may look as far before the start as the rule's ``context_chars``.
+                It may look as far before the start as the rule's ``context_chars``. A ``Resume``
+                is in characters too.
         """
         layer = self.layer
         index = self._first + pattern
         start = self._automaton.first_possible(index, self._start) if self._start else 0
         spans = self._automaton.spans(index, layer.data, layer.byte(start))
-        answer: bool | None = None
+        answer: Answer = None
         while True:
             try:
                 found = spans.send(answer)
@@ -249,6 +269,9 @@ class Sighting:
             answer = accept is None or accept(layer.text, start, end)
             if answer:
                 yield Span(start, end)
+            elif isinstance(answer, Resume):
+                skipped = layer.text[start : answer.at]
+                answer = Resume(found.start + len(skipped.encode("utf-8", "replace")))
 
 
 def compile_pattern(pattern: Pattern) -> re2._Regexp:

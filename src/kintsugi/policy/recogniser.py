@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kintsugi.model.content import Part
-from kintsugi.policy.automata import Pattern, Sighting
+from kintsugi.policy.automata import Pattern, Resume, Sighting
 from kintsugi.policy.redaction import Redaction
 from kintsugi.policy.rule import Detection, Rule
 
-Accept = Callable[[str, int, int], bool]
+Accept = Callable[[str, int, int], bool | Resume]
 
 
 class Recogniser(NamedTuple):
@@ -77,9 +77,9 @@ def _unless_allowed(accept: Accept | None, allowed: Sequence[str]) -> Accept:
     """Refuse what lies within an allowed value; judged by place, so that half of an allowed
     value is not a finding either."""
 
-    def confirm(text: str, start: int, end: int) -> bool:
-        if accept is not None and not accept(text, start, end):
-            return False
+    def confirm(text: str, start: int, end: int) -> bool | Resume:
+        if accept is not None and not (answer := accept(text, start, end)):
+            return answer
         return not any(_within(text, start, end, value) for value in allowed)
 
     return confirm

@@ -9,9 +9,9 @@ from functools import cache
 from typing import Protocol, cast
 
 import re2
-from stdnum import luhn
 from stdnum.exceptions import ValidationError
 
+from kintsugi.policy.automata import Resume
 from kintsugi.policy.recogniser import Accept
 
 # How far before a value a word may stand that says what the value is.
@@ -33,24 +33,32 @@ def _number_module(name: str) -> _Module:
 
 def _free(text: str, start: int, end: int) -> bool:
     """Not a piece of something longer: no digit or letter touches it, no decimal point leads on."""
-    if start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_$"):
+    if start > 0 and (_touches(text[start - 1]) or text[start - 1] in "_$"):
         return False
     if start > 1 and text[start - 1] in ".,-/" and text[start - 2].isdigit():
         return False
-    if end < len(text) and (text[end].isalnum() or text[end] == "_"):
+    if end < len(text) and (_touches(text[end]) or text[end] == "_"):
         return False
     return not (end + 1 < len(text) and text[end] in ".,-/" and text[end + 1].isdigit())
 
 
-def near(words: str) -> Accept:
+def _touches(character: str) -> bool:
+    """Whether a value that this stands beside is a piece of something; not where words are
+    written without spaces."""
+    return character.isalnum() and not "\u0e00" <= character <= "\ud7a3"
+
+
+def near(words: str, *, unspaced: str = "") -> Accept:
     """Accepts what stands behind one of these words, within ``CONTEXT_CHARS``.
 
     Args:
         words: alternatives of a regular expression (RE2).
+        unspaced: the same in scripts that write no spaces between words.
     """
     # RE2 reads sixty characters in a microsecond whatever the number of words; Python's own engine
     # tries them all at each place.
-    pattern = re2.compile(rf"(?i)(?:^|[^\pL])(?:{words})(?:[^\pL]|$)")
+    more = f"|{unspaced}" if unspaced else ""
+    pattern = re2.compile(rf"(?i)(?:^|[^\pL])(?:{words})(?:[^\pL]|$){more}")
 
     def accept(text: str, start: int, end: int) -> bool:  # noqa: ARG001
         before = text[max(start - CONTEXT_CHARS, 0) : start]
@@ -92,7 +100,7 @@ def ssn(text: str, start: int, end: int) -> bool:
         and value[:3] not in ("000", "666")
         and value[0] != "9"
         and _number_module("us.ssn").is_valid(value)
-        and (not value.isdigit() or _announced_ssn(text, start, end))
+        and (not value.isdigit() or bool(_announced_ssn(text, start, end)))
     )
 
 
@@ -111,13 +119,26 @@ _SEPARATORS = str.maketrans("", "", " -")
 
 def card(text: str, start: int, end: int) -> bool:
     """Payment card: the check digit, and a known scheme with a length that it issues or a word."""
+    if not _free(text, start, end):
+        return False
     digits = text[start:end].translate(_SEPARATORS)
     return (
         len(set(digits)) > 1
-        and luhn.is_valid(digits)
-        and _free(text, start, end)
-        and (_CARD_SCHEMES.fullmatch(digits) is not None or _said_card(text, start, end))
+        and luhn(digits)
+        and (_CARD_SCHEMES.fullmatch(digits) is not None or bool(_said_card(text, start, end)))
     )
+
+
+_DOUBLED = bytes.maketrans(b"0123456789", bytes(sum(divmod(2 * n, 10)) for n in range(10)))
+
+
+def luhn(digits: str) -> bool:
+    """The check digit of cards (ISO/IEC 7812): every second digit doubled, a multiple of ten."""
+    if not digits.isascii():
+        return False
+    data = digits.encode()
+    plain = data[-1::-2]
+    return (sum(plain) - 48 * len(plain) + sum(data[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
 _said_card = near(
@@ -145,8 +166,11 @@ def ip_v4(text: str, start: int, end: int) -> bool:
 _version = near(r"v|ver|version|release|build")
 
 
-def ip_v6(text: str, start: int, end: int) -> bool:
+def ip_v6(text: str, start: int, end: int) -> bool | Resume:
     """A version 6 address that may belong to somebody; not a time or a loopback."""
+    if start > 0 and (text[start - 1].isalnum() or text[start - 1] == ":"):
+        run = _HEX_RUN.match(text, start)  # no address begins inside of it either
+        return Resume(run.end()) if run else False
     value = text[start:end]
     if not any(letter.isdigit() for letter in value) or not _free_of_hex(text, start, end):
         return False  # ``dead::beef`` is more often a name in a program
@@ -157,6 +181,9 @@ def ip_v6(text: str, start: int, end: int) -> bool:
     return not (address.is_unspecified or address.is_loopback) and len(value) > 6
 
 
+_HEX_RUN = re.compile(r"[0-9a-fA-F:]{1,80}")
+
+
 def _free_of_hex(text: str, start: int, end: int) -> bool:
     before = start == 0 or not (text[start - 1].isalnum() or text[start - 1] == ":")
     return before and (end == len(text) or not (text[end].isalnum() or text[end] == ":"))
@@ -165,7 +192,11 @@ def _free_of_hex(text: str, start: int, end: int) -> bool:
 _SAID_PHONE = near(
     r"phone|phones|telephone|tel|telephones?|mobile|cell|cellphone|fax|whatsapp|sms|landline"
     r"|hotline|helpline|call|calling|dial|text me|texting|contact|answering at"
-    r"|messages to|call me|mobil|telefon|téléphone|teléfono|telefono|telefone|телефон"
+    r"|messages to|call me|reach me|ring me|registered|voicemail|mobil|mobilnummer|telefon|handy"
+    r"|telefonnummer|rufnummer|téléphone|portable|teléfono|móvil|celular|telefono|cellulare"
+    r"|telefone|telemóvel|telefoon|telefonu|komórk\pL*|puhelin|τηλέφωνο|телефон\pL*|мобильн\pL*"
+    r"|telepon|nomor hp|điện thoại|هاتف|טלפון|फ़ोन|फोन",
+    unspaced="电话|電話|手机|手機|携帯|전화|휴대폰|โทร",
 )
 _SAYS_PHONE = re.compile(r"(?i)[\s\\,(-]{0,3}(?:office|fax|mobile|cell|home|desk|work|phone|tel)\b")
 _SAID_OTHER = near(
@@ -185,16 +216,20 @@ _NOT_A_PHONE = re.compile(
 )
 
 
-def phone(text: str, start: int, end: int) -> bool:
+def phone(text: str, start: int, end: int) -> bool | Resume:
     """A telephone number: international and valid, in North American form, or announced.
 
     ``phonenumbers`` is imported when the first candidate comes: most gateways never see one.
     """
-    if end - start > _PHONE_CHARS_MAX or not _phone_edges(text, start, end):
+    if end - start > _PHONE_CHARS_MAX:
+        return _past_groups(text, start, end)
+    if not _phone_edges(text, start, end):
         return False
     value = text[start:end]
     groups = _DIGITS.findall(value)
-    if len(groups) > _PHONE_GROUPS_MAX or _NOT_A_PHONE.match(value):
+    if len(groups) > _PHONE_GROUPS_MAX:
+        return _past_groups(text, start, end)
+    if _NOT_A_PHONE.match(value):
         return False
     if not 7 <= sum(map(len, groups)) <= 20:
         return False
@@ -206,6 +241,14 @@ def phone(text: str, start: int, end: int) -> bool:
         return True
     said = _SAID_PHONE(text, start, end) or _SAYS_PHONE.match(text, end, end + AFTER_CHARS)
     return bool(said) and _possible_phone(value)
+
+
+def _past_groups(text: str, start: int, end: int) -> bool | Resume:
+    """Where the last groups of too many begin: from any earlier one there are still too many."""
+    groups = [match.start() for match in _DIGITS.finditer(text, start, end)]
+    # One less, because a group may be preceded by a sign that belongs to the number.
+    at = len(groups) - _PHONE_GROUPS_MAX - 1
+    return Resume(groups[at]) if at > 0 else False
 
 
 def _phone_edges(text: str, start: int, end: int) -> bool:
@@ -242,18 +285,22 @@ def licence(text: str, start: int, end: int) -> bool:
 
 
 _BORN = near(
-    r"born(?: on| in)?|birth|birthday|birth ?date|date of birth|d\.?o\.?b\.?|geboren(?: am)?"
-    r"|geburtsdatum"
-    r"|né[e]? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento|nat[oa] il"
-    r"|data di nascita|nascid[oa] em"
+    r"born(?: on| in)?|birth|birthday|birth ?date|date of birth|d\.?o\.?b\.?|geboren(?: am)?|geb\."
+    r"|geburts(?:datum|tag)|né[e]? le|date de naissance|nacid[oa](?: el)?|fecha de nacimiento"
+    r"|nat[oa] il|data di nascita|nascid[oa] em|data de nascimento|nascimento|geboortedatum"
+    r"|född|födelsedatum|født|fødselsdato|syntynyt|syntymäaika|urodzon[yae]|data urodzenia"
+    r"|narozen[ýaá]?|datum narození|născut[ăa]?|data nașterii|született|γεννήθηκε"
+    r"|ημερομηνία γέννησης|doğum(?: tarihi)?|рожден\pL*|родил\pL*|народи\pL*|lahir|tanggal lahir"
+    r"|ngày sinh|تاريخ الميلاد|מועד לידה|תאריך לידה|जन्म(?:तिथि)?",
+    unspaced="出生|生日|生年月日|誕生日|생년월일|เกิด",
 )
 
 
 def birth_date(text: str, start: int, end: int) -> bool:
     """A date behind a word for birth."""
-    return _free(text, start, end) and _BORN(text, start, end)
+    return _free(text, start, end) and bool(_BORN(text, start, end))
 
 
 def npi(text: str, start: int, end: int) -> bool:
     """US national provider identifier: Luhn over the number with its issuer prefix 80840."""
-    return _free(text, start, end) and luhn.is_valid("80840" + text[start:end])
+    return _free(text, start, end) and luhn("80840" + text[start:end])

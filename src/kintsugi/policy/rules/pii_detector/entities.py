@@ -57,7 +57,7 @@ def _entity(
 def _announced(words: str, value: str) -> str:
     """A value right behind what it is called: ``MRN: 123456``, ``passport number is X1234567``."""
     return (
-        rf"\b(?:{words})[\"']?(?:[ \t]{{0,3}}(?:numbers?|no\.?|num|nr\.?|#|id|code|is|was|:|=|-|\||\")){{0,4}}"
+        rf"(?:^|[^\pL\pN_])(?:{words})[\"']?(?:[ \t]{{0,3}}(?:numbers?|no\.?|num|nr\.?|#|id|code|is|was|:|=|-|\||\")){{0,4}}"
         rf"[ \t:#=\"'(|]{{0,4}}(?P<value>{value})"
     )
 
@@ -65,12 +65,22 @@ def _announced(words: str, value: str) -> str:
 _DATE = (
     r"(?:\d{1,2}[/.-]\d{1,2}[/.-](?:19|20)?\d{2}|(?:19|20)\d{2}[/.-]\d{1,2}[/.-]\d{1,2}"
     r"|\d{1,2}(?:st|nd|rd|th|\.)?[ -](?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,?[ -](?:19|20)\d{2}"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d{2})"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d{1,2}(?:st|nd|rd|th)?,? (?:19|20)\d{2}"
+    # The months of other languages, by how they begin.
+    r"|\d{1,2}(?:er|\.|º)? (?:de )?(?:jän|janv|jan|ene|gen|styc|led|oca|янв|févr|fév|fev|feb|lut|úno|şub|фев|mär|mars|mar|maart|břez|март|abr|avr|apr|kwi|dub|nis|апр|mai|may|mag|mei|maj|květ|мая|jun|juin|giu|cze|haz|июн|jul|juil|lug|lip|tem|июл|aug|août|ago|sie|srp|ağu|авг|sep|set|wrz|zář|eyl|сен|okt|oct|ott|out|paź|říj|eki|окт|nov|lis|kas|ноя|dez|déc|dic|dec|gru|pro|ara|дек)\pL{0,9}\.? (?:de |del )?(?:19|20)\d{2}"
+    r"|(?:19|20)\d{2} ?年 ?\d{1,2} ?月 ?\d{1,2} ?日|(?:19|20)\d{2}년 ?\d{1,2}월 ?\d{1,2}일)"
 )
 _LICENCE_WORDS = (
-    r"driver.?s? ?licen[sc]e|driving ?licen[sc]e|licen[sc]e number|dl ?#|führerschein(?:nummer)?"
+    r"driver.?s? ?licen[sc]e|driving ?licen[sc]e|licen[sc]e number|dln?(?: ?#|:| no| number)|führerschein(?:nummer)?"
+    r"|permis de conduire|permiso de conducir|licencia de conducir|carnet de conducir|patente di guida|carta de condução|cnh"
+    r"|rijbewijs(?:nummer)?|prawo jazdy|prawa jazdy|körkort\pL{0,8}|førerkort\pL{0,8}|kørekort\pL{0,8}|ajokort\pL{0,8}"
+    r"|водительск\pL{1,4} удостоверени\pL|ehliyet(?: no)?"
 )
-_PASSPORT_WORDS = r"passport|reisepass(?:nummer)?|passeport|pasaporte|passaporto"
+_PASSPORT_WORDS = (
+    r"passport|reisepass(?:nummer)?|passnummer|passeport|pasaporte|passaporto|passaporte|paspoort(?:nummer)?|paszport\pL{0,4}"
+    r"|passi(?:n numero)?|паспорт\pL{0,2}|pasaport(?: no)?|paspor|hộ chiếu"
+)
+_UNSPACED_PASSPORT = "护照(?:号码?)?|護照|パスポート(?:番号)?|旅券番号|여권(?:번호)?"
 
 ENTITIES: tuple[Entity, ...] = (
     _entity(
@@ -114,7 +124,7 @@ ENTITIES: tuple[Entity, ...] = (
         "date_of_birth",
         "Date of birth",
         _DATE,
-        needs=r"\b(?:born|birth|birthday|birthdate|d\.?o\.?b|geboren|geburtsdatum|naissance|née? le|nacimiento|nacid[oa]|nascita|nat[oa] il|nascid[oa])",
+        needs=r"(?:\b(?:born|birth|d\.?o\.?b|gebor|geburt|geboorte|geb\.|naissance|née? le|nacimiento|nacid[oa]|nascita|nat[oa] il|nascid[oa]|nascimento|född|født|fødsel|födel|synty|urodz|naroz|născut|nașterii|született|doğum|lahir|ngày sinh)|γενν|рожд|родил|народ|الميلاد|לידה|जन्म|出生|生日|生年月日|誕生日|생년월일|เกิด)",
         accept=checks.birth_date,
     ),
     _entity(
@@ -129,15 +139,19 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "passport",
         "Passport number",
-        _announced(_PASSPORT_WORDS, r"[a-z]{0,3}\d{6,9}[a-z]?"),
-        needs=rf"\b(?:{_PASSPORT_WORDS})",
+        _announced(
+            _PASSPORT_WORDS,
+            r"[a-z]{0,3}\d{6,9}[a-z]?|[cfghjklmnprtvwxyz][0-9cfghjklmnprtvwxyz]{8,9}",
+        ),
+        rf"(?:{_UNSPACED_PASSPORT})(?:は|为|為|是)?[ :：]{{0,3}}(?P<value>[a-z]{{0,3}}\d{{6,9}})",
+        needs=rf"(?:{_PASSPORT_WORDS}|{_UNSPACED_PASSPORT})",
         accept=checks.licence,
     ),
     _entity(
         "drivers_license",
         "Driving licence number",
         _announced(_LICENCE_WORDS, r"[a-z0-9][a-z0-9-]{4,19}"),
-        needs=rf"\b(?:{_LICENCE_WORDS})",
+        needs=rf"(?:{_LICENCE_WORDS})",
         accept=checks.licence,
     ),
     _entity(

@@ -77,7 +77,10 @@ FORMATS: tuple[Pattern, ...] = (
     _format("google_oauth_secret", r"\bGOCSPX-[A-Za-z0-9_-]{28}"),
     _format("google_oauth_token", r"\bya29\.[A-Za-z0-9_-]{20}", r"[A-Za-z0-9_.-]*"),
     _format("gcp_service_account", r"\"type\"\s{0,3}:\s{0,3}\"service_account\""),
-    _format("azure_client_secret", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
+    _format(
+        "azure_client_secret",
+        r"(?:^|[^A-Za-z0-9_~.-])(?P<value>[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34})(?:$|[^A-Za-z0-9_~.-])",
+    ),
     _format("azure_storage_key", r"\bAccountKey=[A-Za-z0-9+/]{80}", r"[A-Za-z0-9+/=]*"),
     _format("azure_sas", r"\bsig=[A-Za-z0-9%/+]{40}", r"[A-Za-z0-9%/+=]*"),
     _format(
@@ -105,7 +108,11 @@ FORMATS: tuple[Pattern, ...] = (
     ),
     _format("gitlab_session", r"\b_gitlab_session=[0-9a-z]{32}\b"),
     _format("gitlab_runner_token", r"\bGR1348941[A-Za-z0-9_-]{20}"),
-    _format("slack_token", r"\bxox[abeoprs][.\\]?(?:xox[bp])?-[A-Za-z0-9-]{10}", r"[A-Za-z0-9-]*"),
+    _format(
+        "slack_token",
+        r"\bxox(?:[abeprs][.\\]?(?:xox[bp])?-[A-Za-z0-9-]{10}|o-\d{1,14}-[A-Za-z0-9-]{8})",
+        r"[A-Za-z0-9-]*",
+    ),
     _format("slack_app_token", r"\bxapp-\d-[A-Z0-9]{6,12}-\d{6,15}-[a-z0-9]{8}", r"[a-z0-9]*"),
     _format(
         "slack_webhook",
@@ -197,7 +204,7 @@ FORMATS: tuple[Pattern, ...] = (
     ),
     _format("vault_token", r"\bhv[bsr]\.[A-Za-z0-9_.-]{24}", r"[A-Za-z0-9_.-]*"),
     _format("heroku_key", r"\bHRKU-[A-Za-z0-9_-]{36}", rf"{_KEY}*"),
-    _format("infracost_token", r"\bico-[A-Za-z0-9]{32}\b"),
+    _format("infracost_token", r"(?:^|[^.A-Za-z0-9])(?P<value>ico-[A-Za-z0-9]{32})\b"),
     _format("intra42_secret", r"\bs-s4t2(?:ud|af)-[0-9a-f]{64}\b"),
     _format("linear_key", r"\blin_(?:api|oauth)_[A-Za-z0-9]{40}"),
     _format("lob_key", r"\b(?:live|test)_(?:pub_)?[0-9a-f]{31,35}\b"),

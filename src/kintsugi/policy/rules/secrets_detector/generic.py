@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
 from kintsugi.policy.automata import Pattern
 from kintsugi.policy.recogniser import Accept
@@ -15,18 +16,21 @@ JUDGED_CHARS = 64
 
 _WORDS = (
     r"api[_ .-]?keys?|apikey|[_.-]key|access[_ .-]?key(?:[_ .-]?id)?|secret[_ .-]?key|private[_ .-]?key|signing[_ .-]?key"
-    r"|encryption[_ .-]?key|license[_ .-]?key|client[_ .-]?(?:secret|id|key)|secrets?|(?:access|auth|bearer|refresh|session|id|api)?[_ .-]?tokens?"
+    r"|encryption[_ .-]?key|license[_ .-]?key|client[_ .-]?(?:secret|key)|secrets?|(?:access|auth|bearer|refresh|session|id|api)?[_ .-]?tokens?"
     r"|credentials?|auth[_ .-]?key|webhook[_ .-]?secret"
 )
-_PASSWORDS = r"pass(?:word|wd|phrase|code)?|pwd|passwort|contraseña|mot de passe|senha|пароль"
+_PASSWORDS = r"pass(?:word|wd|phrase|code)?|pwd|\bpw|passwort|contraseña|mot de passe|senha|пароль"
 # Between a name and its value: in code, configuration, tables, markup and prose.
 _BETWEEN = (
-    r"[\"'`\]]{0,3}(?:\s{0,4}(?::=|=>|[:=|]|\bis\b(?: set to)?|\bwas\b)\s{0,4}|\s{1,8}value\s{0,3}[:=]\s{0,3})"
+    r"[\"'`\]]{0,3}(?:[ \t]{0,4}(?::=|=>|[:=|：]|\b(?:is|was|ist|lautet|es|est|wordt)\b(?: (?:now|set to))?[ \t]{0,2}:?|é|è|є)\s{0,4}|\s{1,8}value\s{0,3}[:=]\s{0,3})"
     r"(?:[bru]?[\"'`]{1,3}|<)?"
 )
 _VALUE = r"[A-Za-z0-9_+/=.~!@#$%^&*?\-\\]"
 
-_NEEDS = rf"(?:{_WORDS}|{_PASSWORDS})[A-Za-z0-9_.-]{{0,20}}{_BETWEEN}{_VALUE}{{6}}"
+# "the password for the build server is ..."
+_WHOSE = r"(?: (?:for|to|of|on|für|de|del|pour|per|para) [\w .@'-]{1,40}?)?"
+
+_NEEDS = rf"(?:{_WORDS}|{_PASSWORDS})[A-Za-z0-9_.-]{{0,20}}{_WHOSE}{_BETWEEN}{_VALUE}{{6}}"
 
 GENERIC_TOKEN = Pattern(
     "generic_secret",
@@ -37,7 +41,7 @@ GENERIC_TOKEN = Pattern(
 )
 GENERIC_PASSWORD = Pattern(
     "password",
-    rf"(?:{_PASSWORDS})[A-Za-z0-9_.-]{{0,20}}{_BETWEEN}(?P<value>{_VALUE}{{6,80}})",
+    rf"(?:{_PASSWORDS})[A-Za-z0-9_.-]{{0,20}}{_WHOSE}{_BETWEEN}(?P<value>{_VALUE}{{6,80}})",
     needs=_NEEDS,
     group="named values",
 )
@@ -84,9 +88,30 @@ def random_token(text: str, start: int, end: int) -> bool:
         return False
     if "." in value and digits * 8 < len(value):
         return False  # a host name, a file or a package with a version
+    if "..." in text[start : min(end, start + JUDGED_CHARS)]:
+        return False  # cut off: not the whole of anything
+    parts = _PART.split(value)
+    if len(parts) > 1 and all(map(_word_or_number, parts)):
+        return False  # words and numbers with signs between them: a name with a version
     if _NAMES_SOMETHING_ELSE.search(text, max(start - NAME_CHARS, 0), start):
         return False
     return entropy_bits(value) >= (2.6 if len(value) < 16 or letters == 0 else 2.9)
+
+
+_PART = re.compile(r"[-_.:/+~=@]")
+_PLAIN_PART_CHARS_MAX = 4
+
+
+def _word_or_number(part: str) -> bool:
+    """A stretch that somebody may have written: a word, a number, a short mixture."""
+    if len(part) <= _PLAIN_PART_CHARS_MAX or part.isdigit():
+        return True
+    return part.isalpha() and case_changes(part) <= 1 + len(part) // 8
+
+
+def case_changes(text: str) -> int:
+    """How often a small letter and a capital stand side by side; often, where it is random."""
+    return sum(a.islower() != b.islower() for a, b in pairwise(text) if a.isalpha() and b.isalpha())
 
 
 # How far before a value its name is read.
@@ -94,7 +119,7 @@ NAME_CHARS = 40
 # ``credentialsId: 29f63271-...`` names a secret and does not contain it.
 _NAMES_SOMETHING_ELSE = re.compile(
     r"(?i)(?:(?:key|credentials?|secret|token)[_-]?ids?|names?|urls?|uri|length|size|types?|path|file|arn|endpoint"
-    r"|count|expir\w+|version|hash|checksum|public[_-]?key|bucket[_-]?key|key(?:ing|words?|board|space)|csrf[_-]?token"
+    r"|count|expir\w+|version|hash|checksum|public[_-]?(?:key|token)|bucket[_-]?key|key(?:ing|words?|board|space)|csrf[_-]?token"
     r"|authenticity_token)[\"'`\]]{0,3}\s{0,4}(?::=|=>|[:=|]|value=)\s{0,4}[\"'`<]{0,3}$"
 )
 
@@ -106,7 +131,7 @@ def typed_password(text: str, start: int, end: int) -> bool:
     value = text[start : min(end, start + JUDGED_CHARS)].rstrip(".,;:!?)")
     if len(value) < 6 or placeholder(value) or value.lower() in _COMMON_PASSWORDS:
         return False
-    if "://" in value or value.startswith(("/", "./", "~/", "$")):
+    if "://" in value or value.startswith(("/", "./", "~/", "$")) or value.endswith("="):
         return False
     kinds = sum(
         (
@@ -127,12 +152,15 @@ def _inside_call(text: str, end: int) -> bool:
 
 def credential(text: str, start: int, end: int) -> bool:
     """What stands where a password goes and is not the word for one."""
-    value = text[start:end].lower()
+    value = text[start:end].lower().strip("[](){}")
     return not placeholder(value) and value not in _FILL_INS and not value.isdigit()
 
 
 _FILL_INS = frozenset(
-    {"password", "passwd", "pass", "token", "secret", "pwd", "user", "pw", "x-oauth-basic"}
+    {
+        *("password", "passwd", "pass", "token", "secret", "pwd", "user", "pw", "x-oauth-basic"),
+        *("test", "guest", "none", "anonymous"),
+    }
 )
 
 
@@ -163,9 +191,24 @@ def issued_by(names: str) -> Accept:
 
 def issued(text: str, start: int, end: int) -> bool:
     """A value in a known format that is not the format's own picture, such as ``ghp_xxxx``."""
+    if start > 0 and text[start - 1] in "+~":
+        return False  # a piece of something longer
     value = text[start : min(end, start + JUDGED_CHARS)]
     body = value[4:] if len(value) > 12 else value
-    return not _PICTURE.search(value) and entropy_bits(body) >= 2.0
+    if _PICTURE.search(value) or entropy_bits(body) < 2.0:
+        return False
+    letters = body.replace("_", "").replace("-", "")
+    return not (letters.isalpha() and _words_run_together(letters))
+
+
+_VOWELS = frozenset("aeiouAEIOU")
+_VOWEL_SHARE_MIN = 0.3
+
+
+def _words_run_together(letters: str) -> bool:
+    """``servingCellPriority``: vowels as often as in words, capitals as seldom."""
+    vowels = sum(letter in _VOWELS for letter in letters)
+    return vowels >= _VOWEL_SHARE_MIN * len(letters) and case_changes(letters) <= len(letters) // 5
 
 
 _PICTURE = re.compile(

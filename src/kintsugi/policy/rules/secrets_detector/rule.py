@@ -52,7 +52,7 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
     """The rule for one phase; the same in both."""
     recognisers = [Recogniser(pattern, _FOUND, issued) for pattern in FORMATS]
     recognisers += [
-        Recogniser(OKTA_TOKEN, _FOUND, issued_by("okta|ssws")),
+        Recogniser(OKTA_TOKEN, _FOUND, issued_by(r"(?<![a-z])okta|(?<![a-z])ssws")),
         Recogniser(GOCARDLESS_TOKEN, _FOUND, issued_by("gocardless")),
         Recogniser(URL_CREDENTIALS, _FOUND, credential),
         Recogniser(COMMAND_LINE_USER, _FOUND, command_line_credential),
@@ -84,7 +84,7 @@ KIND = RuleKind(
     default_action=Verdict.REDACT,
     actions=(Verdict.ALLOW, Verdict.FLAG, Verdict.REDACT, Verdict.BLOCK),
     reasons=("secrets.detected",),
-    detector_version=1,
+    detector_version=2,
     message="The text contains a secret such as a key or a password.",
     method="Formats of known providers; otherwise randomness of a value behind a telling word.",
     cost="Part of the shared scan; a few microseconds more per candidate.",
