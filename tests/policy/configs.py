@@ -14,6 +14,15 @@ from kintsugi.model.decision import Decision, Finding
 from kintsugi.model.facts import Facts
 from kintsugi.policy.rules import KINDS
 
+# The kinds that look for wording: each finds something in texts, and none needs anything else.
+WORDING = (
+    "prompt-injection",
+    "pii-detector",
+    "secrets-detector",
+    "dlp-filter",
+    "safety-filter",
+    "audit-logger",
+)
 FACTS = Facts(now=datetime(2026, 11, 21, 12, 0, tzinfo=UTC), fingerprint_key=b"test key")
 
 

@@ -13,9 +13,9 @@ from kintsugi.model.decision import Mode, Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.plan import compile_plan
 from kintsugi.policy.rules import KINDS
-from tests.policy.configs import config_of
+from tests.policy.configs import WORDING, config_of
 
-EVERYTHING: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+EVERYTHING: dict[str, dict[str, Any]] = {kind: {} for kind in WORDING}
 
 
 def problem(chain: dict[str, dict[str, Any]], **positions: Position) -> tuple[str, str, Position]:
