@@ -9,7 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from kintsugi.gateway.events import Headers
-from kintsugi.model.event import Admission, DecisionEvent
+from kintsugi.model.event import Admission, DecisionEvent, Quarantine
+from kintsugi.model.facts import CounterNeed
+from kintsugi.model.oversight import EscalationReport
 
 # Status, headers and body of a whole answer.
 Reply = tuple[int, Headers, bytes]
@@ -44,6 +46,73 @@ class CallUpstream(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         """Without headers and body: both hold what a log must not."""
         return f"CallUpstream({self.target_id!r}, {self.origin!r}, {self.path!r})"
+
+
+class RemoteCall(msgspec.Struct, frozen=True, gc=False):
+    """One question to a configured target; see ``CallUpstream`` for the fields they share.
+
+    Attributes:
+        key: names the answer among the facts.
+    """
+
+    key: str
+    origin: str
+    path: bytes
+    headers: Headers
+    body: bytes
+    timeout_seconds: float
+    allow_private_network: bool = False
+
+    def __repr__(self) -> str:
+        """Without headers and body: both hold what a log must not."""
+        return f"RemoteCall({self.key!r}, {self.origin!r}, {self.path!r})"
+
+
+class Gather(msgspec.Struct, frozen=True, gc=False):
+    """Reserve on the gateway's counters and ask other machines, all at once; report Gathered.
+
+    What was reserved is given back when the exchange ends before that.
+    """
+
+    counters: tuple[CounterNeed, ...] = ()
+    remote: tuple[RemoteCall, ...] = ()
+
+
+class Settle(msgspec.Struct, frozen=True, gc=False):
+    """End a reservation.
+
+    Attributes:
+        used: what was really used, by key; a key left out keeps what was reserved. None gives all
+            of it back.
+    """
+
+    reservation: int
+    used: dict[str, float] | None = None
+
+
+class Redeem(msgspec.Struct, frozen=True, gc=False):
+    """Use an approval up for this exchange, wherever else it may be tried; report Redeemed."""
+
+    escalation_id: str
+    action_digest: str
+    revision: str
+    event_id: str
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Tell reviewers, and report HoldOver when one has decided or the time is over."""
+
+    report: EscalationReport
+    seconds: float
+
+
+class Freeze(msgspec.Struct, frozen=True, gc=False):
+    """Stop whatever comes from the same place from now on, on every worker."""
+
+    quarantine: Quarantine
+    policy_name: str
+    reason_code: str
+    config_version: str
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +176,11 @@ class DropClient(msgspec.Struct, frozen=True, gc=False):
 Command = (
     Admit
     | CallUpstream
+    | Gather
+    | Settle
+    | Redeem
+    | Hold
+    | Freeze
     | Pause
     | AbortUpstream
     | Record

@@ -70,7 +70,6 @@ class Quarantined(msgspec.Struct, frozen=True):
     """A decision froze something: at once on every worker, and for good until it is released."""
 
     quarantine: Quarantine
-    at: datetime
     policy_name: str
     reason_code: str
     config_version: str

@@ -10,6 +10,9 @@ from datetime import datetime
 
 import msgspec
 
+from kintsugi.model.event import UsedApproval
+from kintsugi.model.facts import Counter, RemoteAnswer
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -20,6 +23,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
         event_id: a fresh UUIDv7 whose time is ``now`` to the millisecond.
         now: wall-clock time, aware UTC.
         target: the request target as sent, never decoded: ``/v1/chat/completions?x=1``.
+        source: the client's address, without the port; empty where there is none.
     """
 
     at_ns: int
@@ -29,6 +33,7 @@ class RequestReceived(msgspec.Struct, frozen=True, gc=False):
     target: bytes
     headers: Headers
     body: bytes
+    source: str = ""
 
 
 class RequestRefused(msgspec.Struct, frozen=True, gc=False):
@@ -119,6 +124,37 @@ class PauseOver(msgspec.Struct, frozen=True, gc=False):
     at_ns: int
 
 
+class Gathered(msgspec.Struct, frozen=True, gc=False):
+    """What a ``Gather`` brought; what could not be had is missing.
+
+    Attributes:
+        reservation: number to settle the counters under; 0 when nothing was reserved.
+    """
+
+    at_ns: int
+    counters: dict[str, Counter] = {}
+    remote: dict[str, RemoteAnswer] = {}
+    reservation: int = 0
+
+
+class Redeemed(msgspec.Struct, frozen=True, gc=False):
+    """Whether the approval was still good; if so, it is used up now."""
+
+    at_ns: int
+    approval: UsedApproval | None = None
+
+
+class HoldOver(msgspec.Struct, frozen=True, gc=False):
+    """A reviewer decided about a held answer, or nobody did in time.
+
+    Attributes:
+        approved: None when nobody did.
+    """
+
+    at_ns: int
+    approved: bool | None = None
+
+
 class ClientAborted(msgspec.Struct, frozen=True, gc=False):
     """The client's connection is gone."""
 
@@ -154,6 +190,9 @@ Event = (
     | UpstreamEnd
     | UpstreamFailed
     | PauseOver
+    | Gathered
+    | Redeemed
+    | HoldOver
     | ClientAborted
     | RecordDurable
     | RecordFailed

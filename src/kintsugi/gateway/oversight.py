@@ -1,0 +1,127 @@
+"""What people have decided, as one worker knows it: who is frozen, which escalations are resolved.
+
+Outlives configurations, like the routing board. Fed by the supervisor; asked by exchanges, which
+find everything empty in most gateways at most times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from kintsugi.model.content import Identity, Part
+from kintsugi.model.event import Quarantine
+from kintsugi.model.oversight import Resolution
+from kintsugi.model.transform import QuarantineScope
+
+# Answers that one worker holds for reviewers at a time; each keeps a connection and a body.
+HELD_MAX = 128
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Oversight:
+    """One worker's view.
+
+    Attributes:
+        frozen: what is in quarantine, by scope and subject.
+        held: how many answers wait for a reviewer now.
+    """
+
+    def __init__(self, *, held_max: int = HELD_MAX) -> None:
+        self.frozen: dict[tuple[QuarantineScope, str], Quarantine] = {}
+        self.held = 0
+        self._held_max = held_max
+        self._approvals: dict[str, Resolution] = {}
+
+    def freeze(self, quarantine: Quarantine) -> None:
+        """From now on nothing of this may pass."""
+        self.frozen[quarantine.scope, quarantine.subject] = quarantine
+
+    def replace_frozen(self, quarantines: Iterable[Quarantine]) -> None:
+        """Exactly these are frozen."""
+        self.frozen = {(one.scope, one.subject): one for one in quarantines}
+
+    def stops(self, identity: Identity, source: str) -> Quarantine | None:
+        """What freezes a request, if anything does."""
+        for scope in ("session", "agent", "user", "key", "source"):
+            subject = subject_of(scope, identity, source)
+            if subject and (found := self.frozen.get((scope, subject))) is not None:
+                return found
+        return None
+
+    def replace_resolutions(self, resolutions: Iterable[Resolution]) -> None:
+        """Exactly these can be used."""
+        self._approvals = {
+            one.action_digest: one for one in resolutions if one.approved and one.action_digest
+        }
+
+    def approval_for(self, action_digest: str, revision: str, now: datetime) -> Resolution | None:
+        """An approval of exactly this action under this plan; whether nobody has used it yet is
+        settled when it is redeemed."""
+        found = self._approvals.get(action_digest)
+        if found is None or found.revision != revision or now >= found.expires_at:
+            return None
+        return found
+
+    def spent(self, escalation_id: str) -> None:
+        """An approval was used, or was no good; do not try it again."""
+        self._approvals = {
+            digest: one
+            for digest, one in self._approvals.items()
+            if one.escalation_id != escalation_id
+        }
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether one more answer can be held."""
+        return self.held < self._held_max
+
+
+def subject_of(scope: QuarantineScope, identity: Identity, source: str) -> str:
+    """Who is meant by a scope in one exchange; empty where the exchange does not say."""
+    return {
+        "session": identity.session_id,
+        "agent": identity.agent_id,
+        "user": identity.user_id,
+        "key": identity.key_name,
+        "source": source,
+    }[scope]
+
+
+def quarantine_for(
+    event_id: str, scope: QuarantineScope, identity: Identity, source: str
+) -> Quarantine | None:
+    """What to freeze.
+
+    Where the exchange does not say who it is in that scope, the next wider one that it does say
+    is frozen: nobody escapes by leaving a header out, and nobody else is frozen for it. None where
+    nothing at all tells the caller from others.
+    """
+    wider: tuple[QuarantineScope, ...] = ("session", "agent", "user", "key", "source")
+    for candidate in (scope, *wider[wider.index(scope) :]):
+        subject = subject_of(candidate, identity, source)
+        if subject:
+            return Quarantine(event_id, candidate, subject)
+    return None
+
+
+def action_digest(
+    *, dialect: str, phase: str, identity: Identity, request_digest: str, parts: Iterable[Part]
+) -> str:
+    """What exactly an approval is for: who does what.
+
+    For requests that is their bytes; for answers and tool calls what they say, because the same
+    request may be answered differently. Ids of the single request and its trace are no part of it.
+    """
+    who = msgspec.structs.replace(identity, request_id="", trace_id="", parent_span_id="")
+    said = [(part.kind, part.name, part.text) for part in parts]
+    action = (dialect, phase, msgspec.to_builtins(who), request_digest, said)
+    try:
+        text = _canonical(action)
+    except UnicodeEncodeError:  # half a surrogate pair
+        text = repr(action).encode("ascii", "backslashreplace")
+    return "sha256:" + hashlib.sha256(text).hexdigest()
