@@ -258,6 +258,22 @@ TARGETS = (
 )
 
 
+async def test_an_offer_of_http_2_is_passed_over(tmp_path: Path) -> None:
+    offer = (
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+    )
+    async with running(tmp_path) as rig, client(rig.port) as one:
+        await one.send(post(b"/answer", b"first", offer) + post(b"/answer", b"second"))
+        assert [await one.status(), await one.status()] == [200, 200]
+        await one.send(post(b"/answer", b"third", offer))
+        assert await one.status() == 200
+        seen = [event for event in rig.events if isinstance(event, RequestReceived)]
+        bodies = [event.body for event in seen]
+        assert bodies == [b"first", b"second", b"third"]
+        assert not any(name == b"upgrade" for event in seen for name, _ in event.headers)
+
+
 @pytest.mark.parametrize("request_bytes", SMUGGLING.values(), ids=SMUGGLING)
 async def test_a_request_with_two_readings_is_refused(tmp_path: Path, request_bytes: bytes) -> None:
     async with running(tmp_path) as rig, client(rig.port) as one:

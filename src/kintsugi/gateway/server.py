@@ -48,7 +48,8 @@ _LINGER_SECONDS = 2.0
 _BODY_BYTES_PER_SECOND_MIN = 1024
 _WRITE_BUFFER_BYTES = 262_144
 
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+_OFFER = frozenset((b"upgrade", b"connection", b"http2-settings"))
 # Answered here; every other path is the exchange's, whose table of routes is closed.
 _OWN = frozenset((b"/health", b"/healthz", b"/readyz", b"/metrics"))
 
@@ -206,8 +207,8 @@ class ClientConnection(asyncio.Protocol):
         self._read_bytes = len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refusal = "request.malformed"
+        except httptools.HttpParserUpgrade as offer:
+            self._pass_over_upgrade(data[offer.args[0] :])
         except httptools.HttpParserError:
             self._refusal = self._refusal or "request.malformed"
         if self._state is State.BODY:
@@ -220,6 +221,28 @@ class ClientConnection(asyncio.Protocol):
             self._requests.append(self._take_request(self._refusal))
         if self._requests and self._carrier is None:
             self._serve_next()
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Read a request that offered HTTP/2, as Java's client does by default, as HTTP/1.1.
+
+        The offer may be ignored (RFC 9110 §7.8). The parser stops at it and would leave the body
+        out, so another one reads the head again, without the offer, and then what follows.
+        """
+        kept = [header for header in self._headers if header[0] not in _OFFER]
+        if not self._keep_alive:
+            kept.append((b"connection", b"close"))
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (
+            self._method,
+            self._target,
+            wire.header_lines(kept),
+        )
+        self._parser = httptools.HttpRequestParser(self)
+        try:
+            self._parser.feed_data(head + rest)
+        except httptools.HttpParserUpgrade:
+            self._refusal = "request.malformed"  # a second offer in one read
+        except httptools.HttpParserError:
+            self._refusal = self._refusal or "request.malformed"
 
     # httptools callbacks
 
@@ -259,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
             or (b"host" not in framing and not self._http_1_0)
             or (encoding is not None and not self._chunks_are_clear(encoding))
             or not length.isdigit()
-            or parser.should_upgrade()
+            or (parser.should_upgrade() and framing.get(b"upgrade", b"").lower() != b"h2c")
         ):
             self._refuse("request.malformed")
         if len(self._headers) > HEADERS_MAX or self._head_too_large():
@@ -298,7 +321,8 @@ class ClientConnection(asyncio.Protocol):
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        self._requests.append(self._take_request(""))
+        if not self._parser.should_upgrade():  # else see ``_pass_over_upgrade``
+            self._requests.append(self._take_request(""))
 
     def _refuse(self, code: str) -> None:
         self._refusal = code
