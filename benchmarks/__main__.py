@@ -46,6 +46,7 @@ BENCHMARKS = (
     ),
     Benchmark("store", "Store: ingest beside a raw COPY, and every read", ("--events", "20000")),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
+    Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),
     Benchmark("start", "Start: kt up to the first governed answer", ("--rounds", "1")),
 )
 

@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
-from kintsugi.policy.tool_calls import ToolCall, leaves, same_name
+from kintsugi.policy.tool_calls import ToolCall, leaves, same_name, values_of
 
 AMOUNT_ARGUMENTS = (
     "amount",
@@ -47,16 +48,16 @@ class Amounts:
         if call.problem:
             raise AmountUnreadable
         found = [
-            _read(leaf.value)
-            for leaf in leaves(call.arguments)
-            if same_name(leaf.name) in self._names and leaf.value is not None
+            _read(value) for value in values_of(call.arguments, self._names) if value is not None
         ]
         return math.fsum(found) if found else None
 
 
-def _read(value: str | float | int | bool | None) -> float:
+def _read(value: Any) -> float:
     if isinstance(value, bool):
         raise AmountUnreadable
+    if isinstance(value, dict):
+        return _in_object(value)
     if isinstance(value, int | float):
         try:
             number = abs(float(value))
@@ -67,6 +68,19 @@ def _read(value: str | float | int | bool | None) -> float:
     if not math.isfinite(number):
         raise AmountUnreadable
     return number
+
+
+def _in_object(value: dict[str, Any]) -> float:
+    """``{value: 500, currency: USD}``: the largest number counts."""
+    numbers = []
+    for leaf in leaves(value):
+        try:
+            numbers.append(_read(leaf.value))
+        except AmountUnreadable:
+            continue
+    if not numbers:
+        raise AmountUnreadable
+    return max(numbers)
 
 
 def _read_text(text: str) -> float:

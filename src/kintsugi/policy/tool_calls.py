@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -74,7 +74,8 @@ def read_call(part: Part) -> ToolCall:
         return ToolCall(name, text, path, {})
     try:
         value = _decode(text)
-        if not _depth_within(value, DEPTH_MAX):
+        brackets = text.count("{") + text.count("[")
+        if brackets > DEPTH_MAX and not _depth_within(value, DEPTH_MAX):
             return ToolCall(name, text, path, {}, "not_json")
         # Encoding never repeats a key: a text equal to its own re-encoding repeats none. Only
         # what differs has to be read again to look for repeats.
@@ -117,6 +118,25 @@ def leaves(value: Any, name: str = "") -> Iterator[Leaf]:
             stack.extend((key, inner) for inner in reversed(found))
         else:
             yield Leaf(key, found)
+
+
+def values_of(value: Any, names: Set[str]) -> Iterator[Any]:
+    """Every value under one of some names, at any depth, the elements of lists one by one.
+
+    Args:
+        names: as ``same_name`` gives them.
+    """
+    stack: list[tuple[bool, Any]] = [(False, value)]
+    while stack:
+        named, found = stack.pop()
+        if isinstance(found, list):
+            stack.extend((named, inner) for inner in reversed(found))
+            continue
+        if named:
+            yield found
+        if isinstance(found, dict):
+            items = reversed(found.items())
+            stack.extend((same_name(str(key)) in names, inner) for key, inner in items)
 
 
 def texts(call: ToolCall) -> Iterator[Leaf]:

@@ -144,9 +144,9 @@ def _option_names(options: type[msgspec.Struct], prefix: str = "") -> Iterator[s
             continue
         default = None if field.default is msgspec.NODEFAULT else field.default
         if isinstance(default, msgspec.Struct):
-            yield from _option_names(type(default), f"{prefix}{field.name}.")
+            yield from _option_names(type(default), f"{prefix}{field.encode_name}.")
         else:
-            yield f"{prefix}{field.name}"
+            yield f"{prefix}{field.encode_name}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
