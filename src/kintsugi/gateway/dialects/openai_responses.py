@@ -14,12 +14,12 @@ from kintsugi.gateway.dialects.dialect import AnswerView, Problem, RequestView
 from kintsugi.gateway.dialects.json_text import MalformedDocument, read_json
 from kintsugi.gateway.dialects.openai_error import error_body
 from kintsugi.gateway.dialects.openai_responses_document import (
-    path_rank,
     read_request_document,
     read_response_document,
     read_usage,
 )
 from kintsugi.gateway.dialects.openai_responses_stream import ResponseStream, logprobs_beside
+from kintsugi.gateway.dialects.text_tree import path_rank
 from kintsugi.model.content import Edit, Part
 
 

@@ -14,7 +14,6 @@ from kintsugi.gateway.dialects.openai_responses_items import (
 )
 from kintsugi.gateway.dialects.openai_tools import read_tools
 from kintsugi.gateway.dialects.splice import pointer_token
-from kintsugi.gateway.dialects.text_tree import is_index
 from kintsugi.model.content import Part
 
 # Numbers, switches, identifiers and words from fixed lists, so nothing to judge.
@@ -59,14 +58,6 @@ def read_usage(document: dict[str, Any]) -> tuple[int, int]:
         return 0, 0
     sent, received = usage.get("input_tokens"), usage.get("output_tokens")
     return (sent if type(sent) is int else 0), (received if type(received) is int else 0)
-
-
-def path_rank(path: str) -> tuple[int | str, ...]:
-    """A sort key that puts the texts of an answer in one order, however they arrived."""
-    rank: tuple[int | str, ...] = ()
-    for token in path.split("/")[1:]:
-        rank += (0, int(token), "") if is_index(token) else (1, 0, token)
-    return rank
 
 
 def _read_fields(

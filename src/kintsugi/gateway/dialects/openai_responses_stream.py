@@ -20,13 +20,12 @@ from kintsugi.gateway.dialects.openai_chat_message import words
 from kintsugi.gateway.dialects.openai_error import error_object
 from kintsugi.gateway.dialects.openai_responses_document import (
     SETTINGS_OF_ANSWER,
-    path_rank,
     read_response_document,
     read_usage,
 )
 from kintsugi.gateway.dialects.openai_responses_items import read_block, read_item
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
-from kintsugi.gateway.dialects.text_tree import TextTree
+from kintsugi.gateway.dialects.text_tree import TextTree, path_rank
 from kintsugi.model.content import Edit, Part, PartKind
 
 _encode = msgspec.json.Encoder().encode

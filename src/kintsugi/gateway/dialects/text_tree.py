@@ -12,6 +12,14 @@ def is_index(token: str) -> bool:
     return token.isascii() and token.isdecimal()
 
 
+def path_rank(path: str) -> tuple[int | str, ...]:
+    """A sort key that puts the texts of an answer in one order, however they arrived."""
+    rank: tuple[int | str, ...] = ()
+    for token in path.split("/")[1:]:
+        rank += (0, int(token), "") if is_index(token) else (1, 0, token)
+    return rank
+
+
 class TextTree:
     """One place in the document, and the places below it."""
 
