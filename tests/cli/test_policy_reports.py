@@ -112,7 +112,7 @@ SARIF = {
 BAD = lint("gateway: {prot: 1, fail_mode: allow}", file="my config,1.yaml")
 GOOD = lint(
     "pack: {name: a, version: 1.0.0}\nproviders: {targets: [{id: l, provider: simulator}]}\n"
-    "policies: {chain: [dlp-filter]}\npolicy: {dlp-filter: {}}\n",
+    "policies: {chain: [dlp-filter]}\npolicy: {dlp-filter: {blocked_terms: [aurora]}}\n",
     file="good.yaml",
 )
 

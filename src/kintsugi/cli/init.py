@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -16,6 +17,9 @@ from kintsugi.errors import InvalidInput
 from kintsugi.policy.diagnostics import nearest
 
 DEFAULT_TEMPLATE = "starter"
+# What a template relaxes ends, once written, the day after: templates themselves have no date.
+_NO_DATE = b"9999-12-31"
+_RELAXED_FOR = timedelta(days=1)
 
 
 def init(
@@ -38,7 +42,8 @@ def init(
         known = templates()
         output.result(known, lambda: "\n".join(known))
         return
-    written = [str(path) for path in write_template(template, directory, force=force)]
+    today = datetime.now(UTC).date()
+    written = [str(p) for p in write_template(template, directory, force=force, today=today)]
     result = {"template": template, "directory": str(directory), "files": written}
     output.result(result, lambda: "\n".join(f"wrote {path}" for path in written))
     where = "" if directory == Path() else f" --pack-dir {directory}"
@@ -50,8 +55,10 @@ def templates() -> list[str]:
     return sorted(folder.name for folder in _root().iterdir() if folder.is_dir())
 
 
-def write_template(name: str, directory: Path, *, force: bool) -> list[Path]:
+def write_template(name: str, directory: Path, *, force: bool, today: date) -> list[Path]:
     """Write a template's files; the paths written.
+
+    What it relaxes ends the day after ``today``.
 
     Raises:
         InvalidInput: there is no such template, a file exists and ``force`` is off, or the
@@ -62,8 +69,10 @@ def write_template(name: str, directory: Path, *, force: bool) -> list[Path]:
         near = nearest(name, known)
         hint = f'; did you mean "{near}"?' if near else ""
         raise InvalidInput(f'no template "{name}"{hint} Templates: {", ".join(known)}')
+    tomorrow = (today + _RELAXED_FOR).isoformat().encode()
     contents = {
-        directory / path: source.read_bytes() for path, source in _files(_root() / name, Path())
+        directory / path: source.read_bytes().replace(_NO_DATE, tomorrow)
+        for path, source in _files(_root() / name, Path())
     }
     existing = [str(path) for path in contents if path.exists()]
     if existing and not force:

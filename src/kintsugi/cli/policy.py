@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,7 +19,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.policy.diagnostics import in_order
 from kintsugi.policy.lint import LintReport, lint, lint_fragment
 from kintsugi.policy.parse import DEFAULT_FILE
-from kintsugi.replay.sources import read_source
+from kintsugi.replay.sources import cases_beside, read_source
 
 if TYPE_CHECKING:
     from kintsugi.replay.results import RunReport
@@ -54,12 +55,17 @@ def lint_file(
         Literal["error", "warning"], typer.Option(help="warning: exit 2 when there are warnings.")
     ] = "error",
 ) -> None:
-    """Check a configuration without running it.
+    """Check a configuration without running it, and list what it relaxes.
 
     Exit codes: 0 valid, 1 the file cannot be read, 2 warnings with --fail-level warning,
     3 errors.
     """
-    report = lint(_read(file), file=_shown(file))
+    report = lint(
+        _read(file),
+        file=_shown(file),
+        today=datetime.now(UTC).date(),
+        cases=cases_beside(None if file == "-" else Path(file), fragments or []),
+    )
     for path in fragments or []:
         more = lint_fragment(_read(str(path)), file=str(path), chain=report.chain)
         report = _joined(report, more)

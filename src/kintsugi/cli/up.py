@@ -278,7 +278,7 @@ def _config_file(given: Path | None, state: Path) -> Path:
         return given.absolute()
     own = state / "policy-config.yaml"
     if not own.exists():
-        write_template(DEFAULT_TEMPLATE, state, force=False)
+        write_template(DEFAULT_TEMPLATE, state, force=False, today=datetime.now(UTC).date())
     return own
 
 

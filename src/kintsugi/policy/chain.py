@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from kintsugi.model.config import PolicyBlock, Position
+from kintsugi.model.config import PolicyBlock, Position, Relaxation
 from kintsugi.policy.diagnostics import Problems, listed, nearest
-from kintsugi.policy.document import Entry, Mapping, Scalar, noun, places, shortened
+from kintsugi.policy.document import Entry, Mapping, Scalar, join, noun, places, shortened
 from kintsugi.policy.rules import KINDS
 from kintsugi.policy.shapes import canonical_kind, kind_of_type
 from kintsugi.policy.typed import TypedReader
+
+# Beside the options of every kind, and no option: it changes nothing that is decided.
+RELAXED = "relaxed"
 
 
 class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,8 +33,7 @@ def read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...]
             help=f"add policies: {{chain: [{listed(KINDS)}]}}",
         )
         return ()
-    reader = TypedReader(problems)
-    policies = reader.read(section.value, Policies, "policies", section.position)
+    policies = TypedReader(problems).read(section.value, Policies, "policies", section.position)
     blocks = _policy_blocks(document, problems)
     at = dict(places(section.value, "policies"))
     if not policies.chain and not problems.reported("policies"):
@@ -71,11 +73,9 @@ def read_chain(document: Mapping, problems: Problems) -> tuple[PolicyBlock, ...]
                 help=f"add policy: {{{kind}: {{}}}}; empty braces take every default",
             )
         else:
-            block = blocks[kind]
-            below = f"policy.{kind}"
-            options = reader.read(block.value, KINDS[kind].options, below, block.position)
-            if not problems.reported(below):
-                chain.append(PolicyBlock(kind, options))
+            read = _read_block(kind, blocks[kind], problems)
+            if not problems.reported(f"policy.{kind}"):
+                chain.append(read)
     for kind, block in blocks.items():
         if kind not in first:
             _check_unused(kind, block, problems)
@@ -102,12 +102,26 @@ def _policy_blocks(document: Mapping, problems: Problems) -> dict[str, Entry]:
     return {}
 
 
+def _read_block(kind: str, block: Entry, problems: Problems) -> PolicyBlock:
+    """A kind's options, and beside them who answers for them where they are relaxed."""
+    reader = TypedReader(problems)
+    path = f"policy.{kind}"
+    settings, relaxed = block.value, None
+    if isinstance(settings, Mapping) and (entry := settings.entry(RELAXED)) is not None:
+        below = join(path, RELAXED)
+        relaxed = reader.read(entry.value, Relaxation, below, entry.position)
+        others = tuple(other for other in settings.entries if other is not entry)
+        settings = Mapping(others, settings.position)
+    options = reader.read(settings, KINDS[kind].options, path, block.position)
+    return PolicyBlock(kind, options, relaxed)
+
+
 def _check_unused(kind: str, block: Entry, problems: Problems) -> None:
     path = f"policy.{kind}"
     if kind not in KINDS:
         _unknown_kind(block.key, block.position, path, problems)
         return
-    TypedReader(problems).read(block.value, KINDS[kind].options, path, block.position)
+    _read_block(kind, block, problems)
     problems.add(
         "W101",
         f'"{kind}" is not in the chain and never runs',

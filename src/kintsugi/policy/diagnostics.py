@@ -40,6 +40,8 @@ CODES: dict[str, str] = {
     "E026": "case without a request",
     "E027": "policy cannot be compiled",
     "E028": "private address without permission",
+    "E029": "relaxation that has ended",
+    "E030": "policy that runs nowhere",
     "W101": "policy block that never runs",
     "W102": "configuration switched off",
     "W103": "open on failure",
@@ -47,6 +49,13 @@ CODES: dict[str, str] = {
     "W105": "credentials over plain HTTP",
     "W106": "audit-logger not last",
     "W107": "option without effect",
+    "W108": "policy without a test",
+    "W109": "shadowed by another",
+    "W110": "policy that looks for nothing",
+    "W111": "relaxed without owner, reason and expiry",
+    "W112": "deprecated key",
+    "W113": "costly pattern",
+    "W114": "nothing is relaxed",
 }
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import date
+
 import msgspec
 
 from kintsugi.errors import ConfigurationInvalid
-from kintsugi.model.config import Config, Diagnostic, Pack, Position
-from kintsugi.model.decision import Mode, Phase
-from kintsugi.model.verdict import Verdict
+from kintsugi.model.config import Case, Config, Diagnostic, Pack, Position
 from kintsugi.policy.diagnostics import CODES, Problems, any_error
+from kintsugi.policy.lint_relaxed import check_relaxed
+from kintsugi.policy.lint_rules import check_rules
+from kintsugi.policy.lint_streaming import check_streaming
+from kintsugi.policy.lint_tests import check_tested
 from kintsugi.policy.parse import DEFAULT_FILE, read_config
 from kintsugi.policy.plan import Plan, compile_plan
+from kintsugi.policy.relaxed import Relaxed, relaxed
 from kintsugi.policy.rules import KINDS
 from kintsugi.policy.suites import read_fragment
 
@@ -23,6 +29,7 @@ class LintReport(msgspec.Struct, frozen=True):
         chain: kinds in the order of evaluation, those with errors left out.
         revision: of the compiled plan; empty when it does not compile.
         case_count: test cases that stand in the file.
+        relaxed: every setting that is weaker than it could be, with who answers for it.
     """
 
     file: str
@@ -31,6 +38,7 @@ class LintReport(msgspec.Struct, frozen=True):
     chain: tuple[str, ...] = ()
     revision: str = ""
     case_count: int = 0
+    relaxed: tuple[Relaxed, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -43,10 +51,21 @@ class LintReport(msgspec.Struct, frozen=True):
         return len(self.chain)
 
 
-def lint(source: str | bytes, *, file: str = DEFAULT_FILE) -> LintReport:
+def lint(
+    source: str | bytes,
+    *,
+    file: str = DEFAULT_FILE,
+    today: date | None = None,
+    cases: Iterable[Case] | None = None,
+) -> LintReport:
     """Parse, compile and check a configuration, or a fragment that holds only ``testing:``.
 
     Never raises, whatever the bytes.
+
+    Args:
+        today: for what has a last day (UTC); None asks for none.
+        cases: tests that stand in other files. With None nobody knows whether there are any, and
+            policies without a test are not reported.
     """
     problems = Problems(file)
     config = read_config(source, problems)
@@ -56,8 +75,12 @@ def lint(source: str | bytes, *, file: str = DEFAULT_FILE) -> LintReport:
         return LintReport(file, problems.found)
     plan = _compiled(config, problems) if config.chain else None
     _check_notes(config, problems)
+    check_relaxed(config, problems, today=today)
     if plan is not None:
-        _check_streaming(plan, problems)
+        check_rules(config, {phase: own.rules for phase, own in plan.phases.items()}, problems)
+        check_streaming(plan, problems)
+    if cases is not None:
+        check_tested(config, cases, problems)
     return LintReport(
         file,
         problems.found,
@@ -65,6 +88,7 @@ def lint(source: str | bytes, *, file: str = DEFAULT_FILE) -> LintReport:
         chain=tuple(block.kind for block in config.chain),
         revision="" if plan is None or problems.has_errors else plan.revision,
         case_count=sum(len(suite.cases) for suite in config.suites),
+        relaxed=relaxed(config),
     )
 
 
@@ -113,31 +137,3 @@ def _check_notes(config: Config, problems: Problems) -> None:
                 path,
                 help=note.help,
             )
-
-
-def _check_streaming(plan: Plan, problems: Problems) -> None:
-    """A rule in a streaming mode that cannot enforce it is refused, not quietly weakened."""
-    config = plan.config
-    mode = config.gateway.streaming
-    if mode == "buffer" or not plan.has(Phase.OUTPUT):
-        return
-    if mode == "observe" and _acts_on_answers(plan):
-        reason = "streaming: observe only looks on, and a policy of the chain acts on answers"
-        help_text = "use streaming: window or buffer, or set action: flag or mode: monitor"
-    elif mode == "window" and plan.hold_chars is None:
-        reason = "streaming: window cannot enforce a policy that needs the whole answer"
-        help_text = "use streaming: buffer"
-    else:
-        return
-    at = config.positions.get("gateway.streaming", Position())
-    problems.add("E023", reason, at, "gateway.streaming", help=help_text)
-
-
-def _acts_on_answers(plan: Plan) -> bool:
-    in_force = plan.phase(Phase.OUTPUT)
-    return in_force is not None and any(
-        rule.mode is Mode.ENFORCE
-        and rule.action.strictness > Verdict.FLAG.strictness
-        and (rule.rule.judges or rule.rule.patterns)
-        for rule in in_force.rules
-    )

@@ -107,12 +107,13 @@ def read_gateway(document: Mapping, problems: Problems) -> Gateway:
                 path,
                 help="print one with: printf %s KEY | sha256sum",
             )
-    if gateway.fail_mode == "allow":
+    if gateway.fail_mode == "allow" and gateway.relaxed is None:
         problems.add(
             "W103",
             "a rule that fails lets the exchange through",
             at["gateway.fail_mode"],
             "gateway.fail_mode",
-            help="block is the default; every such exchange is recorded as fail_open",
+            help="block is the default; if it must be, say who answers for it: "
+            "relaxed: {owner: ..., reason: ..., expires: 2026-12-31}",
         )
     return gateway

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping as AbstractMapping
+from datetime import date
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from kintsugi.model.config import Position, SecretRef
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.diagnostics import Problems, listed, nearest
 from kintsugi.policy.document import (
+    Entry,
     Mapping,
     Node,
     Scalar,
@@ -96,6 +98,7 @@ class TypedReader:
             if field is None:
                 self.unknown_key(entry.key, tuple(fields), entry.position, below)
             else:
+                self._deprecated(field.type, entry, below)
                 values[field.name] = self._value(entry.value, field.type, below, entry.position)
         for name, field in fields.items():
             if field.required and field.name not in values:
@@ -108,6 +111,13 @@ class TypedReader:
                 )
                 values[field.name] = _blank(field.type)
         return expected.cls(**values)
+
+    def _deprecated(self, of: inspect.Type, entry: Entry, path: str) -> None:
+        """Report a key that is still read and has another name now; see ``deprecation``."""
+        if (instead := deprecation(of)) is not None:
+            self.problems.add(
+                "W112", f'"{entry.key}" is deprecated', entry.position, path, help=instead
+            )
 
     def unknown_key(self, key: str, known: tuple[str, ...], at: Position, path: str) -> None:
         """Report a key that means nothing here."""
@@ -202,6 +212,8 @@ class TypedReader:
                 return self._within(float(value), expected, node, path)
             case inspect.StrType(), str():
                 return self._text(value, expected, node, path)
+            case inspect.DateType(), str():
+                return self._date(value, node, path)
             case (inspect.NoneType(), None) if isinstance(node, Scalar):
                 return None
             case _, None if not isinstance(expected, _OWN):
@@ -250,6 +262,19 @@ class TypedReader:
             return _blank(expected)
         return text
 
+    def _date(self, text: str, node: Node, path: str) -> date:
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            self.problems.add(
+                "E008",
+                f'"{shortened(text)}" is no date',
+                node.position,
+                path,
+                help="write year, month and day: 2026-12-31",
+            )
+            return date.max
+
     def _wrong(self, node: Node, expected: inspect.Type, path: str) -> Any:
         self.problems.add(
             "E005",
@@ -259,6 +284,15 @@ class TypedReader:
             help=_type_help(node, expected),
         )
         return _blank(expected)
+
+
+def deprecation(of: inspect.Type) -> str | None:
+    """What to write instead of a key that is still read; None where it is not deprecated.
+
+    A field says so by its type: ``Annotated[str, Meta(extra={"deprecated": "use action"})]``.
+    """
+    extra = of.extra if isinstance(of, inspect.Metadata) else None
+    return None if extra is None else extra.get("deprecated")
 
 
 _OWN = (inspect.BoolType, inspect.IntType, inspect.FloatType, inspect.StrType, inspect.NoneType)
@@ -281,7 +315,10 @@ def _fits(node: Node, expected: inspect.Type) -> bool:
         case Scalar(value=float()):
             return isinstance(expected, inspect.FloatType)
         case Scalar():
-            return isinstance(expected, (inspect.StrType, inspect.LiteralType, inspect.EnumType))
+            return isinstance(
+                expected,
+                (inspect.StrType, inspect.DateType, inspect.LiteralType, inspect.EnumType),
+            )
 
 
 def _article(expected: inspect.Type) -> str:
@@ -295,6 +332,8 @@ def _article(expected: inspect.Type) -> str:
             return "a number"
         case inspect.StrType():
             return "text"
+        case inspect.DateType():
+            return "a date"
         case inspect.StructType() | inspect.DictType():
             return "a mapping"
         case inspect.LiteralType(values=values):
@@ -343,6 +382,7 @@ _BLANKS: dict[type, Any] = {
     inspect.IntType: 0,
     inspect.FloatType: 0.0,
     inspect.BoolType: False,
+    inspect.DateType: date.max,
     inspect.VarTupleType: (),
     inspect.ListType: [],
     inspect.DictType: {},
@@ -354,6 +394,8 @@ def _example(expected: inspect.Type) -> str:
     match expected:
         case inspect.StrType():
             return '"..."'
+        case inspect.DateType():
+            return "2026-12-31"
         case inspect.StructType(fields=fields):
             required = (field.encode_name for field in fields if field.required)
             return f"{{{', '.join(f'{name}: ...' for name in required)}}}"

@@ -72,6 +72,22 @@ def collect(
     return tuple(found), in_order(diagnostics)
 
 
+def cases_beside(file: Path | None, fragments: Iterable[Path] = ()) -> tuple[Case, ...]:
+    """The cases of ``tests/*.json`` beside a configuration and of further files, unjudged.
+
+    Whatever cannot be read holds none: who runs or checks those files says what is wrong there.
+    """
+    cases: list[Case] = []
+    for path in (*(golden_files(file.parent) if file else ()), *fragments):
+        read = read_golden if path.suffix == ".json" else read_fragment
+        try:
+            found, _ = read(read_source(path), file=str(path), chain=None)
+        except InvalidInput:
+            continue
+        cases += [case for suite in (found.suites if found else ()) for case in suite.cases]
+    return tuple(cases)
+
+
 def _located(cases: CaseFile, prefix: str) -> Iterable[Located]:
     for suite_index, suite in enumerate(cases.suites):
         for index, case in enumerate(suite.cases):

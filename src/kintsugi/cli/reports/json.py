@@ -9,6 +9,7 @@ import msgspec
 from kintsugi.cli.output import json_text
 from kintsugi.model.config import Diagnostic, Severity
 from kintsugi.policy.lint import LintReport
+from kintsugi.policy.relaxed import Relaxed
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 
 
@@ -25,6 +26,7 @@ def lint(report: LintReport) -> str:
             "policy_count": report.policy_count,
             "case_count": report.case_count,
             "revision": report.revision or None,
+            "relaxed": [_relaxed(one) for one in report.relaxed],
             "errors": [diagnostic_json(d) for d in found if d.severity is Severity.ERROR],
             "warnings": [diagnostic_json(d) for d in found if d.severity is Severity.WARNING],
         }
@@ -62,6 +64,18 @@ def diagnostic_json(diagnostic: Diagnostic) -> dict[str, Any]:
         "line": diagnostic.position.line,
         "column": diagnostic.position.column,
         "help": diagnostic.help or None,
+    }
+
+
+def _relaxed(one: Relaxed) -> dict[str, Any]:
+    by = one.by
+    return {
+        "path": one.path,
+        "setting": one.setting,
+        "meaning": one.meaning,
+        "owner": None if by is None else by.owner,
+        "reason": None if by is None else by.reason,
+        "expires": None if by is None else by.expires,
     }
 
 

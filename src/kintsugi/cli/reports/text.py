@@ -9,6 +9,7 @@ from kintsugi.cli.output import harmless
 from kintsugi.cli.reports.words import describe
 from kintsugi.policy.diagnostics import format_diagnostic, summary
 from kintsugi.policy.lint import LintReport
+from kintsugi.policy.relaxed import Relaxed
 from kintsugi.replay.results import CaseOutcome, CaseResult, Coverage, RunReport
 
 if TYPE_CHECKING:
@@ -29,7 +30,15 @@ def lint(report: LintReport) -> str:
     lines.append(f"  cases     {report.case_count}")
     if report.revision:
         lines.append(f"  revision  {report.revision}")
+    lines.extend(f"  relaxed   {_relaxed(one)}" for one in report.relaxed)
     return harmless("\n".join(lines))
+
+
+def _relaxed(one: Relaxed) -> str:
+    """``policy.pii-detector mode: monitor, until 2026-12-31 by ada: measuring``."""
+    if one.by is None:
+        return f"{one.place} {one.setting}: nobody answers for it"
+    return f"{one.place} {one.setting}, until {one.by.expires} by {one.by.owner}: {one.by.reason}"
 
 
 def run(report: RunReport) -> str:

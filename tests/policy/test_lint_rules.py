@@ -1,0 +1,125 @@
+"""Lint of what rules look for, of what the tests leave out, and of deprecated keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from kintsugi.model.config import Case, CaseExpected, CaseInput
+from kintsugi.policy.diagnostics import Problems
+from kintsugi.policy.document import read_document
+from kintsugi.policy.lint import LintReport, lint
+from kintsugi.policy.rules import KINDS
+from kintsugi.policy.typed import TypedReader
+
+HEAD = """\
+pack: {{name: dlp, version: 1.0.0}}
+providers: {{targets: [{{id: local, provider: simulator}}]}}
+policies: {{chain: [{kind}]}}
+policy: {{{kind}: {options}}}
+"""
+
+
+def linted(options: str, kind: str = "dlp-filter") -> LintReport:
+    return lint(HEAD.format(kind=kind, options=options), file="d.yaml")
+
+
+def found(report: LintReport) -> list[tuple[str, str]]:
+    return [(d.code, d.path) for d in report.diagnostics]
+
+
+def test_a_policy_that_runs_in_none_of_its_phases_is_an_error() -> None:
+    report = linted("{phases: [output]}", "prompt-injection")
+    assert not report.valid
+    assert found(report) == [("E030", "policy.prompt-injection.phases")]
+    assert "it can run in: input" in report.diagnostics[0].help
+
+
+def test_a_policy_with_nothing_to_look_for_is_a_warning() -> None:
+    report = linted("{}")
+    assert report.valid
+    assert found(report) == [("W110", "policy.dlp-filter")]
+    assert linted("{}", "audit-logger").diagnostics == ()
+
+
+def test_the_same_entry_twice_is_found_in_any_list() -> None:
+    report = linted("{blocked_terms: [a, b, a]}")
+    assert found(report) == [("W109", "policy.dlp-filter.blocked_terms.2")]
+    report = linted("{detection: {attack_patterns: [abc, abc]}}", "prompt-injection")
+    assert found(report) == [("W109", "policy.prompt-injection.detection.attack_patterns.1")]
+
+
+@pytest.mark.parametrize(
+    ("options", "shadowed"),
+    [
+        ("{action: block, blocked_terms: [project aurora, aurora]}", "blocked_terms.0"),
+        ("{action: block, blocked_terms: [aurora, borealis]}", ""),
+        ("{action: block, blocked_terms: [auroras, aurora]}", ""),  # whole words only
+        ("{action: redact, blocked_terms: [project aurora, aurora]}", ""),  # not the same extent
+        ("{action: block, mode: monitor, blocked_terms: [project aurora, aurora]}", ""),
+        ("{action: block, detect_patterns: ['[0-9]{4}', 'id 1234 x']}", "detect_patterns.1"),
+        (r"{action: block, detect_patterns: ['\\b1234\\b', '1234']}", ""),  # not within a word
+        ("{action: block, detect_patterns: ['id.*'], blocked_terms: ['id one']}", ""),
+    ],
+)
+def test_what_another_entry_stops_already_is_shadowed(options: str, shadowed: str) -> None:
+    paths = [d.path for d in linted(options).diagnostics if d.code == "W109"]
+    assert paths == ([f"policy.dlp-filter.{shadowed}"] if shadowed else [])
+
+
+def test_a_pattern_that_costs_more_than_all_others_is_a_warning() -> None:
+    report = linted("{detect_patterns: ['a.{0,900}b.{0,900}c']}")
+    assert found(report) == [("W113", "policy.dlp-filter.detect_patterns.0")]
+
+
+def case(expected: CaseExpected, skip: str = "") -> Case:
+    return Case("c", CaseInput(messages=({"role": "user", "content": "x"},)), expected, skip=skip)
+
+
+@pytest.mark.parametrize(
+    ("cases", "tested"),
+    [
+        ([], False),
+        ([case(CaseExpected(policy="dlp-filter"))], True),
+        ([case(CaseExpected(reason_code="dlp.term_matched"))], True),
+        ([case(CaseExpected(reason_code="pii.detected"))], False),
+        ([case(CaseExpected(verdict="block"))], False),
+        ([case(CaseExpected(policy="dlp-filter"), skip="later")], False),
+    ],
+)
+def test_a_policy_that_no_case_names_is_untested(cases: list[Case], tested: bool) -> None:
+    source = HEAD.format(kind="dlp-filter", options="{blocked_terms: [a]}")
+    report = lint(source, cases=cases)
+    assert found(report) == ([] if tested else [("W108", "policy.dlp-filter")])
+    assert lint(source).diagnostics == ()  # nobody knows what other files hold
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lint_never_raises_on_a_kind_without_options(kind: str) -> None:
+    assert linted("{}", kind).file == "d.yaml"
+
+
+class Renamed(msgspec.Struct):
+    new_name: str = ""
+    old_name: Annotated[str, Meta(extra={"deprecated": "use new_name"})] = ""
+
+
+def test_a_deprecated_key_is_read_and_reported_at_its_place() -> None:
+    problems = Problems("d.yaml")
+    node = read_document("new_name: a\nold_name: b\n", problems)
+    assert node is not None
+    assert TypedReader(problems).read(node, Renamed, "policy.x") == Renamed("a", "b")
+    (one,) = problems.found
+    assert (one.code, one.path, one.position.line) == ("W112", "policy.x.old_name", 2)
+    assert one.help == "use new_name"
+
+
+def test_a_case_that_expects_only_the_empty_text_asserts_nothing() -> None:
+    report = lint(
+        "testing: {suites: [{name: s, cases: [{name: c, input: {messages: [{}]}, "
+        'expected: {response_contains: ""}}]}]}'
+    )
+    assert [d.code for d in report.diagnostics] == ["E017"]
