@@ -52,8 +52,8 @@ def _read_tool(tool: object, at: str, parts: list[Part]) -> None:
 def _name_of(tool: dict[str, Any]) -> str:
     """What calls of it are named after: its own name, else its MCP server or the kind of tool,
     without the date of its version."""
-    function = tool.get("function")
-    holder = function if type(function) is dict else tool
+    inner = tool.get("function", tool.get("custom"))
+    holder = inner if type(inner) is dict else tool
     for name in (holder.get("name"), tool.get("server_label")):
         if type(name) is str and name:
             return name
