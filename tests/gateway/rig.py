@@ -106,6 +106,9 @@ class StubPlan:
     def has(self, _phase: object) -> bool:
         return False
 
+    def asks(self, _phase: object) -> bool:
+        return False
+
 
 def in_force(gateway: Gateway) -> InForce:
     """Something to be in force."""

@@ -94,6 +94,9 @@ REFUSALS: dict[str, Refusal] = {
     "upstream.circuit_open": Refusal(
         503, _UPSTREAM, "Every target for this model has failed of late; try again.", 1
     ),
+    "upstream.none_allowed": Refusal(
+        502, _UPSTREAM, "No target is left that the policies allow for this request."
+    ),
     "upstream.not_configured": Refusal(502, _UPSTREAM, "This target has no address."),
 }
 _UNFORESEEN = Refusal(502, _UPSTREAM, "The model provider gave no usable answer.")
@@ -124,14 +127,28 @@ def refuse(
     return refused.status, headers, dialect.problem_body(problem)
 
 
-def stopped(decision: Decision, phase: Phase, *, event_id: str) -> Problem:
-    """Why a policy stopped the exchange, for the client. Free of the exchange's content."""
+_CODES = {
+    Phase.ROUTE: "input_blocked",
+    Phase.INPUT: "input_blocked",
+    Phase.TOOL: "tool_blocked",
+    Phase.OUTPUT: "output_blocked",
+    Phase.AUDIT: "output_blocked",
+}
+
+
+def stopped(decision: Decision, phase: Phase, *, event_id: str, rejected: bool = False) -> Problem:
+    """Why a policy stopped the exchange, for the client. Free of the exchange's content.
+
+    Args:
+        rejected: a reviewer was asked, and said no.
+    """
+    code = _CODES[phase]
+    escalation_id = ""
     if decision.verdict is Verdict.ESCALATE:
-        code = "escalation_required"
-    elif phase is Phase.INPUT:
-        code = "input_blocked"
-    else:
-        code = "output_blocked"
+        code = "escalation_rejected" if rejected else "escalation_required"
+        escalation_id = event_id
+    elif decision.verdict is Verdict.QUARANTINE:
+        code = "contained"
     return Problem(
         "policy_violation",
         code,
@@ -139,6 +156,7 @@ def stopped(decision: Decision, phase: Phase, *, event_id: str) -> Problem:
         policy=decision.policy_name,
         reason_code=decision.reason_code,
         event_id=event_id,
+        escalation_id=escalation_id,
     )
 
 

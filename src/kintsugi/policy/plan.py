@@ -109,6 +109,10 @@ class Plan(msgspec.Struct, frozen=True):
         """Whether anything runs in a phase."""
         return phase in self.phases
 
+    def asks(self, phase: Phase) -> bool:
+        """Whether some rule of a phase needs something counted or asked beforehand."""
+        return phase in self.phases and bool(self.phases[phase].asks)
+
     def judges(self, phase: Phase) -> bool:
         """Whether some rule of a phase judges exchanges as a whole."""
         return phase in self.phases and self.phases[phase].judges

@@ -15,11 +15,13 @@ class RequestView(msgspec.Struct, frozen=True):
 
     Attributes:
         parts: every text that the model, or anybody behind it, would read.
+        output_tokens_max: the bound that it sets on the answer; 0 where it sets none.
     """
 
     model: str
     stream: bool
     parts: tuple[Part, ...]
+    output_tokens_max: int = 0
 
 
 class AnswerView(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str = ""
     reason_code: str = ""
     event_id: str = ""
+    escalation_id: str = ""
 
 
 class Channel:

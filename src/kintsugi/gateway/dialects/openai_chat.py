@@ -67,7 +67,7 @@ class OpenAIChat:
             _read_message(message, f"/messages/{index}", parts)
         if not document.keys() <= _SETTINGS_AND_MESSAGES:
             _read_beside_messages(document, parts)
-        return RequestView(model, stream is True, tuple(parts))
+        return RequestView(model, stream is True, tuple(parts), _tokens_max(document))
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""
@@ -114,6 +114,11 @@ def read_usage(usage: object) -> tuple[int, int]:
         return 0, 0
     sent, received = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return sent if type(sent) is int else 0, received if type(received) is int else 0
+
+
+def _tokens_max(document: dict[str, Any]) -> int:
+    bound = document.get("max_completion_tokens", document.get("max_tokens"))
+    return bound if type(bound) is int and bound > 0 else 0
 
 
 def _read_message(message: object, pointer: str, parts: list[Part]) -> None:

@@ -26,6 +26,8 @@ def error_object(problem: Problem) -> dict[str, Any]:
         error["reason_code"] = problem.reason_code
     if problem.event_id:
         error["event_id"] = problem.event_id
+    if problem.escalation_id:
+        error["escalation_id"] = problem.escalation_id
     return error
 
 

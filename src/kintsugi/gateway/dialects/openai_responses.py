@@ -46,7 +46,9 @@ class OpenAIResponses:
             raise MalformedDocument('"stream" must be true or false')
         parts: list[Part] = []
         read_request_document(document, parts)
-        return RequestView(model, stream is True, tuple(parts))
+        bound = document.get("max_output_tokens")
+        bound = bound if type(bound) is int and bound > 0 else 0
+        return RequestView(model, stream is True, tuple(parts), bound)
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""
