@@ -37,6 +37,7 @@ from kintsugi.gateway.events import (
     Event,
     GatewayFailed,
     Headers,
+    ListeningOver,
     PauseOver,
     RecordDurable,
     RecordFailed,
@@ -102,6 +103,7 @@ class Carrier:
     _owes_record = False
     _answered = False
     _finished = False
+    _listens = False
 
     def __init__(
         self, shell: Shell, client: Client, exchange: Steps, *, body_bytes: int, started_ns: int
@@ -167,6 +169,8 @@ class Carrier:
                 client.answer_ended()
             if not self._owes_record and self._call is None and not self._finished:
                 self._finished = True
+                if self._listens:
+                    self._shell.listening.discard(self)
                 self._shell.finished(self._body_bytes)
 
     # What the client's connection reports
@@ -189,6 +193,10 @@ class Carrier:
         """The client has caught up."""
         if self._call is not None:
             self._call.resume()
+
+    def stop_listening(self) -> None:
+        """End an answer that only listens; the client comes back for another."""
+        self.feed(ListeningOver(_clock_ns()))
 
     # Commands
 
@@ -217,12 +225,20 @@ class Carrier:
 
     def _call_upstream(self, command: CallUpstream) -> None:
         origin, host = self._shell.origin(command.origin, command.allow_private_network)
-        head = wire.request_head(b"POST", command.path, host, command.headers, len(command.body))
+        head = wire.request_head(
+            command.method, command.path, host, command.headers, len(command.body)
+        )
         limits = self._shell.limits
         if command.first_byte_timeout_seconds or command.total_timeout_seconds:
             limits = limits.within(
                 command.first_byte_timeout_seconds, command.total_timeout_seconds
             )
+        if command.idle_timeout_seconds:
+            limits = limits.waiting(command.idle_timeout_seconds)
+        if command.listens:
+            limits = limits.without_size()
+            self._listens = True
+            self._shell.listening.add(self)
         self._call = self._shell.pool.call(origin, head, command.body, self, limits)
 
     def _pause(self, command: Pause) -> None:

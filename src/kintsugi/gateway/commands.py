@@ -24,14 +24,15 @@ class Admit(msgspec.Struct, frozen=True, gc=False):
 
 
 class CallUpstream(msgspec.Struct, frozen=True, gc=False):
-    """POST to a configured upstream; report what comes back.
+    """Send a request to a configured upstream; report what comes back.
 
     Attributes:
         origin: scheme, host and port: ``https://api.openai.com``. Redirects are not followed.
         path: the whole request target, built from configuration and never from the client.
         headers: include the upstream's credential, so never log them.
-        first_byte_timeout_seconds, total_timeout_seconds: in place of the gateway's; 0 keeps
-            those.
+        first_byte_timeout_seconds, idle_timeout_seconds, total_timeout_seconds: in place of the
+            gateway's; 0 keeps those.
+        listens: the answer is a stream that ends when its time is over and has no other limit.
     """
 
     target_id: str
@@ -42,6 +43,9 @@ class CallUpstream(msgspec.Struct, frozen=True, gc=False):
     allow_private_network: bool = False
     first_byte_timeout_seconds: float = 0.0
     total_timeout_seconds: float = 0.0
+    method: bytes = b"POST"
+    idle_timeout_seconds: float = 0.0
+    listens: bool = False
 
     def __repr__(self) -> str:
         """Without headers and body: both hold what a log must not."""

@@ -155,6 +155,13 @@ class HoldOver(msgspec.Struct, frozen=True, gc=False):
     approved: bool | None = None
 
 
+class ListeningOver(msgspec.Struct, frozen=True, gc=False):
+    """A stream that only listens shall end: another configuration is in force, or the gateway
+    shuts down."""
+
+    at_ns: int
+
+
 class ClientAborted(msgspec.Struct, frozen=True, gc=False):
     """The client's connection is gone."""
 
@@ -193,6 +200,7 @@ Event = (
     | Gathered
     | Redeemed
     | HoldOver
+    | ListeningOver
     | ClientAborted
     | RecordDurable
     | RecordFailed

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from kintsugi.gateway.oversight import Oversight
 from kintsugi.gateway.routing import Board
-from kintsugi.model.config import Target
+from kintsugi.model.config import McpServer, Target
 from kintsugi.model.decision import Phase
 from kintsugi.policy.plan import Plan
 
@@ -55,6 +56,13 @@ class Upstream(msgspec.Struct, frozen=True):
         return self.target.allow_private_network or self.target.provider == "simulator"
 
 
+class McpUpstream(msgspec.Struct, frozen=True):
+    """An MCP server with its address worked out; ``base_path`` is its endpoint's whole path."""
+
+    server: McpServer
+    upstream: Upstream
+
+
 class InForce:
     """One compiled plan with the surroundings it acts in.
 
@@ -64,11 +72,15 @@ class InForce:
             when none runs.
         fingerprint_key: see ``Facts.fingerprint_key``.
         board: how the targets are doing, where that is known already.
-        secrets: by target id; a target that names a secret and is not in here answers 502.
+        oversight: what people have decided, where that is known already.
+        secrets: by target id, and by ``mcp/`` with the id of an MCP server; what names a secret
+            and is not in here answers 502.
     """
 
     __slots__ = (
         "_candidates",
+        "asks_before",
+        "asks_of_answers",
         "board",
         "config",
         "config_version",
@@ -79,7 +91,11 @@ class InForce:
         "has_audit_rules",
         "has_input_rules",
         "has_output_rules",
+        "has_route_rules",
+        "has_tool_rules",
         "key_names",
+        "oversight",
+        "mcp_servers",
         "plan",
         "upstreams",
         "worker_id",
@@ -97,6 +113,7 @@ class InForce:
         simulator_url: str = "",
         secrets: Mapping[str, Secret] | None = None,
         board: Board | None = None,
+        oversight: Oversight | None = None,
     ) -> None:
         self.plan = plan
         self.config = plan.config
@@ -107,14 +124,25 @@ class InForce:
         self.engine_version = engine_version
         self.fingerprint_key = fingerprint_key
         self.has_input_rules = plan.has(Phase.INPUT)
+        self.has_route_rules = plan.has(Phase.ROUTE)
+        self.has_tool_rules = plan.has(Phase.TOOL)
         self.has_output_rules = plan.has(Phase.OUTPUT)
+        self.asks_before = plan.asks(Phase.INPUT)
+        self.asks_of_answers = plan.asks(Phase.TOOL) or plan.asks(Phase.OUTPUT)
         self.has_audit_rules = plan.has(Phase.AUDIT)
         self.key_names = {key.sha256.lower(): key.name for key in self.gateway.keys}
         self.upstreams = tuple(
             resolve(target, simulator_url=simulator_url, secret=(secrets or {}).get(target.id))
             for target in self.config.targets
         )
+        self.mcp_servers = {
+            server.id.encode(): _resolve_mcp(
+                server, simulator_url=simulator_url, secret=(secrets or {}).get(f"mcp/{server.id}")
+            )
+            for server in self.config.mcp.servers
+        }
         self.board = board or Board()
+        self.oversight = oversight or Oversight()
         self._candidates = {
             model: _with_fallbacks(
                 [one for one in self.upstreams if one.target.model == model], self.upstreams
@@ -154,4 +182,27 @@ def resolve(target: Target, *, simulator_url: str, secret: Secret | None) -> Ups
         base_path=(address.path.rstrip("/") or "/v1").encode(),
         credential=None if secret is None else Secret(f"Bearer {secret.reveal()}"),
         lacks_secret=target.secret_key_ref is not None and secret is None,
+    )
+
+
+def _resolve_mcp(server: McpServer, *, simulator_url: str, secret: Secret | None) -> McpUpstream:
+    """Work out address and credential of an MCP server once, at load."""
+    simulated = server.provider == "simulator"
+    address = urlsplit(f"{simulator_url}/mcp" if simulated and simulator_url else server.url)
+    target = Target(
+        id=server.id,
+        provider="mcp",
+        base_url=server.url,
+        secret_key_ref=server.secret_key_ref,
+        allow_private_network=server.allow_private_network or simulated,
+    )
+    return McpUpstream(
+        server,
+        Upstream(
+            target=target,
+            origin=f"{address.scheme}://{address.netloc}" if address.netloc else "",
+            base_path=(address.path or "/").encode(),
+            credential=None if secret is None else Secret(f"Bearer {secret.reveal()}"),
+            lacks_secret=server.secret_key_ref is not None and secret is None,
+        ),
     )

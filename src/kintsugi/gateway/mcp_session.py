@@ -28,11 +28,9 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         upstream_id: the server's own session id.
-        protocol_version: that was agreed on; empty while not known.
     """
 
     upstream_id: str
-    protocol_version: str = ""
 
     @property
     def label(self) -> str:

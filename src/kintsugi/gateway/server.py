@@ -35,6 +35,7 @@ from kintsugi.gateway import metrics, wire
 from kintsugi.gateway.answers import own_headers
 from kintsugi.gateway.carrier import Carrier
 from kintsugi.gateway.events import Headers, RequestReceived, RequestRefused
+from kintsugi.gateway.mcp_requests import MCP_PATH
 from kintsugi.gateway.shell import Shell
 from kintsugi.model.verdict import Verdict
 
@@ -407,7 +408,9 @@ class ClientConnection(asyncio.Protocol):
         carrier = Carrier(
             shell,
             self,
-            shell.new_exchange(in_force),
+            shell.new_mcp_exchange(in_force)
+            if request.target.startswith(MCP_PATH)
+            else shell.new_exchange(in_force),
             body_bytes=len(request.body),
             started_ns=event.at_ns,
         )

@@ -16,6 +16,7 @@ from kintsugi import __version__
 from kintsugi.gateway import wire
 from kintsugi.gateway.carrier import Steps, parse_origin
 from kintsugi.gateway.in_force import InForce
+from kintsugi.gateway.mcp_exchange import McpExchange
 from kintsugi.gateway.metrics import WorkerMetrics
 from kintsugi.gateway.upstream import Limits, Origin, Pool
 from kintsugi.ledger.journal_writer import JournalCounters
@@ -42,6 +43,13 @@ class Journal(Protocol):
         """Take one record; tell once, later, on the loop, what became of it."""
 
 
+class Listening(Protocol):
+    """An exchange whose answer ends when it is told to."""
+
+    def stop_listening(self) -> None:
+        """End it properly."""
+
+
 class Swept(Protocol):
     """A connection with a deadline."""
 
@@ -59,7 +67,9 @@ class Shell:
     """One worker's state. Belongs to its event loop's thread.
 
     Args:
-        exchange: makes the exchange of one request.
+        exchange: makes the exchange of one request to a model.
+        mcp_exchange: makes the exchange of one request to an MCP server; told how many streams
+            for server-sent notifications are open.
         worker_count: how many workers share ``gateway.concurrency_max``.
     """
 
@@ -71,6 +81,7 @@ class Shell:
         metrics: WorkerMetrics,
         pool: Pool,
         exchange: Callable[[InForce], Steps],
+        mcp_exchange: Callable[[InForce, Callable[[], int]], Steps] = McpExchange,
         worker_count: int = 1,
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
@@ -79,6 +90,8 @@ class Shell:
         self.metrics = metrics
         self.pool = pool
         self.new_exchange = exchange
+        self._mcp_exchange = mcp_exchange
+        self.listening: set[Listening] = set()
         self.worker_count = worker_count
         self.started_at = loop.time()
         self.now = loop.time()  # coarse: as old as the last tick
@@ -103,6 +116,7 @@ class Shell:
         """Swap the plan; exchanges under way keep the one they began with."""
         self.in_force = in_force
         self.note_load_error("")
+        self.stop_listening()
         self._origins.clear()
         self._take_limits(in_force.gateway)
         self.metrics.set_config(in_force.config_version, in_force.plan.revision)
@@ -134,6 +148,16 @@ class Shell:
         return self.in_force is not None and self.journal.healthy and not self.draining
 
     # One request
+
+    def new_mcp_exchange(self, in_force: InForce) -> Steps:
+        """Make the exchange of one request to an MCP server."""
+        return self._mcp_exchange(in_force, self.listening.__len__)
+
+    def stop_listening(self) -> None:
+        """End the streams that only wait for what a server may say; clients open others, which
+        are judged by what is in force then."""
+        for listening in tuple(self.listening):
+            listening.stop_listening()
 
     def stamp(self) -> tuple[str, datetime]:
         """A fresh event id and its time, equal to the millisecond."""
@@ -211,6 +235,7 @@ class Shell:
     async def drain(self, timeout_seconds: float) -> bool:
         """Finish what is in flight; returns whether all of it was, in time."""
         self.draining = True
+        self.stop_listening()
         for connection in tuple(self.connections):
             connection.drain()
         self._note_quiet()

@@ -48,6 +48,11 @@ def frame_data(frame: bytes) -> bytes | None:
     return b"\n".join(lines) if lines else None
 
 
+def frame_field(frame: bytes, name: bytes) -> bytes:
+    """The last value of a field of a frame; empty when there is none."""
+    return next((value for field, value in reversed(_fields(frame)) if field == name), b"")
+
+
 def with_data(frame: bytes, data: bytes) -> bytes:
     """The frame with other data: every other line is kept, and so is the style of line ends.
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
+import sys
 import time
 from typing import Protocol, cast
 
@@ -60,6 +61,15 @@ class Limits(msgspec.Struct, frozen=True):
             first_byte_timeout_seconds=first_byte_seconds or self.first_byte_timeout_seconds,
             total_timeout_seconds=total_seconds or self.total_timeout_seconds,
         )
+
+
+    def waiting(self, idle_seconds: float) -> Limits:
+        """The same with another time between reads."""
+        return msgspec.structs.replace(self, idle_timeout_seconds=idle_seconds)
+
+    def without_size(self) -> Limits:
+        """The same for an answer that has no end of its own: whoever reads it looks at its size."""
+        return msgspec.structs.replace(self, body_bytes_max=sys.maxsize)
 
 
 class Sink(Protocol):

@@ -171,6 +171,11 @@ class Worker:
             for target in plan.config.targets
             if target.secret_key_ref and (value := os.environ.get(target.secret_key_ref.env))
         }
+        secrets |= {
+            f"mcp/{server.id}": Secret(value)
+            for server in plan.config.mcp.servers
+            if server.secret_key_ref and (value := os.environ.get(server.secret_key_ref.env))
+        }
         return InForce(
             plan=plan,
             config_version=order.config_version,

@@ -1,0 +1,134 @@
+"""What is known about one MCP exchange, besides what is known about any."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from kintsugi.gateway.account import Account, masked
+from kintsugi.gateway.mcp_messages import Body, Message
+from kintsugi.model.content import Edit
+from kintsugi.model.decision import Decision, Phase
+from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.verdict import Verdict
+from kintsugi.policy.tool_failures import ToolFailure, failure_of
+
+# Decisions kept of one exchange: a stream of notifications may run for an hour.
+_DECISIONS_MAX = 64
+_FAILURES_MAX = 64
+
+
+class McpAccount(Account):
+    """The account of one HTTP exchange with an MCP server.
+
+    Attributes:
+        asked: what the client sent; None where it sent no body or none that could be read.
+        streamed: the answer came as server-sent events.
+        failures: tools that did not do what they were asked.
+    """
+
+    asked: Body | None = None
+    streamed = False
+    _answer_bytes = 0
+    _evidence_bytes = 0
+
+    def begin(self) -> None:
+        """Start with nothing of an answer."""
+        self._evidence: list[tuple[bytes, Sequence[Edit]]] = []
+        self._digest = hashlib.sha256()
+        self._tools: dict[object, str] = {}
+        self.failures: list[ToolFailure] = []
+
+    def ask(self, asked: Body) -> None:
+        """Take in what the client sent."""
+        self.asked = asked
+        self._tools = {message.id: message.tool for message in asked.messages if message.tool}
+
+    def heard(self, data: bytes) -> None:
+        """Count and digest bytes of the answer as they came."""
+        self._answer_bytes += len(data)
+        self._digest.update(data)
+
+    def keep(self, data: bytes, masks: Sequence[Edit]) -> None:
+        """Keep a message of the answer as evidence, as far as there is room."""
+        self.answer_masks = [*(self.answer_masks or ()), *masks]
+        if self._evidence_bytes <= self.in_force.gateway.payload_bytes_max:
+            self._evidence_bytes += len(data)
+            self._evidence.append((data, masks))
+
+    def note(self, decision: Decision, phase: Phase) -> None:
+        """Take in a decision. Of many that found nothing, the first of a phase stands for all."""
+        clear = decision.verdict is Verdict.ALLOW
+        known = any(
+            evaluation.phase is phase
+            for earlier in self.decisions
+            for evaluation in earlier.evaluations
+        )
+        strictest = max((one.verdict.strictness for one in self.decisions), default=-1)
+        if (clear and known) or (
+            len(self.decisions) >= _DECISIONS_MAX and decision.verdict.strictness <= strictest
+        ):
+            return
+        self.decisions.append(decision)
+
+    def note_failure(self, message: Message) -> None:
+        """Take in a tool that failed, if this message is its answer and says so."""
+        tool = self._tools.get(message.id, "")
+        document = message.document
+        if not tool or len(self.failures) >= _FAILURES_MAX:
+            return
+        path = f"{message.at}/error" if "error" in document else f"{message.at}/result"
+        said = document.get("error") or document.get("result")
+        failure = failure_of(tool, _result_text(said))
+        if failure is None and message.is_error:
+            failure = ToolFailure(tool, "error")
+        if failure is not None:
+            self.failures.append(msgspec.structs.replace(failure, path=path))
+
+    @property
+    def method(self) -> str:
+        """What was asked: ``tools/call``; empty for a stream, and for answers of the client."""
+        return _joined(message.method for message in self.asked.messages) if self.asked else ""
+
+    @property
+    def tool(self) -> str:
+        """The tool that was called; empty where none was."""
+        return _joined(message.tool for message in self.asked.messages) if self.asked else ""
+
+    def event(
+        self, status: ExchangeStatus, *, at_ns: int, http_status: int, error: str = ""
+    ) -> DecisionEvent:
+        """See ``Account``."""
+        event = super().event(status, at_ns=at_ns, http_status=http_status, error=error)
+        digest = "sha256:" + self._digest.hexdigest() if self.upstream_status else ""
+        return msgspec.structs.replace(
+            event,
+            streamed=self.streamed,
+            response_bytes=self._answer_bytes,
+            response_digest=digest,
+        )
+
+    def _masked_answer(self, masks: Sequence[Edit]) -> bytes:  # noqa: ARG002
+        everything = self.in_force.gateway.payload == "full"
+        return b"\n".join(data if everything else masked(data, own) for data, own in self._evidence)
+
+
+def _joined(words: Iterable[str]) -> str:
+    """The distinct words of a batch; nearly always there is one."""
+    return " ".join(dict.fromkeys(word for word in words if word))
+
+
+def _result_text(said: object) -> str:
+    """What the words of a result say, for those who look for failures in words."""
+    if isinstance(said, dict):
+        if isinstance(said.get("message"), str):
+            return str(said["message"])
+        if isinstance(said.get("structuredContent"), dict):
+            return msgspec.json.encode(said["structuredContent"]).decode()
+        blocks = said.get("content")
+        if isinstance(blocks, list):
+            texts = (one.get("text") for one in blocks if isinstance(one, dict))
+            return "\n".join(text for text in texts if isinstance(text, str))
+    return ""
