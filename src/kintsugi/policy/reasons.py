@@ -219,6 +219,23 @@ REASONS: Mapping[str, Reason] = _registry(
             "model alone.",
         ),
         Reason(
+            "quality.scored",
+            "Quality scored",
+            "quality-scorer",
+            "The answer was scored, and no score is below its threshold. The evaluation's finding "
+            "has the scores.",
+            "Nothing.",
+        ),
+        Reason(
+            "quality.below_threshold",
+            "Quality too low",
+            "quality-scorer",
+            "A score of the answer is below its threshold. The finding names the score and what "
+            "was wanted.",
+            "Look at the answer; change thresholds or weights under policy.quality-scorer where "
+            "it was good enough.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",
@@ -449,6 +466,13 @@ REASONS: Mapping[str, Reason] = _registry(
             "audit-logger",
             "The decision and every policy's result were written to the record.",
             "Nothing.",
+        ),
+        Reason(
+            "mcp_server.tool_denied",
+            "Tool not offered here",
+            "gateway",
+            "The configuration does not let anybody call this tool of this MCP server.",
+            "mcp.servers[].tools says which tools there are: allow names them, deny goes first.",
         ),
         Reason(
             "exchange.rejected",

@@ -104,6 +104,8 @@ _NOT_AGENTIC = "The agentic list has no entry for what a text says; its entries 
 _NO_ADVERSARY = "ATLAS lists what adversaries do; this is a failure that needs none."
 _OWN_WORKING = "It tells how the gateway itself worked, not what somebody tried."
 
+_POOR = "A poor answer takes no adversary, and no agent that acts."
+
 _LEAK = Mapped(llm=("LLM02:2025",), atlas=("AML.T0057",), none=_NOT_AGENTIC)
 _HARMFUL = Mapped(
     atlas=("AML.T0048",),
@@ -130,6 +132,9 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "audit.recorded": _OURS,
         "exchange.rejected": _OURS,
         "exchange.interrupted": _OURS,
+        "mcp_server.tool_denied": Mapped(
+            llm=("LLM06:2025",), agentic=("ASI02",), atlas=("AML.T0053",)
+        ),
         "prompt_injection.detected": Mapped(
             llm=("LLM01:2025", "LLM07:2025"),
             agentic=("ASI01",),
@@ -151,6 +156,8 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "groundedness.unsupported": _UNTRUE,
         "groundedness.judged_unsupported": _UNTRUE,
         "groundedness.no_context": _UNTRUE,
+        "quality.scored": _OURS,
+        "quality.below_threshold": Mapped(llm=("LLM09:2025",), none=_POOR),
         "custom.matched": Mapped(none="What it means is for the author of the expression to say."),
         "agent_firewall.tool_denied": _MISUSED,
         "agent_firewall.arguments_unreadable": _MISUSED,

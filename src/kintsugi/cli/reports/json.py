@@ -96,6 +96,22 @@ def _result(result: CaseResult) -> dict[str, Any]:
             "status": result.status or None,
             "http_status": result.http_status or None,
             "policy_results": msgspec.to_builtins(result.evaluations),
-            "quality_scores": None,
+            "quality_scores": _quality_scores(result),
         },
     }
+
+
+def _quality_scores(result: CaseResult) -> dict[str, float] | None:
+    """What quality-scorer noted of the answer, of the worst where there are several; None where
+    it did not run."""
+    notes = [
+        finding
+        for evaluation in result.evaluations
+        for finding in evaluation.findings
+        if finding.reason_code == "quality.scored"
+    ]
+    if not notes:
+        return None
+    worst = min(notes, key=lambda note: note.score)
+    pairs = (pair.partition("=") for pair in worst.detail.split())
+    return {name: float(score) for name, _, score in pairs}

@@ -17,6 +17,7 @@ from kintsugi.policy.rules.groundedness.rule import KIND as GROUNDEDNESS
 from kintsugi.policy.rules.human_oversight.rule import KIND as HUMAN_OVERSIGHT
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
+from kintsugi.policy.rules.quality_scorer.rule import KIND as QUALITY_SCORER
 from kintsugi.policy.rules.rate_limit.rule import KIND as RATE_LIMIT
 from kintsugi.policy.rules.rbac.rule import KIND as RBAC
 from kintsugi.policy.rules.safety_filter.rule import KIND as SAFETY_FILTER
@@ -47,6 +48,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             SPEND_LIMIT,
             RATE_LIMIT,
             GROUNDEDNESS,
+            QUALITY_SCORER,
             CUSTOM,
             AUDIT_LOGGER,
         )
