@@ -15,8 +15,11 @@ from typing import Any, Literal
 import msgspec
 
 from kintsugi.model.content import Part
+from kintsugi.model.event import ToolFailure as ToolFailure
 from kintsugi.policy.tool_calls import history
 
+# ``exit``: a program ended with a code other than 0. ``full``: a store took no more. ``http``: a
+# status of 400 or more. ``exception``: a stack trace. ``refused``: for lack of permission.
 FailureKind = Literal["exit", "full", "http", "timeout", "exception", "refused", "error"]
 
 _decode = msgspec.json.Decoder().decode
@@ -42,24 +45,6 @@ _STATE_FIELDS = ("status", "state", "outcome")
 _ERROR_FIELDS = ("error", "errors", "error_message", "errorMessage", "exception")
 
 
-class ToolFailure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A tool that did not do what it was asked.
-
-    Attributes:
-        tool: its name; empty where neither the result nor a call before it tells.
-        kind: ``exit`` a program ended with a code other than 0; ``full`` a store took no more;
-            ``http`` a status of 400 or more; ``timeout``; ``exception`` a stack trace;
-            ``refused`` for lack of permission; ``error`` whatever else says that it failed.
-        detail: ``exit 1``, ``status 503``; never words of the result.
-        path: JSON pointer of the result.
-    """
-
-    tool: str
-    kind: FailureKind
-    detail: str = ""
-    path: str = ""
-
-
 def tool_failures(parts: Sequence[Part]) -> tuple[ToolFailure, ...]:
     """The failures among the tool results of a conversation, in order; at most 256.
 
@@ -81,7 +66,10 @@ def tool_failures(parts: Sequence[Part]) -> tuple[ToolFailure, ...]:
 
 
 def failure_of(tool: str, result: str) -> ToolFailure | None:
-    """What a tool's result says went wrong; None when nothing did."""
+    """What a tool's result says went wrong; None when nothing did.
+
+    Its ``detail`` is ``exit 1`` or ``status 503``, never a word of the result.
+    """
     structure = _structure(result)
     if isinstance(structure, dict):
         said = _said_by(structure)
