@@ -225,7 +225,9 @@ class StreamSession:
         channels = sorted(self.reader.channels, key=_rank)
         whole = self._whole
         if whole is None:
-            whole = self._judge([channel.part() for channel in channels if channel.length], True)
+            # A call without arguments is a call.
+            spoken = [one for one in channels if one.length or one.kind == "tool_call"]
+            whole = self._judge([channel.part() for channel in spoken], True)
         if self.stop is not None and not whole.verdict.stops:
             whole, self.inconsistent = self.stop, True
         self.decision = whole
@@ -386,7 +388,11 @@ class StreamSession:
             if touching:
                 edits += touching
                 clear += self.reader.clears(piece)
-        if not edits:
+        for channel, pointer in frame.view.seals:
+            window = self._windows.get(channel.path)
+            if window is not None and window.edits:
+                clear.append(pointer)
+        if not edits and not clear:
             return frame.raw
         return with_data(frame.raw, splice(frame.data, edits, clear=clear))
 

@@ -109,11 +109,14 @@ class FrameView(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         finishes: the choices that end with this frame.
         closing: after this frame nothing is said any more.
+        seals: pointers in the frame that hold only for a channel as it was written, such as a
+            signature over it; they become null where the channel is edited.
     """
 
     pieces: Sequence[Piece] = ()
     finishes: Sequence[int] = ()
     closing: bool = False
+    seals: Sequence[tuple[Channel, str]] = ()
 
 
 class StreamReader(Protocol):

@@ -9,7 +9,7 @@ stated differently is judged as a text of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from kintsugi.gateway.dialects.openai_responses_document import (
 )
 from kintsugi.gateway.dialects.openai_responses_items import read_block, read_item
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
-from kintsugi.gateway.dialects.text_tree import TextTree, path_rank
+from kintsugi.gateway.dialects.text_tree import TextTree, path_rank, strings_in
 from kintsugi.model.content import Edit, Part, PartKind
 
 _encode = msgspec.json.Encoder().encode
@@ -345,7 +345,7 @@ class ResponseStream:
             str(event[key]) for key in sorted(event) if key.endswith("_index") or key == "item_id"
         ]
         at = "/".join(["/events", *map(pointer_token, [kind, *indexes])])
-        for below, text in _strings(event["delta"], ""):
+        for below, text in strings_in(event["delta"], ""):
             channel = self._by_path.get(at + below)
             if channel is None:
                 channel = self._open(Part("assistant", "text", "", at + below))
@@ -385,16 +385,3 @@ def _index(event: dict[str, Any], key: str) -> int:
     if type(index) is not int or index < 0:
         raise MalformedDocument(f'"{key}" must be a whole number')
     return index
-
-
-def _strings(value: object, at: str) -> Iterator[tuple[str, str]]:
-    """Every string in a value that is not empty, with its pointer from there."""
-    if isinstance(value, str):
-        if value:
-            yield at, value
-    elif isinstance(value, dict):
-        for key, below in value.items():
-            yield from _strings(below, f"{at}/{pointer_token(key)}")
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from _strings(below, f"{at}/{index}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from kintsugi.gateway.dialects.splice import pointer_token
 
 
 def is_index(token: str) -> bool:
@@ -18,6 +20,19 @@ def path_rank(path: str) -> tuple[int | str, ...]:
     for token in path.split("/")[1:]:
         rank += (0, int(token), "") if is_index(token) else (1, 0, token)
     return rank
+
+
+def strings_in(value: object, at: str) -> Iterator[tuple[str, str]]:
+    """Every string in a value that is not empty, with its pointer from there."""
+    if isinstance(value, str):
+        if value:
+            yield at, value
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from strings_in(below, f"{at}/{pointer_token(key)}")
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from strings_in(below, f"{at}/{index}")
 
 
 class TextTree:
