@@ -12,6 +12,8 @@ from typer.core import TyperGroup, TyperOption
 
 from kintsugi.api.app import build_api
 from kintsugi.cli.main import app
+from kintsugi.cli.policy_schema import schema_text
+from kintsugi.policy.json_schema import SCHEMA_FILE
 from kintsugi.policy.reasons import REASONS
 from kintsugi.policy.standards import ATLAS_VERSION, NAMES
 from kintsugi.store.memory import memory_stores
@@ -31,6 +33,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/reasons.md": reasons(),
         "reference/lint.md": lint_codes(),
         "reference/routes.md": routes(),
+        f"reference/{SCHEMA_FILE}": schema_text(),
     }
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))

@@ -13,8 +13,10 @@ import typer
 
 from kintsugi.cli.options import JsonOption
 from kintsugi.cli.output import Output
+from kintsugi.cli.policy_schema import schema_text
 from kintsugi.errors import InvalidInput
 from kintsugi.policy.diagnostics import nearest
+from kintsugi.policy.json_schema import SCHEMA_FILE
 
 DEFAULT_TEMPLATE = "starter"
 # What a template relaxes ends, once written, the day after: templates themselves have no date.
@@ -33,7 +35,7 @@ def init(
     show_list: Annotated[bool, typer.Option("--list", help="Only list the templates.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write policy-config.yaml and tests that pass.
+    """Write policy-config.yaml, tests that pass, and the JSON Schema for your editor.
 
     Nothing is overwritten without --force, and then nothing else is removed.
     """
@@ -74,6 +76,7 @@ def write_template(name: str, directory: Path, *, force: bool, today: date) -> l
         directory / path: source.read_bytes().replace(_NO_DATE, tomorrow)
         for path, source in _files(_root() / name, Path())
     }
+    contents[directory / SCHEMA_FILE] = f"{schema_text()}\n".encode()
     existing = [str(path) for path in contents if path.exists()]
     if existing and not force:
         raise InvalidInput(f"{', '.join(existing)} exists; --force overwrites it")

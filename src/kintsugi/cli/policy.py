@@ -14,6 +14,7 @@ import typer
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, json_text, report_error
 from kintsugi.cli.parts import program
+from kintsugi.cli.policy_schema import schema
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
 from kintsugi.policy.diagnostics import in_order
@@ -40,7 +41,9 @@ FragmentsArgument = Annotated[
     ),
 ]
 
-app = typer.Typer(help="Configurations: lint, test and explain.", no_args_is_help=True)
+app = typer.Typer(
+    help="Configurations: write, check, test, measure, compare and explain.", no_args_is_help=True
+)
 
 
 @app.command("lint")
@@ -236,3 +239,6 @@ def _show(shown: str, report: str) -> None:
         output.console().print(text.styled(report), soft_wrap=True)
     else:
         output.line(report)
+
+
+app.command("schema")(schema)

@@ -30,7 +30,7 @@ from kintsugi.policy.targets import read_providers
 from kintsugi.policy.typed import TypedReader
 
 DEFAULT_FILE = "policy-config.yaml"
-_SECTIONS = ("pack", "gateway", "providers", "mcp", "policies", "policy", "testing")
+SECTIONS = ("pack", "gateway", "providers", "mcp", "policies", "policy", "testing")
 
 
 def parse_config(source: str | bytes, *, file: str = DEFAULT_FILE) -> Config:
@@ -85,7 +85,7 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
             "E005",
             f"expected a mapping, found {noun(document)}",
             document.position,
-            help=f"the sections are: {listed(_SECTIONS)}",
+            help=f"the sections are: {listed(SECTIONS)}",
         )
         return None
     if is_fragment(document):
@@ -130,8 +130,8 @@ def _read(document: Node, source: str, problems: Problems) -> Config | None:
 def _check_sections(document: Mapping, problems: Problems) -> None:
     reader = TypedReader(problems)
     for entry in document.entries:
-        if entry.key not in _SECTIONS:
-            reader.unknown_key(entry.key, _SECTIONS, entry.position, entry.key)
+        if entry.key not in SECTIONS:
+            reader.unknown_key(entry.key, SECTIONS, entry.position, entry.key)
 
 
 def _check_plain_secrets(document: Mapping, problems: Problems) -> None:
