@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -462,3 +463,18 @@ def test_the_request_goes_to_the_same_path_upstream() -> None:
     call = play.only(c.CallUpstream)
     assert call.path == RESPONSES
     assert json.loads(call.body)["input"] == "I am [REDACTED:PATTERN_1]"
+
+
+@pytest.mark.parametrize("depth", [100, 980, 990, 995, 999, 5_000, 100_000])
+@pytest.mark.parametrize("nest", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_what_is_nested_deeply_is_read_or_refused(nest: tuple[bytes, bytes], depth: int) -> None:
+    deep = nest[0] * depth + b'"x"' + nest[1] * depth
+    for read, body in (
+        (OPENAI_RESPONSES.read_request, b'{"model":"m","input":"x","new":%b}'),
+        (OPENAI_RESPONSES.read_request, b'{"model":"m","input":[{"type":"new","x":%b}]}'),
+        (OPENAI_RESPONSES.read_answer, b'{"output":[{"type":"new","x":%b}]}'),
+        (OPENAI_RESPONSES.open_stream().read, b'{"type":"response.new.delta","delta":%b}'),
+        (OPENAI_RESPONSES.open_stream().read, b'{"type":"response.new","x":%b}'),
+    ):
+        with suppress(MalformedDocument):
+            read(body % deep)

@@ -40,8 +40,15 @@ def read_json(data: bytes) -> Any:
 
 
 def json_text(value: object) -> str:
-    """Compact JSON text of a decoded value: how a value without a reading of its own is judged."""
-    return _encode(value).decode()
+    """Compact JSON text of a decoded value: how a value without a reading of its own is judged.
+
+    Raises:
+        MalformedDocument: it is nested so deeply that it could just be read.
+    """
+    try:
+        return _encode(value).decode()
+    except RecursionError as error:
+        raise MalformedDocument(_explain(error)) from None
 
 
 def refuse_look_alikes(found: Mapping[str, Any], known: Collection[str], at: str) -> None:

@@ -23,16 +23,19 @@ def path_rank(path: str) -> tuple[int | str, ...]:
 
 
 def strings_in(value: object, at: str) -> Iterator[tuple[str, str]]:
-    """Every string in a value that is not empty, with its pointer from there."""
-    if isinstance(value, str):
-        if value:
-            yield at, value
-    elif isinstance(value, dict):
-        for key, below in value.items():
-            yield from strings_in(below, f"{at}/{pointer_token(key)}")
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from strings_in(below, f"{at}/{index}")
+    """Every string in a value that is not empty, with its pointer from there, in their order."""
+    waiting: list[tuple[str, object]] = [(at, value)]  # no recursion: it may be nested deeply
+    while waiting:
+        at, found = waiting.pop()
+        if isinstance(found, str):
+            if found:
+                yield at, found
+        elif isinstance(found, dict):
+            below = [(f"{at}/{pointer_token(key)}", one) for key, one in found.items()]
+            waiting.extend(reversed(below))
+        elif isinstance(found, list):
+            below = [(f"{at}/{index}", one) for index, one in enumerate(found)]
+            waiting.extend(reversed(below))
 
 
 class TextTree:
