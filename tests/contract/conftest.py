@@ -15,16 +15,21 @@ from tests.databases import KINDS, NOON, Servers, servers
 __all__ = ["servers"]
 
 # DELETE, not TRUNCATE: that makes new files for every table and index of every month.
-_EMPTIED = "".join(
-    f"DELETE FROM kintsugi.{table};"
-    for table in (
-        *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
-        *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
-        *("gateways", "tokens", "exports", "idempotent_answers"),
+_EMPTIED = (
+    "".join(
+        f"DELETE FROM kintsugi.{table};"
+        for table in (
+            *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
+            *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
+            *("gateways", "tokens", "exports", "idempotent_answers"),
+            *("log_leaves", "log_nodes", "log_batches"),
+        )
     )
-) + "".join(
-    f"UPDATE kintsugi.{table} SET last_position = 0;"
-    for table in ("ingest_position", "search_position")
+    + "".join(
+        f"UPDATE kintsugi.{table} SET last_position = 0;"
+        for table in ("ingest_position", "search_position")
+    )
+    + "UPDATE kintsugi.log_edge SET size = 0, hashes = '{}';"
 )
 
 
@@ -33,13 +38,13 @@ class Maker:
 
     def __init__(self, opened: Stores | None, conninfo: str) -> None:
         self._opened = opened
-        self._conninfo = conninfo
+        self.conninfo = conninfo
 
     def empty(self) -> Stores:
         """Stores with nothing in them."""
         if self._opened is None:
             return memory_stores(now=lambda: NOON)
-        with psycopg.connect(self._conninfo) as connection:
+        with psycopg.connect(self.conninfo) as connection:
             connection.execute(_EMPTIED.encode())
         while self._opened.changes.wait(timeout_seconds=0):
             pass

@@ -351,6 +351,66 @@ class SavedAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class StoredLeaf(msgspec.Struct, frozen=True):
+    """A leaf of the Merkle log.
+
+    Attributes:
+        position: counts from 0.
+        kind: ``events`` or ``configuration``.
+        data: what its hash is of, see ``ledger/leaves.py``.
+    """
+
+    position: int
+    recorded_at: datetime
+    kind: str
+    data: str
+
+
+class EventInLog(msgspec.Struct, frozen=True):
+    """Where an event stands in the log.
+
+    Attributes:
+        leaf: position of the leaf of its batch.
+        index: place in the batch, from 0.
+        records: every record of the batch as stored, in order.
+    """
+
+    leaf: int
+    index: int
+    records: tuple[str, ...]
+
+
+class LogStore(Protocol):
+    """The Merkle log, to be read. Leaves are added by the stores that record what they tell of."""
+
+    def edge(self) -> tuple[int, tuple[bytes, ...]]:
+        """Size, and the hashes of the right edge; see ``ledger.merkle.Edge``."""
+
+    def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The hashes of complete subtrees by level and position, in the order asked for.
+
+        Raises:
+            NotFound: one of them is not complete yet, or was lost.
+        """
+
+    def leaf(self, position: int) -> StoredLeaf:
+        """One leaf.
+
+        Raises:
+            NotFound: the log is not that long.
+        """
+
+    def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
+        """At most ``limit`` leaves, newest first, from before a position on."""
+
+    def event(self, event_id: str) -> EventInLog:
+        """Where an event stands.
+
+        Raises:
+            NotFound: it is not stored.
+        """
+
+
 class IdempotencyStore(Protocol):
     """Answers by (token, key), kept for ``ANSWER_LIFETIME``."""
 
@@ -399,6 +459,7 @@ class Stores(msgspec.Struct, frozen=True):
     gateways: GatewayStore
     tokens: TokenStore
     exports: ExportStore
+    log: LogStore
     idempotency: IdempotencyStore
     query: QueryRunner
     changes: Changes

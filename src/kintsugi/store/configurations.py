@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from kintsugi.errors import NotFound, VersionConflict
+from kintsugi.ledger.leaves import ConfigurationLeaf, content_digest
 from kintsugi.model.stores import ConfigurationVersion
 from kintsugi.store.connections import Connection, Database
+from kintsugi.store.log import add_leaf
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("configurations")
@@ -84,6 +86,15 @@ class PostgresConfigurations:
                     added.pack_version,
                 ],
             )
+            leaf = ConfigurationLeaf(
+                id=added.id,
+                version=added.version,
+                revision=added.revision,
+                content_digest=content_digest(added.content),
+                author=added.author,
+                recorded_at=now,
+            )
+            add_leaf(connection, leaf, now=now)
             connection.execute(_SQL["announce"])
         return added
 

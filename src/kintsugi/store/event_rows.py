@@ -52,10 +52,12 @@ class EventRows(msgspec.Struct, frozen=True):
 
     Attributes:
         columns: the line for ``events`` without the position and the tab after it.
+        stored: the record as the database gives it back, which is what the log proves.
         payload: empty when nothing was recorded.
     """
 
     columns: bytes
+    stored: bytes
     record: bytes
     payload: bytes
     evaluations: bytes
@@ -81,9 +83,11 @@ def event_rows(event: DecisionEvent) -> EventRows:
     if event.payload != _NO_PAYLOAD:
         payload = head + _escaped(encode(event.payload)) + b"\n"
         record = msgspec.structs.replace(event, payload=_NO_PAYLOAD)
+    stored = encode(record)
     return EventRows(
         columns.encode(),
-        head + _escaped(encode(record)) + b"\n",
+        stored,
+        head + _escaped(stored) + b"\n",
         payload,
         _evaluation_lines(identifier, timestamp, event.evaluations),
     )

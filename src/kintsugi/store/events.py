@@ -19,6 +19,7 @@ import msgspec
 from psycopg.sql import SQL, Composed
 
 from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
+from kintsugi.ledger.leaves import EventsLeaf, batch_root
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
@@ -40,6 +41,7 @@ from kintsugi.store.event_rows import (
 )
 from kintsugi.store.event_search import condition_for
 from kintsugi.store.full_text import newest_saying
+from kintsugi.store.log import add_batch, add_leaf
 from kintsugi.store.search_text import payload_words, to_tsvector
 from kintsugi.store.statements import load_statements
 
@@ -128,6 +130,7 @@ class PostgresEvents:
                 _copy(connection, rows.values(), after=last)
                 _add_to_rollups(connection, first.values())
                 connection.execute(_SQL["advance_position"], [last + len(rows)])
+                _add_to_log(connection, rows.values(), after=last, now=now)
                 connection.execute(_SQL["announce"])
         return Ingested(stored=len(rows), duplicates=len(events) - len(rows))
 
@@ -247,6 +250,15 @@ def _copy(connection: Connection, rows: Collection[EventRows], *, after: int) ->
         if lines:
             with connection.cursor().copy(statement) as copy:
                 copy.write(lines)
+
+
+def _add_to_log(
+    connection: Connection, rows: Collection[EventRows], *, after: int, now: datetime
+) -> None:
+    first, last = after + 1, after + len(rows)
+    root = batch_root([row.stored for row in rows])
+    leaf = add_leaf(connection, EventsLeaf(first, last, root, now), now=now)
+    add_batch(connection, first_event=first, last_event=last, leaf=leaf)
 
 
 def _add_to_rollups(connection: Connection, events: Iterable[DecisionEvent]) -> None:

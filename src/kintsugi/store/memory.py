@@ -15,11 +15,22 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, QueryRefused, VersionConflict
+from kintsugi.ledger.leaves import (
+    ConfigurationLeaf,
+    EventsLeaf,
+    Leaf,
+    batch_root,
+    content_digest,
+    kind_of,
+    leaf_data,
+)
+from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
     ConfigurationVersion,
     EventFilter,
+    EventInLog,
     EventPage,
     ExportJob,
     GatewayRecord,
@@ -29,11 +40,13 @@ from kintsugi.model.stores import (
     QueryResult,
     SavedAnswer,
     StoredEvent,
+    StoredLeaf,
     Stores,
     Token,
 )
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.event_rows import encode
 from kintsugi.store.search_text import parse_search, payload_words
 
 
@@ -53,12 +66,14 @@ def memory_stores(
         answers: what :class:`MemoryQueryRunner` answers, by statement.
     """
     changes = MemoryChanges()
+    log = MemoryLog()
     return Stores(
-        events=MemoryEvents(changes, now=now),
-        configurations=MemoryConfigurations(changes),
+        events=MemoryEvents(changes, log, now=now),
+        configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
         exports=MemoryExports(changes),
+        log=log,
         idempotency=MemoryIdempotency(),
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
@@ -92,11 +107,72 @@ class MemoryChanges:
             self._condition.notify_all()
 
 
+class MemoryLog:
+    """The Merkle log, every node of it in a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._edge = Edge()
+        self._nodes: dict[tuple[int, int], bytes] = {}
+        self._leaves: list[StoredLeaf] = []
+        self._batches: dict[str, EventInLog] = {}
+
+    def add(self, leaf: Leaf, *, now: datetime) -> int:
+        """Add a leaf; returns its position."""
+        data = leaf_data(leaf)
+        with self._lock:
+            position = self._edge.size
+            self._edge, complete = append(self._edge, [leaf_hash(data)])
+            self._nodes.update(complete)
+            self._leaves.append(StoredLeaf(position, now, kind_of(leaf), data.decode()))
+        return position
+
+    def add_events(self, events: Sequence[DecisionEvent], *, after: int, now: datetime) -> None:
+        """Add a batch that was stored behind this position."""
+        records = [encode(_without_payload(event)) for event in events]
+        root = batch_root(records)
+        position = self.add(EventsLeaf(after + 1, after + len(records), root, now), now=now)
+        texts = tuple(record.decode() for record in records)
+        for index, event in enumerate(events):
+            self._batches[event.id] = EventInLog(position, index, texts)
+
+    def edge(self) -> tuple[int, tuple[bytes, ...]]:
+        return self._edge.size, self._edge.hashes
+
+    def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        for level, position in places:
+            if (level, position) not in self._nodes:
+                raise NotFound(f"the log has no node {position} on level {level}")
+        return [self._nodes[level, position] for level, position in places]
+
+    def leaf(self, position: int) -> StoredLeaf:
+        if not 0 <= position < len(self._leaves):
+            raise NotFound(f"the log has no leaf {position}")
+        return self._leaves[position]
+
+    def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
+        found = [leaf for leaf in self._leaves if before is None or leaf.position < before]
+        return found[::-1][:limit]
+
+    def event(self, event_id: str) -> EventInLog:
+        try:
+            return self._batches[event_id.lower()]
+        except KeyError:
+            raise NotFound(f'the log has no event "{event_id}"') from None
+
+
 class MemoryEvents:
     """Events in the order of their arrival; every read walks all of them."""
 
-    def __init__(self, changes: MemoryChanges, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        changes: MemoryChanges,
+        log: MemoryLog,
+        *,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self._changes = changes
+        self._log = log
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -110,6 +186,9 @@ class MemoryEvents:
             for event in reversed(new.values()):
                 self._by_id[event.id] = event
                 self._stored.append(StoredEvent(len(self._stored) + 1, event))
+            if new:
+                added = list(reversed(new.values()))
+                self._log.add_events(added, after=len(self._stored) - len(added), now=self._now())
         if new:
             self._changes.announce("events")
         return Ingested(stored=len(new), duplicates=len(events) - len(new))
@@ -225,8 +304,9 @@ def _says(payload: Payload, q: str) -> bool:
 class MemoryConfigurations:
     """Versions of each configuration, oldest first."""
 
-    def __init__(self, changes: MemoryChanges) -> None:
+    def __init__(self, changes: MemoryChanges, log: MemoryLog) -> None:
         self._changes = changes
+        self._log = log
         self._lock = threading.Lock()
         self._versions: dict[str, tuple[ConfigurationVersion, ...]] = {}
 
@@ -276,6 +356,15 @@ class MemoryConfigurations:
                 pack_version=pack_version,
             )
             self._versions[config_id] = (*before, added)
+            leaf = ConfigurationLeaf(
+                id=added.id,
+                version=added.version,
+                revision=added.revision,
+                content_digest=content_digest(added.content),
+                author=added.author,
+                recorded_at=now,
+            )
+            self._log.add(leaf, now=now)
         self._changes.announce("configurations")
         return added
 

@@ -19,6 +19,7 @@ from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
 from kintsugi.store.gateways import PostgresGateways
 from kintsugi.store.idempotency import PostgresIdempotency
+from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
@@ -80,6 +81,7 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
         gateways=PostgresGateways(database),
         tokens=PostgresTokens(database),
         exports=PostgresExports(database),
+        log=PostgresLog(database),
         idempotency=PostgresIdempotency(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),

@@ -1,0 +1,71 @@
+"""What stands in the leaves of the log: canonical JSON, one object for each thing recorded. Pure.
+
+A leaf never holds content. It holds digests, so that a person's text can be erased later without
+breaking a proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+
+import msgspec
+
+from kintsugi.ledger.merkle import Edge, append, leaf_hash
+
+
+class EventsLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="events"):
+    """A batch of decision events that was stored in one transaction.
+
+    Attributes:
+        first_position, last_position: of its events in the order of storing; none is left out.
+        root: the Merkle root (hex) of the batch: its leaves are the events' records, as text, in
+            that order.
+    """
+
+    first_position: int
+    last_position: int
+    root: str
+    recorded_at: datetime
+
+
+class ConfigurationLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="configuration"):
+    """A version of a configuration that came to be.
+
+    Attributes:
+        content_digest: ``sha256:...`` of its text.
+    """
+
+    id: str
+    version: int
+    revision: str
+    content_digest: str
+    author: str
+    recorded_at: datetime
+
+
+Leaf = EventsLeaf | ConfigurationLeaf
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+def leaf_data(leaf: Leaf) -> bytes:
+    """The bytes that a leaf is hashed from."""
+    return _encode(leaf)
+
+
+def kind_of(leaf: Leaf) -> str:
+    """The word that its data carries as ``kind``."""
+    return str(leaf.__struct_config__.tag)
+
+
+def batch_root(records: Sequence[bytes]) -> str:
+    """The root of a batch of records, hex."""
+    edge, _ = append(Edge(), (leaf_hash(record) for record in records))
+    return edge.root().hex()
+
+
+def content_digest(content: str) -> str:
+    """The digest of a configuration's text."""
+    return f"sha256:{sha256(content.encode()).hexdigest()}"

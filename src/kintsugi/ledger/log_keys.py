@@ -1,0 +1,75 @@
+"""The keys that sign checkpoints, in a file that only their owner can read.
+
+One line for each key, ``NAME SEED`` with 32 bytes of seed in hex; the first one is the newest.
+While keys change the file holds two, and checkpoints carry both signatures, so that whoever knows
+either can verify them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from kintsugi.errors import EvidenceUnavailable
+from kintsugi.ledger.note import SigningKey
+
+_SEED_BYTES = 32
+_KEYS_MAX = 2
+
+
+def load_keys(path: Path) -> tuple[SigningKey, ...]:
+    """The keys of a file, the newest first; made on first use.
+
+    Raises:
+        EvidenceUnavailable: the file cannot be read or made, is open to others, or holds no keys.
+    """
+    try:
+        if not path.exists():
+            name = f"kintsugi-{secrets.token_hex(4)}/log"
+            _write(path, [f"{name} {secrets.token_hex(_SEED_BYTES)}"])
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise EvidenceUnavailable(
+                f"{path} can be read by others than its owner; run: chmod 600 {path}"
+            )
+        lines = path.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvidenceUnavailable(f"the log's key cannot be read from {path}: {error}") from None
+    try:
+        keys = tuple(
+            SigningKey.from_seed(name, bytes.fromhex(seed))
+            for name, seed in (line.split(" ") for line in lines if line)
+        )
+    except ValueError:
+        raise EvidenceUnavailable(
+            f"{path} does not hold lines of a name and 64 hexadecimal digits"
+        ) from None
+    if not keys or len({key.verifier.name for key in keys}) != 1:
+        raise EvidenceUnavailable(f"{path} must hold keys of one name, and at least one")
+    return keys
+
+
+def rotate_keys(path: Path) -> tuple[SigningKey, ...]:
+    """Begin a new key; the one before stays beside it, and older ones are forgotten.
+
+    Raises:
+        EvidenceUnavailable: see ``load_keys``.
+    """
+    name = load_keys(path)[0].verifier.name
+    before = [line for line in path.read_text(encoding="ascii").splitlines() if line]
+    _write(path, [f"{name} {secrets.token_hex(_SEED_BYTES)}", *before[: _KEYS_MAX - 1]])
+    return load_keys(path)
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    """Replace the file whole: a torn key would end the log's name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,151 @@
+"""Proofs that travel: everything it takes to check that something is in the log, in one document.
+
+Pure. Whoever checks one needs the document, the log's verifier key, and no trust in who sent it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from kintsugi.errors import ProofInvalid
+from kintsugi.ledger.checkpoint import Checkpoint, open_checkpoint
+from kintsugi.ledger.leaves import EventsLeaf, Leaf
+from kintsugi.ledger.merkle import (
+    Edge,
+    Node,
+    ReadNodes,
+    append,
+    edge_of,
+    inclusion_proof,
+    leaf_hash,
+    verify_inclusion,
+)
+from kintsugi.ledger.note import Signature, VerifierKey
+
+_leaf = msgspec.json.Decoder(Leaf)
+
+
+class LeafProof(msgspec.Struct, frozen=True):
+    """A leaf, and the way from it to the root of a checkpoint.
+
+    Attributes:
+        data: the leaf; its hash is SHA-256 of a zero byte and these bytes.
+        hashes: hex, from the lowest to the highest.
+        checkpoint: the signed note.
+    """
+
+    position: int
+    data: str
+    hashes: tuple[str, ...]
+    checkpoint: str
+
+
+class EventProof(msgspec.Struct, frozen=True):
+    """An event, the way to the root of its batch, and the proof of the batch's leaf.
+
+    Attributes:
+        record: as stored, without its payload.
+        index: place in the batch, from 0.
+        hashes: hex, from the lowest to the highest, within the batch.
+    """
+
+    record: str
+    index: int
+    hashes: tuple[str, ...]
+    leaf: LeafProof
+
+
+def prove_leaf(
+    position: int, data: str, checkpoint: Checkpoint, note: str, read: ReadNodes
+) -> LeafProof:
+    """The proof of a leaf under a checkpoint."""
+    hashes = inclusion_proof(position, checkpoint.size, read)
+    return LeafProof(position, data, _hex(hashes), note)
+
+
+def prove_event(records: Sequence[str], index: int, leaf: LeafProof) -> EventProof:
+    """The proof of one of the records of a batch.
+
+    Raises:
+        ProofInvalid: the records are not those that the leaf tells of: they were changed since.
+    """
+    nodes: dict[Node, bytes] = {}
+    edge, complete = append(Edge(), [leaf_hash(record.encode()) for record in records])
+    nodes.update(complete)
+    told = _batch(leaf.data)
+    if told.last_position - told.first_position + 1 != len(records):
+        expected = told.last_position - told.first_position + 1
+        raise ProofInvalid(
+            f"the batch of this event had {expected} events when it was recorded; "
+            f"{len(records)} are stored"
+        )
+    if edge.root().hex() != told.root:
+        raise ProofInvalid(
+            "the stored records of this event's batch are not those that were recorded: "
+            "at least one of them was changed"
+        )
+    hashes = inclusion_proof(index, edge.size, lambda places: [nodes[place] for place in places])
+    return EventProof(records[index], index, _hex(hashes), leaf)
+
+
+def verify_leaf(
+    proof: LeafProof, keys: Sequence[VerifierKey], *, origin: str = ""
+) -> tuple[Checkpoint, tuple[Signature, ...]]:
+    """Check that a leaf is in the log of a checkpoint that one of these keys signed.
+
+    Raises:
+        ProofInvalid: it is not.
+    """
+    checkpoint, signatures = open_checkpoint(proof.checkpoint, keys, origin=origin)
+    verify_inclusion(
+        leaf_hash(proof.data.encode()),
+        proof.position,
+        checkpoint.size,
+        _bytes(proof.hashes),
+        checkpoint.root,
+    )
+    return checkpoint, signatures
+
+
+def verify_event(
+    proof: EventProof, keys: Sequence[VerifierKey], *, origin: str = ""
+) -> tuple[Checkpoint, tuple[Signature, ...]]:
+    """Check that an event's record is in a batch that is in the log.
+
+    Raises:
+        ProofInvalid: it is not.
+    """
+    checkpoint, signatures = verify_leaf(proof.leaf, keys, origin=origin)
+    batch = _batch(proof.leaf.data)
+    size = batch.last_position - batch.first_position + 1
+    record, root = leaf_hash(proof.record.encode()), _bytes([batch.root])[0]
+    verify_inclusion(record, proof.index, size, _bytes(proof.hashes), root)
+    return checkpoint, signatures
+
+
+def checkpoint_of(origin: str, size: int, read: ReadNodes) -> Checkpoint:
+    """What a checkpoint at an earlier size said."""
+    return Checkpoint(origin, size, edge_of(size, read).root())
+
+
+def _batch(data: str) -> EventsLeaf:
+    try:
+        leaf = _leaf.decode(data)
+    except msgspec.MsgspecError as error:
+        raise ProofInvalid(f"this is no leaf: {error}") from None
+    if not isinstance(leaf, EventsLeaf):
+        raise ProofInvalid("this leaf tells of no events")
+    return leaf
+
+
+def _hex(hashes: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(found.hex() for found in hashes)
+
+
+def _bytes(hashes: Sequence[str]) -> list[bytes]:
+    try:
+        return [bytes.fromhex(found) for found in hashes]
+    except ValueError:
+        raise ProofInvalid("a hash of the proof is no hexadecimal number") from None

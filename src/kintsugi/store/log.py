@@ -1,0 +1,103 @@
+"""The Merkle log in PostgreSQL. Leaves are added by whoever records what they tell of, in the same
+transaction: what is stored is in the log, and what is in the log is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from kintsugi.errors import NotFound, StoreUnavailable
+from kintsugi.ledger.leaves import Leaf, kind_of, leaf_data
+from kintsugi.ledger.merkle import Edge, Node, append, leaf_hash
+from kintsugi.model.stores import EventInLog, StoredLeaf
+from kintsugi.store.connections import Connection, Database
+from kintsugi.store.statements import load_statements
+
+_SQL: Final = load_statements("log")
+_LAST: Final = 2**63 - 1
+
+
+def add_leaf(connection: Connection, leaf: Leaf, *, now: datetime) -> int:
+    """Add a leaf in the transaction that it tells of; returns its position.
+
+    Reads and writes the edge and the nodes that become complete, so it costs the same at any size.
+    The edge stays locked until the commit: call it late.
+    """
+    row = connection.execute(_SQL["lock_edge"]).fetchone()
+    if row is None:
+        raise StoreUnavailable("the edge of the log is missing; was this restored in part?")
+    data = leaf_data(leaf)
+    before = Edge(row[0], tuple(row[1]))
+    edge, complete = append(before, [leaf_hash(data)])
+    connection.execute(_SQL["add_leaf"], [before.size, now, kind_of(leaf), data.decode()])
+    connection.execute(
+        _SQL["add_nodes"],
+        [
+            [node.level for node, _ in complete],
+            [node.position for node, _ in complete],
+            [found for _, found in complete],
+        ],
+    )
+    connection.execute(_SQL["move_edge"], [edge.size, list(edge.hashes)])
+    return before.size
+
+
+def add_batch(connection: Connection, *, first_event: int, last_event: int, leaf: int) -> None:
+    """Note which leaf holds the events of these positions."""
+    connection.execute(_SQL["add_batch"], [last_event, first_event, leaf])
+
+
+class PostgresLog:
+    """The log store of the protocol in ``model/stores.py``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def edge(self) -> tuple[int, tuple[bytes, ...]]:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["edge"]).fetchone()
+        if row is None:
+            raise StoreUnavailable("the edge of the log is missing; was this restored in part?")
+        return row[0], tuple(row[1])
+
+    def nodes(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        with self._database.transaction() as connection:
+            levels, positions = [level for level, _ in places], [place for _, place in places]
+            rows = connection.execute(_SQL["nodes"], [levels, positions]).fetchall()
+        found = {Node(level, position): kept for level, position, kept in rows}
+        missing = [place for place in places if Node(*place) not in found]
+        if missing:
+            raise NotFound(f"the log has no node {missing[0][1]} on level {missing[0][0]}")
+        return [found[Node(*place)] for place in places]
+
+    def leaf(self, position: int) -> StoredLeaf:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["leaf"], [position]).fetchone()
+        if row is None:
+            raise NotFound(f"the log has no leaf {position}")
+        return StoredLeaf(*row)
+
+    def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
+        with self._database.transaction() as connection:
+            bound = _LAST if before is None else before
+            rows = connection.execute(_SQL["leaves"], [bound, limit]).fetchall()
+        return [StoredLeaf(*row) for row in rows]
+
+    def event(self, event_id: str) -> EventInLog:
+        try:
+            identifier = UUID(event_id)
+        except ValueError:
+            identifier = None
+        row = None
+        if identifier is not None and str(identifier) == event_id.lower():
+            with self._database.transaction() as connection:
+                row = connection.execute(_SQL["leaf_of_event"], [identifier]).fetchone()
+                if row is not None:
+                    _, first, last, _ = row
+                    records = connection.execute(_SQL["records_of_batch"], [first, last]).fetchall()
+        if row is None:
+            raise NotFound(f'the log has no event "{event_id}"')
+        leaf, first, _, position = row
+        return EventInLog(leaf, position - first, tuple(record for (record,) in records))

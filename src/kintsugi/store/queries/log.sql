@@ -1,0 +1,56 @@
+-- The Merkle log. Hashing is ledger/merkle.py's.
+
+-- name: lock_edge
+-- Take one's turn: the row stays locked until the commit, so leaves stand in the order in which they
+-- become visible.
+SELECT size, hashes FROM kintsugi.log_edge FOR UPDATE
+
+-- name: edge
+SELECT size, hashes FROM kintsugi.log_edge
+
+-- name: add_leaf
+INSERT INTO kintsugi.log_leaves (position, recorded_at, kind, data) VALUES (%s, %s, %s, %s)
+
+-- name: add_nodes
+INSERT INTO kintsugi.log_nodes (level, position, hash)
+SELECT * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])
+
+-- name: move_edge
+UPDATE kintsugi.log_edge SET size = %s, hashes = %s
+
+-- name: add_batch
+INSERT INTO kintsugi.log_batches (last_event, first_event, leaf) VALUES (%s, %s, %s)
+
+-- name: nodes
+SELECT level, position, hash
+FROM kintsugi.log_nodes
+JOIN unnest(%s::smallint[], %s::bigint[]) AS wanted (level, position) USING (level, position)
+
+-- name: leaf
+SELECT position, recorded_at, kind, data FROM kintsugi.log_leaves WHERE position = %s
+
+-- name: leaves
+SELECT position, recorded_at, kind, data
+FROM kintsugi.log_leaves
+WHERE position < %s
+ORDER BY position DESC
+LIMIT %s
+
+-- name: leaf_of_event
+-- The leaf of the batch that an event came in with, and the event's position.
+SELECT log_batches.leaf, log_batches.first_event, log_batches.last_event, event.position
+FROM kintsugi.events AS event
+CROSS JOIN LATERAL (
+    SELECT leaf, first_event, last_event
+    FROM kintsugi.log_batches
+    WHERE last_event >= event.position
+    ORDER BY last_event
+    LIMIT 1
+) AS log_batches
+WHERE event.id = %s AND log_batches.first_event <= event.position
+
+-- name: records_of_batch
+SELECT record
+FROM kintsugi.events JOIN kintsugi.event_records USING (id)
+WHERE position BETWEEN %s AND %s
+ORDER BY position
