@@ -28,6 +28,7 @@ _FROM_UPSTREAM = frozenset(
         b"openai-version",
     )
 )
+_LIMITS_FROM_UPSTREAM = (b"x-ratelimit-", b"anthropic-ratelimit-")
 # Of the client's headers, what upstream gets. Never a credential: those come from configuration.
 _TO_UPSTREAM = frozenset(
     (
@@ -35,6 +36,8 @@ _TO_UPSTREAM = frozenset(
         b"accept",
         b"user-agent",
         b"openai-beta",
+        b"anthropic-version",
+        b"anthropic-beta",
         b"traceparent",
         b"tracestate",
         b"x-request-id",
@@ -187,16 +190,18 @@ def from_upstream(headers: Headers, *, encoded: bool = False) -> Headers:
         header
         for header in headers
         if header[0] in _FROM_UPSTREAM
-        or header[0].startswith(b"x-ratelimit-")
+        or header[0].startswith(_LIMITS_FROM_UPSTREAM)
         or (encoded and header[0] == b"content-encoding")
     ]
 
 
-def to_upstream(headers: Headers, authorization: str | None) -> Headers:
+def to_upstream(
+    headers: Headers, credential: str | None, credential_header: bytes = b"authorization"
+) -> Headers:
     """The client's headers that upstream gets, and the target's own credential."""
     forwarded = [header for header in headers if header[0] in _TO_UPSTREAM]
     # A compressed answer could not be judged.
     forwarded.append((b"accept-encoding", b"identity"))
-    if authorization is not None:
-        forwarded.append((b"authorization", authorization.encode()))
+    if credential is not None:
+        forwarded.append((credential_header, credential.encode()))
     return forwarded

@@ -40,7 +40,7 @@ class Upstream(msgspec.Struct, frozen=True):
         origin: scheme, host and port; empty when the target has no address (a ``simulator``
             target while no simulator runs).
         base_path: what stands before ``/chat/completions``: ``/v1`` unless ``base_url`` has a path.
-        credential: value of the Authorization header; None when the target needs none.
+        credential: value of the header ``credential_header``; None when the target needs none.
         lacks_secret: the configuration names a secret that the environment does not hold.
     """
 
@@ -49,6 +49,7 @@ class Upstream(msgspec.Struct, frozen=True):
     base_path: bytes
     credential: Secret | None
     lacks_secret: bool
+    credential_header: bytes = b"authorization"
 
     @property
     def reaches_private_network(self) -> bool:
@@ -94,8 +95,8 @@ class InForce:
         "has_route_rules",
         "has_tool_rules",
         "key_names",
-        "oversight",
         "mcp_servers",
+        "oversight",
         "plan",
         "upstreams",
         "worker_id",
@@ -144,21 +145,40 @@ class InForce:
         self.board = board or Board()
         self.oversight = oversight or Oversight()
         self._candidates = {
-            model: _with_fallbacks(
-                [one for one in self.upstreams if one.target.model == model], self.upstreams
-            )
-            for model in {target.model for target in self.config.targets}
+            "": _by_model(self.upstreams),
+            **{family: _by_model(_speaking(self.upstreams, family)) for family in _FAMILIES},
         }
 
-    def candidates(self, model: str) -> Sequence[Upstream]:
+    def candidates(self, model: str, dialect: str = "") -> Sequence[Upstream]:
         """The targets for exactly this model, else those that take any, in the order of the
         configuration, and then those that take over from them. Empty for none.
 
-        Targets that cannot be called are among them only where there is no other."""
-        found = self._candidates.get(model)
+        Targets that cannot be called are among them only where there is no other.
+
+        Args:
+            dialect: as events carry it: only targets that speak it; empty for all of them.
+        """
+        by_model = self._candidates[dialect.partition(".")[0]]
+        found = by_model.get(model)
         if found is None:
-            found = self._candidates.get("", ())
+            found = by_model.get("", ())
         return found
+
+
+# What the names of dialects begin with. A provider of that name speaks them; the simulator all.
+_FAMILIES = ("openai", "anthropic")
+
+
+def _speaking(upstreams: Sequence[Upstream], family: str) -> list[Upstream]:
+    return [one for one in upstreams if one.target.provider in (family, "simulator")]
+
+
+def _by_model(upstreams: Sequence[Upstream]) -> dict[str, tuple[Upstream, ...]]:
+    """The targets by the model that they are for."""
+    return {
+        model: _with_fallbacks([one for one in upstreams if one.target.model == model], upstreams)
+        for model in {one.target.model for one in upstreams}
+    }
 
 
 def _with_fallbacks(
@@ -168,7 +188,8 @@ def _with_fallbacks(
     by_id = {one.target.id: one for one in upstreams}
     found = {one.target.id: one for one in chosen}
     for one in chosen:
-        found.update((name, by_id[name]) for name in one.target.fallback if name not in found)
+        names = (name for name in one.target.fallback if name in by_id)
+        found.update((name, by_id[name]) for name in names if name not in found)
     usable = tuple(one for one in found.values() if one.origin and not one.lacks_secret)
     return usable or tuple(found.values())
 
@@ -176,12 +197,16 @@ def _with_fallbacks(
 def resolve(target: Target, *, simulator_url: str, secret: Secret | None) -> Upstream:
     """Work out address and credential of a target once, at load."""
     address = urlsplit(simulator_url if target.provider == "simulator" else target.base_url)
+    bare = target.provider == "anthropic"
+    if secret is not None and not bare:
+        secret = Secret(f"Bearer {secret.reveal()}")
     return Upstream(
         target=target,
         origin=f"{address.scheme}://{address.netloc}" if address.netloc else "",
         base_path=(address.path.rstrip("/") or "/v1").encode(),
-        credential=None if secret is None else Secret(f"Bearer {secret.reveal()}"),
+        credential=secret,
         lacks_secret=target.secret_key_ref is not None and secret is None,
+        credential_header=b"x-api-key" if bare else b"authorization",
     )
 
 

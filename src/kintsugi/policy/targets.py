@@ -14,7 +14,8 @@ from kintsugi.policy.document import Mapping, places, shortened
 from kintsugi.policy.shapes import OPENAI_URL
 from kintsugi.policy.typed import TypedReader
 
-PROVIDERS = ("openai", "simulator")
+PROVIDERS = ("openai", "anthropic", "simulator")
+BASE_URLS = {"openai": OPENAI_URL, "anthropic": "https://api.anthropic.com/v1"}
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -73,6 +74,7 @@ def _check_fallbacks(
     targets: tuple[Target, ...], at: dict[str, Position], problems: Problems
 ) -> None:
     ids = [target.id for target in targets]
+    providers = {target.id: target.provider for target in targets}
     for index, target in enumerate(targets):
         for number, name in enumerate(target.fallback):
             path = f"providers.targets.{index}.fallback.{number}"
@@ -90,6 +92,10 @@ def _check_fallbacks(
             elif name == target.id:
                 text = "a target cannot take over from itself"
                 problems.add("E008", text, at[path], path, help="name another target")
+            elif {target.provider, providers[name]} == BASE_URLS.keys():
+                text = f'"{shortened(name)}" speaks another dialect, so it can never take over'
+                help_text = f"name a target whose provider is {target.provider} or simulator"
+                problems.add("E008", text, at[path], path, help=help_text)
 
 
 def _check(
@@ -136,8 +142,8 @@ def _checked(target: Target, path: str, at: dict[str, Position], problems: Probl
             f'unknown provider "{shortened(target.provider)}"',
             at[f"{path}.provider"],
             f"{path}.provider",
-            help=f"use one of: {listed(PROVIDERS)}; openai takes the base_url of any "
-            "OpenAI-compatible server",
+            help=f"use one of: {listed(PROVIDERS)}; openai and anthropic take the base_url of any "
+            "server that speaks their dialect",
             suggestion=nearest(target.provider, PROVIDERS),
         )
     if target.secret_key_ref is not None and not problems.reported(f"{path}.secret_key_ref"):
@@ -151,8 +157,8 @@ def _checked(target: Target, path: str, at: dict[str, Position], problems: Probl
             allow_private_network=target.allow_private_network,
             has_secret=target.secret_key_ref is not None,
         )
-    elif target.provider == "openai":
-        return msgspec.structs.replace(target, base_url=OPENAI_URL)
+    elif target.provider in BASE_URLS:
+        return msgspec.structs.replace(target, base_url=BASE_URLS[target.provider])
     return target
 
 

@@ -34,7 +34,7 @@ def error_document(problem: Problem) -> dict[str, Any]:
         "details": {"error_code": problem.code},
         "code": problem.code,
     }
-    for key in ("param", "policy", "reason_code", "event_id"):
+    for key in ("param", "policy", "reason_code", "event_id", "escalation_id"):
         if value := getattr(problem, key):
             error[key] = value
     document: dict[str, Any] = {"type": "error", "error": error}

@@ -74,7 +74,9 @@ class AnthropicMessages:
             _read_message(message, f"/messages/{index}", reader)
         if not document.keys() <= _USUAL:
             _read_beside_messages(document, reader)
-        return RequestView(model, stream is True, tuple(reader.parts))
+        bound = document.get("max_tokens")
+        bound = bound if type(bound) is int and bound > 0 else 0
+        return RequestView(model, stream is True, tuple(reader.parts), bound)
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""
