@@ -14,6 +14,8 @@ import typer
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, json_text, report_error
 from kintsugi.cli.parts import program
+from kintsugi.cli.policy_eval import evaluate_file
+from kintsugi.cli.policy_diff import diff
 from kintsugi.cli.policy_schema import schema
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
@@ -129,6 +131,9 @@ def run_tests(
         raise typer.Exit(EXIT_WRONG)
 
 
+app.command("eval")(evaluate_file)
+
+
 @app.command("explain")
 def explain_event(
     context: typer.Context,
@@ -242,3 +247,4 @@ def _show(shown: str, report: str) -> None:
 
 
 app.command("schema")(schema)
+app.command("diff")(diff)
