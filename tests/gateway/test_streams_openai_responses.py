@@ -167,6 +167,14 @@ def test_an_event_that_cannot_be_read_in_one_way_takes_the_fail_mode(event: byte
     assert play.event.fail_open
 
 
+@pytest.mark.parametrize("name", ["response.content_part", "response.reasoning_part"])
+def test_a_part_of_reasoning_is_reasoning_under_either_name(name: str) -> None:
+    part = {"type": "reasoning_text", "text": "why"}
+    done = {"type": f"{name}.done", "output_index": 0, "content_index": 0, "part": part}
+    (channel,) = read(delta("why", "reasoning_text"), done).channels
+    assert (channel.kind, channel.path) == ("reasoning", "/output/0/content/0/text")
+
+
 def test_a_text_does_not_go_on_after_it_was_done() -> None:
     done = {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "a"}
     with pytest.raises(MalformedDocument):

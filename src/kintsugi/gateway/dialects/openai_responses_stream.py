@@ -216,7 +216,7 @@ class ResponseStream:
             key, at = "item", f"/output/{index}"
             read_item(event.get(key), at, "assistant", parts)
             self._items[index] = _outline(event[key])
-        elif name == "response.content_part":
+        elif name in ("response.content_part", "response.reasoning_part"):
             key, at = "part", _part_path(event, "content", "content_index")
             block = event.get(key)
             reasons = isinstance(block, dict) and block.get("type") == "reasoning_text"
