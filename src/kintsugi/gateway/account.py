@@ -6,25 +6,40 @@ Each field is set by the code that did the thing, where it did it; nothing here 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from kintsugi.gateway.attempts import Attempts
 from kintsugi.gateway.dialects.dialect import Dialect, RequestView
 from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
+from kintsugi.gateway.facts import recorded
 from kintsugi.gateway.in_force import InForce, Upstream
 from kintsugi.gateway.streaming import StreamSession
-from kintsugi.model.content import Edit, Identity
+from kintsugi.model.content import Edit, Identity, Part
 from kintsugi.model.decision import Decision, Evaluation
-from kintsugi.model.event import Admission, Attempt, DecisionEvent, ExchangeStatus, Payload
-from kintsugi.model.facts import Facts
+from kintsugi.model.event import (
+    Admission,
+    Attempt,
+    Change,
+    DecisionEvent,
+    ExchangeStatus,
+    Payload,
+    Quarantine,
+    RaisedEscalation,
+    ToolFailure,
+    UsedApproval,
+)
+from kintsugi.model.facts import Counter, Facts, RemoteAnswer
 from kintsugi.model.verdict import Verdict
 
 # The reason code of a request that no policy saw: malformed, too large, without a valid key.
 UNJUDGED = "exchange.rejected"
 PASSED = Decision(Verdict.ALLOW, "policy.passed")
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Account:
@@ -38,6 +53,14 @@ class Account:
         request_masks, answer_masks: what evidence must not show; None where nothing was judged.
         answer_body: upstream's answer as far as it came, when it is not streamed.
         answer_text: the same as text, where it was judged as that: errors and the like.
+        answer_parts: what it says, once it was read.
+        answer_whole: upstream's answer came to its end.
+        source: the client's address.
+        sent_model: the model that is asked in place of the one that was asked for.
+        confirmation: what the user is asked in place of tool calls; empty where nothing.
+        claims, counters, remote, found: see ``Facts``.
+        reservations: numbers of open reservations on counters, and whether each was made for the
+            answer.
     """
 
     # What holds until something happens.
@@ -62,6 +85,21 @@ class Account:
     heard_at_ns = 0
     waited_ns = 0  # for attempts that failed, and for the pauses after them
     attempts: Attempts | None = None
+    answer_parts: Sequence[Part] = ()
+    answer_whole = False
+    source = ""
+    sent_model = ""
+    confirmation = ""
+    claims: Mapping[str, str] = _NONE
+    counters: Mapping[str, Counter] = _NONE
+    remote: Mapping[str, RemoteAnswer] = _NONE
+    found: tuple[str, ...] = ()
+    reservations: tuple[tuple[int, bool], ...] = ()
+    changes: tuple[Change, ...] = ()
+    tool_failures: tuple[ToolFailure, ...] = ()
+    escalation: RaisedEscalation | None = None
+    approval: UsedApproval | None = None
+    quarantine: Quarantine | None = None
 
     def __init__(
         self,
@@ -100,14 +138,46 @@ class Account:
 
     def cannot_redact(self, decision: Decision) -> Decision:
         """Turn the last decision into a block, because its edits cannot be made."""
-        message = "What had to be redacted cannot be taken out of this document."
+        return self._blocked_instead(
+            decision, "What had to be redacted cannot be taken out of this document."
+        )
+
+    def cannot_change(self, decision: Decision) -> Decision:
+        """Turn the last decision into a block, because its changes cannot be made."""
+        return self._blocked_instead(
+            decision, "What had to be changed cannot be changed in this document."
+        )
+
+    def _blocked_instead(self, decision: Decision, message: str) -> Decision:
         blocked = msgspec.structs.replace(decision, verdict=Verdict.BLOCK, message=message)
         self.decisions[-1] = blocked
         return blocked
 
+    def approve(self, decision: Decision, approval: UsedApproval) -> Decision:
+        """A person agreed: what was escalated goes on, as far as the other policies let it. Every
+        evaluation stays as it was."""
+        others = [
+            evaluation.effective
+            for evaluation in decision.evaluations
+            if evaluation.effective is not Verdict.ESCALATE
+        ]
+        verdict = max([Verdict.FLAG, *others], key=lambda verdict: verdict.strictness)
+        approved = msgspec.structs.replace(decision, verdict=verdict)
+        self.approval = approval
+        self.decisions[-1] = approved
+        return approved
+
     def facts(self) -> Facts:
         """What rules may use besides the texts."""
-        return Facts(self.now, self.identity, self.in_force.fingerprint_key)
+        return Facts(
+            self.now,
+            self.identity,
+            self.in_force.fingerprint_key,
+            self.claims,
+            self.counters,
+            self.remote,
+            self.found,
+        )
 
     def overhead_ms(self, at_ns: int) -> float:
         """Time spent in the gateway until ``at_ns``: total less waiting for upstream."""
@@ -160,7 +230,7 @@ class Account:
             revision=in_force.plan.revision,
             engine_version=in_force.engine_version,
             verdict=decision.verdict,
-            reason_code=decision.reason_code if self.was_judged else UNJUDGED,
+            reason_code=decision.reason_code if self.was_judged or self.quarantine else UNJUDGED,
             status=status,
             policy_name=decision.policy_name,
             http_status=http_status,
@@ -192,6 +262,12 @@ class Account:
             fail_open=self.failed_open or (session is not None and session.failed_open),
             evaluations=self._evaluations(),
             attempts=self._attempts(),
+            changes=self.changes,
+            tool_failures=self.tool_failures,
+            escalation=self.escalation,
+            approval=self.approval,
+            quarantine=self.quarantine,
+            facts=recorded(self),
             payload=self._payload(),
         )
 

@@ -11,7 +11,8 @@ The shell feeds events and carries out the commands it gets back, in order. The 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -36,13 +37,17 @@ from kintsugi.gateway.commands import (
     Correct,
     DropClient,
     EndStream,
+    Freeze,
+    Hold,
     Pause,
     Record,
+    Redeem,
     Reply,
     SendData,
     StartStream,
 )
 from kintsugi.gateway.dialects import BY_PATH, OPENAI_CHAT
+from kintsugi.gateway.dialects.changes import CannotChange
 from kintsugi.gateway.dialects.dialect import Dialect
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.models import MODELS_PATH, answer_models, model_names
@@ -53,10 +58,13 @@ from kintsugi.gateway.events import (
     ClientAborted,
     Event,
     GatewayFailed,
+    Gathered,
     Headers,
+    HoldOver,
     PauseOver,
     RecordDurable,
     RecordFailed,
+    Redeemed,
     RequestReceived,
     RequestRefused,
     UpstreamData,
@@ -64,20 +72,37 @@ from kintsugi.gateway.events import (
     UpstreamFailed,
     UpstreamHead,
 )
+from kintsugi.gateway.facts import claims_in, settle, take, wish
 from kintsugi.gateway.identity import identify, key_name_of
 from kintsugi.gateway.in_force import InForce, Upstream
 from kintsugi.gateway.judgement import (
+    answer_body,
+    answer_views,
+    confirmation_of,
     judge_answer,
     judge_audit,
     judge_request,
+    judge_route,
     judge_stream,
+    note_confirmation,
     open_session,
+    phase_of,
+    read_answer,
+    request_body,
+    request_view,
 )
+from kintsugi.gateway.oversight import action_digest, quarantine_for
 from kintsugi.gateway.streaming import StreamSession
+from kintsugi.gateway.transforms import confirmation_text
 from kintsugi.model.content import Edit
 from kintsugi.model.decision import Decision, Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.event import DecisionEvent, ExchangeStatus, Quarantine, RaisedEscalation
+from kintsugi.model.oversight import EscalationReport
+from kintsugi.model.transform import Escalation
+from kintsugi.model.verdict import Verdict
 
+# How often a route may be chosen anew because a policy asked for another model.
+_ROUTES_MAX = 3
 # Answered without a record: an overload must not be able to fill the journal.
 _OVERLOAD = frozenset(("overloaded", "draining"))
 
@@ -89,10 +114,25 @@ class Ending(msgspec.Struct, frozen=True):
     broken: bool = False
 
 
+class _Asked(msgspec.Struct, frozen=True):
+    """A decision that a person may lift.
+
+    Attributes:
+        resume: what follows where they do.
+    """
+
+    decision: Decision
+    phase: Phase
+    raised: RaisedEscalation
+    resume: Callable[[Decision, int], list[Command]]
+
+
 class State(Enum):
     """Where an exchange stands."""
 
     WAITING = "waiting"  # for the request
+    GATHERING = "gathering"  # counters and other machines were asked before a decision
+    HOLDING = "holding"  # a reviewer was asked
     CALLING = "calling"  # upstream was called; its head has not come
     PAUSING = "pausing"  # an attempt failed; the next one begins after a pause
     READING = "reading"  # upstream's answer is coming
@@ -100,7 +140,7 @@ class State(Enum):
     FINISHED = "finished"
 
 
-_UNDER_WAY = (State.CALLING, State.PAUSING, State.READING)
+_UNDER_WAY = (State.CALLING, State.PAUSING, State.READING, State.GATHERING, State.HOLDING)
 
 
 class Exchange:
@@ -119,6 +159,9 @@ class Exchange:
     _headers: Headers  # of the request
     _body = b""  # of the request, as upstream may get it
     _next: Upstream | None = None  # who is called after the pause
+    _since_ns = 0  # when the present wait for facts or a reviewer began
+    _gathered: Callable[[int], list[Command]] | None = None  # what follows once facts are there
+    _asked: _Asked | None = None  # a person was
 
     def __init__(self, in_force: InForce) -> None:
         self._in_force = in_force
@@ -159,33 +202,292 @@ class Exchange:
             request = account.request = dialect.read_request(event.body)
         except MalformedDocument as error:
             return self._reject("request.invalid", event.at_ns, message=f"{error}.")
+        account.source = event.source
+        oversight = in_force.oversight
+        if oversight.frozen and (frozen := oversight.stops(account.identity, event.source)):
+            return self._stay_frozen(frozen, event.at_ns)
         upstreams = in_force.candidates(request.model)
         if not upstreams:
             return self._reject(
                 "model_not_found", event.at_ns, message=self._models_there_are(), param="model"
             )
         account.upstream = upstreams[0]
-        decision, body = judge_request(account)
+        self._headers = event.headers
+        if in_force.plan.claim_names:
+            account.claims = claims_in(event.headers, in_force.plan.claim_names)
+        if in_force.asks_before:
+            return self._gather((Phase.INPUT,), self._judge_request, event.at_ns)
+        return self._judge_request(event.at_ns)
+
+    def _judge_request(self, at_ns: int) -> list[Command]:
+        """Judge a request, all facts at hand."""
+        decision = judge_request(self._known())
         if decision.verdict.stops:
-            return self._stop(decision, Phase.INPUT, event.at_ns)
+            return self._halt(decision, Phase.INPUT, at_ns, self._let_request_go)
+        return self._let_request_go(decision, at_ns)
+
+    def _let_request_go(self, decision: Decision, at_ns: int) -> list[Command]:
+        """Redact and change a request as decided, and route it."""
+        account = self._known()
+        self._body = account.body
+        if decision.edits or decision.transforms:
+            decision, self._body = request_body(account, decision, account.body, Phase.INPUT)
+            if decision.verdict.stops:
+                return self._stop(decision, Phase.INPUT, at_ns)
+        return self._route(at_ns, _ROUTES_MAX)
+
+    def _route(self, at_ns: int, routes_left: int) -> list[Command]:
+        """Choose who may answer, and call the first of them."""
+        account = self._known()
+        in_force = self._in_force
+        upstreams = in_force.candidates(self._model)
+        if not upstreams:  # a policy asked for a model that nobody configured
+            return self._fail("upstream.not_configured", at_ns)
+        account.upstream = upstreams[0]
+        if not in_force.has_route_rules:
+            return self._call_first(upstreams, at_ns)
+        if in_force.plan.asks(Phase.ROUTE) and routes_left == _ROUTES_MAX:
+            return self._gather(
+                (Phase.ROUTE,), lambda at: self._judge_route(upstreams, at, routes_left), at_ns
+            )
+        return self._judge_route(upstreams, at_ns, routes_left)
+
+    def _judge_route(
+        self, upstreams: Sequence[Upstream], at_ns: int, routes_left: int
+    ) -> list[Command]:
+        ids = tuple(upstream.target.id for upstream in upstreams)
+        decision = judge_route(self._known(), ids)
+
+        def go(decision: Decision, at_ns: int) -> list[Command]:
+            return self._let_route_go(decision, upstreams, at_ns, routes_left)
+
+        if decision.verdict.stops:
+            return self._halt(decision, Phase.ROUTE, at_ns, go)
+        return go(decision, at_ns)
+
+    def _let_route_go(
+        self, decision: Decision, upstreams: Sequence[Upstream], at_ns: int, routes_left: int
+    ) -> list[Command]:
+        account = self._known()
+        model = self._model
+        if decision.transforms:
+            changes = msgspec.structs.replace(decision, edits=())
+            changes, self._body = request_body(account, changes, self._body, Phase.ROUTE)
+            if changes.verdict.stops:
+                return self._stop(changes, Phase.ROUTE, at_ns)
+        if self._model != model:
+            if routes_left <= 1:
+                return self._fail("upstream.none_allowed", at_ns)
+            return self._route(at_ns, routes_left - 1)
+        allowed = decision.target_ids
+        if allowed is not None:
+            upstreams = [one for one in upstreams if one.target.id in allowed]
+            if not upstreams:
+                return self._fail("upstream.none_allowed", at_ns)
+        return self._call_first(upstreams, at_ns)
+
+    @property
+    def _model(self) -> str:
+        """The model that is asked: the client's choice, unless a policy changed it."""
+        account = self._known()
+        return account.sent_model or (account.request.model if account.request else "")
+
+    def _call_first(self, upstreams: Sequence[Upstream], at_ns: int) -> list[Command]:
+        account = self._known()
+        account.upstream = upstreams[0]
         if upstreams[0].lacks_secret:
-            return self._fail("upstream.secret_missing", event.at_ns)
+            return self._fail("upstream.secret_missing", at_ns)
         if not upstreams[0].origin:
-            return self._fail("upstream.not_configured", event.at_ns)
+            return self._fail("upstream.not_configured", at_ns)
         attempts = Attempts(
-            in_force.board,
-            in_force.config.routing,
+            self._in_force.board,
+            self._in_force.config.routing,
             upstreams,
             event_id=account.event_id,
-            at_ns=event.at_ns,
+            at_ns=at_ns,
         )
         upstream = attempts.first()
         if upstream is None:
-            return self._fail("upstream.circuit_open", event.at_ns)
+            return self._fail("upstream.circuit_open", at_ns)
         account.attempts = attempts
+        return [*self._admit(), self._call(upstream, at_ns)]
+
+    def _admit(self) -> list[Command]:
+        """The record that comes before anybody else hears of the exchange; once."""
+        if self._admitted:
+            return []
         self._admitted = True
-        self._headers, self._body = event.headers, body
-        return [Admit(account.admission()), self._call(upstream, event.at_ns)]
+        return [Admit(self._known().admission())]
+
+    # Facts
+
+    def _gather(
+        self, phases: tuple[Phase, ...], then: Callable[[int], list[Command]], at_ns: int
+    ) -> list[Command]:
+        """Count and ask what these phases need, then go on; at once where they need nothing."""
+        account = self._known()
+        of_answer = Phase.OUTPUT in phases
+        views = answer_views(account) if of_answer else dict.fromkeys(phases, request_view(account))
+        gather = wish(account, views.items())
+        if gather is None:
+            return then(at_ns)
+        self._gathered = then
+        self._since_ns = at_ns
+        self.state = State.GATHERING
+        return [*self._admit(), gather]
+
+    def _on_gathered(self, event: Gathered) -> list[Command]:
+        account = self._account
+        then = self._gathered
+        if self.state is not State.GATHERING or account is None or then is None:
+            return []
+        self._gathered = None
+        take(account, event, of_answer=self._head is not None)
+        if event.remote:  # others were waited for; counting is our own time
+            account.waited_ns += max(event.at_ns - self._since_ns, 0)
+        return then(event.at_ns)
+
+    # People
+
+    def _halt(
+        self,
+        decision: Decision,
+        phase: Phase,
+        at_ns: int,
+        resume: Callable[[Decision, int], list[Command]],
+    ) -> list[Command]:
+        """Stop, freeze, or ask a person, as the verdict says."""
+        if decision.verdict is Verdict.ESCALATE:
+            return self._ask(decision, phase, at_ns, resume)
+        return self._stop(decision, phase, at_ns)
+
+    def _ask(
+        self,
+        decision: Decision,
+        phase: Phase,
+        at_ns: int,
+        resume: Callable[[Decision, int], list[Command]],
+    ) -> list[Command]:
+        """Use an approval of exactly this up, or ask for one."""
+        account = self._known()
+        terms = decision.escalation or Escalation()
+        now = self._now(at_ns)
+        views = answer_views(account) if phase in (Phase.TOOL, Phase.OUTPUT) else {}
+        digest = action_digest(
+            dialect=account.dialect.name,
+            phase=phase.value,
+            identity=account.identity,
+            request_digest=account.request_digest,
+            parts=views[phase].parts if phase in views else (),
+        )
+        raised = RaisedEscalation(
+            account.event_id, phase, digest, now + timedelta(seconds=terms.expires_seconds)
+        )
+        self._asked = _Asked(decision, phase, raised, resume)
+        self._since_ns = at_ns
+        revision = self._in_force.plan.revision
+        approval = self._in_force.oversight.approval_for(digest, revision, now)
+        if approval is not None:
+            self.state = State.HOLDING
+            return [
+                *self._admit(),
+                Redeem(approval.escalation_id, digest, revision, account.event_id),
+            ]
+        return self._hold(at_ns)
+
+    def _hold(self, at_ns: int) -> list[Command]:
+        """Hold the answer for a reviewer, or say at once that one is needed."""
+        asked = self._known_asked()
+        terms = asked.decision.escalation or Escalation()
+        if not terms.hold_seconds or not self._in_force.oversight.may_hold:
+            return self._give_up(at_ns)
+        account = self._known()
+        in_force = self._in_force
+        self.state = State.HOLDING
+        now = self._now(at_ns)
+        report = EscalationReport(
+            id=account.event_id,
+            created_at=now,
+            expires_at=asked.raised.expires_at,
+            action_digest=asked.raised.action_digest,
+            revision=in_force.plan.revision,
+            phase=asked.phase,
+            policy_name=asked.decision.policy_name,
+            reason_code=asked.decision.reason_code,
+            gateway_id=in_force.gateway_id,
+            config_version=in_force.config_version,
+            model=account.request.model if account.request is not None else "",
+            identity=account.identity,
+            held_until=now + timedelta(seconds=terms.hold_seconds),
+        )
+        self._asked = msgspec.structs.replace(
+            asked, raised=msgspec.structs.replace(asked.raised, held=True)
+        )
+        return [*self._admit(), Hold(report, terms.hold_seconds)]
+
+    def _give_up(self, at_ns: int, *, rejected: bool = False) -> list[Command]:
+        asked = self._known_asked()
+        account = self._known()
+        account.escalation = asked.raised
+        if account.session is not None:
+            return self._stop_stream(asked.decision, asked.phase, at_ns, rejected=rejected)
+        return self._stop(asked.decision, asked.phase, at_ns, rejected=rejected)
+
+    def _on_hold_over(self, event: HoldOver) -> list[Command]:
+        account = self._account
+        if self.state is not State.HOLDING or account is None:
+            return []
+        asked = self._known_asked()
+        if event.approved:
+            return [
+                Redeem(
+                    asked.raised.id,
+                    asked.raised.action_digest,
+                    self._in_force.plan.revision,
+                    account.event_id,
+                )
+            ]
+        self._waited(event.at_ns)
+        return self._give_up(event.at_ns, rejected=event.approved is False)
+
+    def _on_redeemed(self, event: Redeemed) -> list[Command]:
+        account = self._account
+        if self.state is not State.HOLDING or account is None:
+            return []
+        self._waited(event.at_ns)
+        asked = self._known_asked()
+        if event.approval is None:  # used, expired or withdrawn meanwhile
+            return self._give_up(event.at_ns) if asked.raised.held else self._hold(event.at_ns)
+        decision = account.approve(asked.decision, event.approval)
+        return asked.resume(decision, event.at_ns)
+
+    def _waited(self, at_ns: int) -> None:
+        """A person's time is none of ours."""
+        self._known().waited_ns += max(at_ns - self._since_ns, 0)
+        self._since_ns = at_ns
+
+    def _now(self, at_ns: int) -> datetime:
+        account = self._known()
+        return account.now + timedelta(microseconds=(at_ns - account.received_at_ns) / 1000)
+
+    def _known_asked(self) -> _Asked:
+        if self._asked is None:
+            raise RuntimeError(f"the exchange is {self.state.value} and has asked nobody")
+        return self._asked
+
+    def _stay_frozen(self, frozen: Quarantine, at_ns: int) -> list[Command]:
+        """Refuse what is in quarantine, before anybody looks at it."""
+        account = self._known()
+        account.quarantine = frozen
+        decision = Decision(
+            Verdict.QUARANTINE,
+            "quarantine.in_force",
+            message=f"This {frozen.scope} is in quarantine until a person releases it.",
+        )
+        account.decisions.append(decision)
+        return self._stop(decision, Phase.INPUT, at_ns)
+
+    # Upstream
 
     def _call(self, upstream: Upstream, at_ns: int) -> CallUpstream:
         account = self._known()
@@ -202,15 +504,15 @@ class Exchange:
             origin=upstream.origin,
             path=upstream.base_path + account.dialect.upstream_path,
             headers=to_upstream(self._headers, credential.reveal() if credential else None),
-            body=self._body_for(account, upstream),
+            body=self._body_for(upstream),
             allow_private_network=upstream.reaches_private_network,
             first_byte_timeout_seconds=target.first_byte_timeout_seconds,
             total_timeout_seconds=target.total_timeout_seconds,
         )
 
-    def _body_for(self, account: Account, upstream: Upstream) -> bytes:
+    def _body_for(self, upstream: Upstream) -> bytes:
         """The request under the name that this target knows the model by."""
-        asked = account.request.model if account.request is not None else ""
+        asked = self._model
         name = upstream.target.upstream_model or upstream.target.model or asked
         if name == asked:
             return self._body
@@ -304,14 +606,34 @@ class Exchange:
 
     def _finish(self, account: Account, at_ns: int) -> list[Command]:
         """Judge and record an answer that is complete."""
+        account.answer_whole = True
         if account.session is not None:
-            account.session.finish()
+            account.session.take_last()
+            if account.session.unreadable:
+                return self._conclude_stream(account.session, at_ns, "")
+        else:
+            account.answer_body = b"".join(self._chunks or ())
+            try:
+                read_answer(account)
+            except MalformedDocument:
+                return self._fail("upstream.unreadable", at_ns)
+        if self._in_force.asks_of_answers:
+            return self._gather((Phase.TOOL, Phase.OUTPUT), self._conclude, at_ns)
+        return self._conclude(at_ns)
+
+    def _conclude(self, at_ns: int) -> list[Command]:
+        """Judge a complete answer, all facts at hand."""
+        account = self._known()
+        if account.session is not None:
             return self._conclude_stream(account.session, at_ns, "")
-        account.answer_body = b"".join(self._chunks or ())
-        try:
-            decision, body = judge_answer(account)
-        except MalformedDocument:
-            return self._fail("upstream.unreadable", at_ns)
+        decision = judge_answer(account)
+        if decision.verdict.stops:
+            return self._halt(decision, phase_of(decision), at_ns, self._let_answer_go)
+        return self._let_answer_go(decision, at_ns)
+
+    def _let_answer_go(self, decision: Decision, at_ns: int) -> list[Command]:
+        account = self._known()
+        decision, body = answer_body(account, decision)
         if decision.verdict.stops:
             return self._stop(decision, Phase.OUTPUT, at_ns)
         head = self._known_head()
@@ -329,17 +651,45 @@ class Exchange:
             else:
                 last = refuse(account.dialect, broken, event_id=account.event_id)
             return self._record(ExchangeStatus.STREAM_BROKEN, last, at_ns, error=broken)
-        rest = b"" if decision.verdict.stops else session.rest()
-        if session.cannot_redact:
-            decision = account.cannot_redact(decision)
+        if decision.verdict is Verdict.ESCALATE and account.answer_whole:
+            return self._halt(decision, phase_of(decision), at_ns, self._let_stream_go)
         if decision.verdict.stops:
-            if not self._started:
-                return self._stop(decision, Phase.OUTPUT, at_ns)
-            problem = stopped(decision, Phase.OUTPUT, event_id=account.event_id)
-            frames = session.reader.stop_frames(problem, session.finished_choices)
-            return self._record(ExchangeStatus.BLOCKED, Ending(frames), at_ns)
+            return self._stop_stream(decision, phase_of(decision), at_ns)
+        return self._let_stream_go(decision, at_ns)
+
+    def _let_stream_go(self, decision: Decision, at_ns: int) -> list[Command]:
+        account = self._known()
+        session = self._known_session()
+        confirmation = confirmation_of(account, decision)
+        if confirmation and session.mode != "observe":
+            try:
+                rest, count = session.rest_confirmed(
+                    lambda calls: confirmation_text(confirmation, calls)
+                )
+            except CannotChange:
+                decision = account.cannot_change(decision)
+                return self._stop_stream(decision, Phase.TOOL, at_ns)
+            if count:
+                note_confirmation(account, decision, count)
+        else:
+            rest = session.rest()
+        if session.cannot_redact:
+            return self._stop_stream(account.cannot_redact(decision), Phase.OUTPUT, at_ns)
         error = "stream.inconsistent" if session.inconsistent else ""
         return self._record(ExchangeStatus.ANSWERED, Ending(rest), at_ns, error=error)
+
+    def _stop_stream(
+        self, decision: Decision, phase: Phase, at_ns: int, *, rejected: bool = False
+    ) -> list[Command]:
+        """Stop a streamed answer: with an error while nothing has left, else with an ending."""
+        account = self._known()
+        if not self._started:
+            return self._stop(decision, phase, at_ns, rejected=rejected)
+        session = self._known_session()
+        problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
+        frames = session.reader.stop_frames(problem, session.finished_choices)
+        commands = self._freeze(decision)
+        return commands + self._record(ExchangeStatus.BLOCKED, Ending(frames), at_ns)
 
     def _on_admission_durable(self, event: AdmissionDurable) -> list[Command]:
         self._durable = True
@@ -513,10 +863,37 @@ class Exchange:
         reply = refuse(account.dialect, code, event_id=account.event_id)
         return self._record(ExchangeStatus.UPSTREAM_FAILED, reply, at_ns, error=code)
 
-    def _stop(self, decision: Decision, phase: Phase, at_ns: int) -> list[Command]:
+    def _stop(
+        self, decision: Decision, phase: Phase, at_ns: int, *, rejected: bool = False
+    ) -> list[Command]:
         account = self._known()
-        problem = stopped(decision, phase, event_id=account.event_id)
-        return self._record(ExchangeStatus.BLOCKED, block(account.dialect, problem), at_ns)
+        if decision.verdict is Verdict.ESCALATE and account.escalation is None:
+            account.escalation = self._unapprovable(phase, at_ns)
+        commands = self._freeze(decision)
+        problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
+        reply = block(account.dialect, problem)
+        return commands + self._record(ExchangeStatus.BLOCKED, reply, at_ns)
+
+    def _unapprovable(self, phase: Phase, at_ns: int) -> RaisedEscalation:
+        """An escalation of what is not whole: it can be looked at, and not let through."""
+        now = self._now(at_ns)
+        seconds = Escalation().expires_seconds
+        account = self._known()
+        return RaisedEscalation(account.event_id, phase, "", now + timedelta(seconds=seconds))
+
+    def _freeze(self, decision: Decision) -> list[Command]:
+        """Freeze whoever the decision is about, if it says so and they are not frozen yet."""
+        account = self._known()
+        if decision.quarantine is None or account.quarantine is not None:
+            return []
+        found = quarantine_for(
+            account.event_id, decision.quarantine, account.identity, account.source
+        )
+        if found is None:
+            return []
+        account.quarantine = found
+        version = self._in_force.config_version
+        return [Freeze(found, decision.policy_name, decision.reason_code, version)]
 
     def _record(
         self,
@@ -536,6 +913,8 @@ class Exchange:
             commands.append(AbortUpstream())
         if status is not ExchangeStatus.REJECTED:
             judge_audit(account)
+        if account.reservations:
+            commands += self._settle(status)
         if isinstance(last, tuple):
             http_status = last[0]
         else:
@@ -546,6 +925,24 @@ class Exchange:
         self.state = State.RECORDING
         self._last = last
         return commands
+
+    def _settle(self, status: ExchangeStatus) -> list[Command]:
+        """End the reservations on counters."""
+        account = self._known()
+        answered = 200 <= account.upstream_status < 300
+        # A client that left while upstream worked has cost what was reserved.
+        left = status is ExchangeStatus.CLIENT_ABORTED and account.called_at_ns > 0
+        views = {Phase.INPUT: request_view(account), Phase.ROUTE: request_view(account)}
+        if self._head is not None:
+            views |= answer_views(account)
+        return [
+            *settle(
+                account,
+                views,
+                called=answered or left,
+                delivered=status is ExchangeStatus.ANSWERED,
+            )
+        ]
 
     def _open(
         self, event: RequestReceived | RequestRefused, dialect: Dialect, body: bytes
@@ -564,6 +961,13 @@ class Exchange:
         if self._account is None:
             raise RuntimeError(f"the exchange is {self.state.value} and has no account yet")
         return self._account
+
+    def _known_session(self) -> StreamSession:
+        """The session of an answer that is streamed."""
+        session = self._known().session
+        if session is None:
+            raise RuntimeError(f"the exchange is {self.state.value} and has no stream")
+        return session
 
     def _known_head(self) -> UpstreamHead:
         """The head of an answer that has begun."""
@@ -614,6 +1018,9 @@ _STEPS: dict[type[Event], Callable[[Exchange, Any], list[Command]]] = {
     UpstreamEnd: Exchange._on_end,
     UpstreamFailed: Exchange._on_upstream_failed,
     PauseOver: Exchange._on_pause_over,
+    Gathered: Exchange._on_gathered,
+    Redeemed: Exchange._on_redeemed,
+    HoldOver: Exchange._on_hold_over,
     ClientAborted: Exchange._on_client_aborted,
     RecordDurable: Exchange._on_record_durable,
     RecordFailed: Exchange._on_record_failed,

@@ -2,74 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from kintsugi.gateway.account import Account
+from kintsugi.gateway.dialects.changes import CannotChange
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
+from kintsugi.gateway.facts import found_in
 from kintsugi.gateway.streaming import StreamSession
+from kintsugi.gateway.transforms import change_request, confirm_answer
 from kintsugi.model.config import Streaming
-from kintsugi.model.content import ExchangeView, Part
+from kintsugi.model.content import Edit, ExchangeView, Part
 from kintsugi.model.decision import Decision, Evaluation, Mode, Phase
+from kintsugi.model.event import Change
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.decide import decide, settled
+from kintsugi.policy.tool_failures import tool_failures
 
 _OBSERVED = "the route observes streams and does not hold them"
+_INCOMPLETE = "the answer did not come to its end"
 
 
-def judge_request(account: Account) -> tuple[Decision, bytes]:
-    """Judge a request that was read; return the body that upstream may get."""
+# Requests
+
+
+def judge_request(account: Account) -> Decision:
+    """Judge a request that was read."""
     request = account.request
-    if request is None or not account.in_force.has_input_rules:
+    if request is None:
         account.request_masks = ()
-        return account.decision, account.body
-    view = _view(account, request.parts)
-    decision = decide(account.in_force.plan, Phase.INPUT, view, account.facts())
+        return account.decision
+    account.tool_failures = tool_failures(request.parts)
+    if not account.in_force.has_input_rules:
+        account.request_masks = ()
+        return account.decision
+    decision = decide(account.in_force.plan, Phase.INPUT, request_view(account), account.facts())
     account.decisions.append(decision)
     account.request_masks = decision.masks
-    if not decision.edits or decision.verdict.stops:
-        return decision, account.body
-    try:
-        return decision, splice(account.body, decision.edits)
-    except CannotSplice:
-        return account.cannot_redact(decision), account.body
+    account.found = found_in(decision)
+    return decision
 
 
-def judge_answer(account: Account) -> tuple[Decision, bytes]:
-    """Judge a whole answer; return the body that the client may get.
+def judge_route(account: Account, target_ids: tuple[str, ...]) -> Decision:
+    """Judge which of these targets may answer."""
+    view = msgspec.structs.replace(request_view(account), target_ids=target_ids)
+    decision = decide(account.in_force.plan, Phase.ROUTE, view, account.facts())
+    account.decisions.append(decision)
+    return decision
+
+
+def request_body(
+    account: Account, decision: Decision, body: bytes, phase: Phase
+) -> tuple[Decision, bytes]:
+    """The body that upstream may get once a decision lets it go on: redacted and changed.
+
+    Returns:
+        A decision that blocks instead where that cannot be done.
+    """
+    if decision.edits:
+        try:
+            body = splice(body, decision.edits)
+        except CannotSplice:
+            return account.cannot_redact(decision), body
+    if decision.transforms:
+        try:
+            changed = change_request(
+                account.dialect.name,
+                body,
+                decision.transforms,
+                phase=phase,
+                policy_name=decision.policy_name,
+            )
+        except CannotChange:
+            return account.cannot_change(decision), body
+        account.changes += changed.made
+        account.sent_model = changed.model or account.sent_model
+        account.confirmation = changed.confirmation or account.confirmation
+        body = changed.body
+    return decision, body
+
+
+# Answers
+
+
+def read_answer(account: Account) -> None:
+    """Read what a whole answer says. Errors, and what cannot be read but may pass, are read as
+    plain text.
 
     Raises:
         MalformedDocument: it cannot be read, and the configuration fails closed.
     """
-    body = account.answer_body
     if account.encoded:  # let in only where no rule would look at it
-        return account.decision, body
-    parts = _parts_of_answer(account)
-    decision = _judge_output(account, parts)
-    account.answer_masks = decision.masks
-    audit = judge_audit(account)
-    if audit.verdict.stops and not decision.verdict.stops:
-        return audit, body
-    if not decision.edits or decision.verdict.stops:
-        return decision, body
-    if account.answer_text is not None:
-        return decision, apply_edits(account.answer_text, decision.edits).encode()
-    try:
-        clear = account.dialect.clears(decision.edits)
-        return decision, splice(body, decision.edits, clear=clear)
-    except CannotSplice:
-        return account.cannot_redact(decision), body
-
-
-def _parts_of_answer(account: Account) -> Sequence[Part]:
-    """What an answer says. Errors, and what cannot be read but may pass, are read as plain text."""
+        return
     if 200 <= account.upstream_status < 300:
         try:
             answer = account.dialect.read_answer(account.answer_body)
         except MalformedDocument:
-            if account.in_force.has_output_rules:
+            if _judges_answers(account):
                 if account.in_force.gateway.fail_mode == "block":
                     raise
                 account.failed_open = True
@@ -77,9 +108,76 @@ def _parts_of_answer(account: Account) -> Sequence[Part]:
             account.response_model = answer.model
             account.input_tokens = answer.input_tokens
             account.output_tokens = answer.output_tokens
-            return answer.parts
+            account.answer_parts = answer.parts
+            return
     account.answer_text = text = account.answer_body.decode(errors="replace")
-    return (Part("assistant", "text", text, ""),)
+    account.answer_parts = (Part("assistant", "text", text, ""),)
+
+
+def judge_answer(account: Account) -> Decision:
+    """Judge a whole answer that was read."""
+    if account.encoded:
+        return account.decision
+    decision = _decide_answer(account, account.answer_parts)
+    if _judges_answers(account):
+        account.decisions.append(decision)
+    account.answer_masks = decision.masks
+    audit = judge_audit(account)
+    if audit.verdict.stops and not decision.verdict.stops:
+        return audit
+    return decision
+
+
+def answer_body(account: Account, decision: Decision) -> tuple[Decision, bytes]:
+    """The body that the client may get once a decision lets an answer go on.
+
+    Returns:
+        A decision that blocks instead where it cannot be redacted or changed.
+    """
+    body = account.answer_body
+    if account.encoded:
+        return decision, body
+    if decision.edits:
+        if account.answer_text is not None:
+            return decision, apply_edits(account.answer_text, decision.edits).encode()
+        try:
+            body = splice(body, decision.edits, clear=account.dialect.clears(decision.edits))
+        except CannotSplice:
+            return account.cannot_redact(decision), body
+    confirmation = confirmation_of(account, decision)
+    if confirmation and account.answer_text is None:
+        try:
+            body, count = confirm_answer(account.dialect.name, body, confirmation)
+        except CannotChange:
+            return account.cannot_change(decision), body
+        if count:
+            note_confirmation(account, decision, count)
+    return decision, body
+
+
+def confirmation_of(account: Account, decision: Decision) -> str:
+    """What the user is asked in place of the answer's tool calls; empty where nothing."""
+    asked = [wanted.confirmation for wanted in decision.transforms if wanted.confirmation]
+    return asked[0] if asked else account.confirmation
+
+
+def note_confirmation(account: Account, decision: Decision, count: int) -> None:
+    """Record that tool calls were taken out of the answer."""
+    name = decision.policy_name or account.decision.policy_name
+    account.changes += (Change(name, Phase.TOOL, "confirmation", f"in place of {count} calls"),)
+
+
+def phase_of(decision: Decision) -> Phase:
+    """The phase whose policy set the verdict of a decision on an answer."""
+    for evaluation in decision.evaluations:
+        if evaluation.policy_name == decision.policy_name and (
+            evaluation.effective is decision.verdict
+        ):
+            return evaluation.phase
+    return decision.evaluations[0].phase if decision.evaluations else Phase.OUTPUT
+
+
+# Streams
 
 
 def open_session(account: Account) -> StreamSession:
@@ -88,7 +186,9 @@ def open_session(account: Account) -> StreamSession:
     mode: Streaming = in_force.gateway.streaming
     hold_chars = in_force.plan.hold_chars
     if not in_force.has_output_rules:
-        mode, hold_chars = "window", 0  # nothing to hold it for
+        hold_chars = 0  # nothing to hold its texts for
+        if not in_force.has_tool_rules:
+            mode = "window"
     elif mode == "window" and hold_chars is None:
         mode = "buffer"
     return StreamSession(
@@ -96,10 +196,11 @@ def open_session(account: Account) -> StreamSession:
         mode=mode,
         hold_chars=hold_chars or 0,
         context_chars=in_force.plan.context_chars,
-        judge=lambda parts, complete: _decide_output(account, parts, complete=complete),
+        judge=lambda parts, complete: _decide_answer(account, parts, complete=complete),
         settled=lambda part, decision: settled(in_force.plan, part, decision),
-        judges_whole=in_force.plan.judges(Phase.OUTPUT),
-        fails_open=in_force.gateway.fail_mode == "allow" or not in_force.has_output_rules,
+        judges_whole=in_force.plan.judges(Phase.OUTPUT) or in_force.has_tool_rules,
+        holds_calls=_enforces_on_calls(account),
+        fails_open=in_force.gateway.fail_mode == "allow" or not _judges_answers(account),
     )
 
 
@@ -111,9 +212,9 @@ def judge_stream(account: Account, session: StreamSession) -> Decision:
     if session.mode == "observe":
         decision = observed(decision)
     account.answer_masks = decision.masks
-    if account.in_force.has_output_rules:
+    if _judges_answers(account):
         account.decisions.append(decision)
-    if session.failed_open and not account.in_force.has_output_rules:
+    elif session.failed_open:
         session.failed_open = False  # nothing would have looked at it anyway
     audit = judge_audit(account)
     return audit if audit.verdict.stops and not decision.verdict.stops else decision
@@ -123,7 +224,9 @@ def observed(decision: Decision) -> Decision:
     """A decision of which nothing was carried out: its policies monitored, and flag at most."""
     evaluations = tuple(_monitored(evaluation) for evaluation in decision.evaluations)
     verdict = decision.verdict if decision.verdict is Verdict.ALLOW else Verdict.FLAG
-    return msgspec.structs.replace(decision, verdict=verdict, evaluations=evaluations, edits=())
+    return msgspec.structs.replace(
+        decision, verdict=verdict, evaluations=evaluations, edits=(), transforms=()
+    )
 
 
 def judge_audit(account: Account) -> Decision:
@@ -131,8 +234,47 @@ def judge_audit(account: Account) -> Decision:
     if account.audited or not account.in_force.has_audit_rules:
         return account.audit
     account.audited = True
-    account.audit = decide(account.in_force.plan, Phase.AUDIT, _view(account, ()), account.facts())
+    view = _view(account, ())
+    account.audit = decide(account.in_force.plan, Phase.AUDIT, view, account.facts())
     return account.audit
+
+
+# What the phases see
+
+
+def request_view(account: Account) -> ExchangeView:
+    """A request as the phases before upstream see it."""
+    return _view(account, account.request.parts if account.request is not None else ())
+
+
+def answer_views(account: Account) -> dict[Phase, ExchangeView]:
+    """An answer as each of the phases after upstream sees it, as far as they run."""
+    in_force = account.in_force
+    session = account.session
+    parts = account.answer_parts if session is None else session.parts()
+    views: dict[Phase, ExchangeView] = {}
+    if in_force.has_tool_rules and (calls := calls_of(parts)):
+        views[Phase.TOOL] = _view(account, calls)
+    if in_force.has_output_rules:
+        views[Phase.OUTPUT] = _view(account, parts)
+    return views
+
+
+def calls_of(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """What the tool phase judges of an answer."""
+    return tuple(part for part in parts if part.kind == "tool_call")
+
+
+def _judges_answers(account: Account) -> bool:
+    return account.in_force.has_output_rules or account.in_force.has_tool_rules
+
+
+def _enforces_on_calls(account: Account) -> bool:
+    """Whether a tool call may be stopped or taken out, so that nothing of it may leave before."""
+    if account.confirmation:
+        return True
+    tool = account.in_force.plan.phase(Phase.TOOL)
+    return tool is not None and any(rule.mode is Mode.ENFORCE for rule in tool.rules)
 
 
 def _monitored(evaluation: Evaluation) -> Evaluation:
@@ -141,24 +283,92 @@ def _monitored(evaluation: Evaluation) -> Evaluation:
     return msgspec.structs.replace(evaluation, mode=Mode.MONITOR, why=evaluation.why or _OBSERVED)
 
 
-def _judge_output(account: Account, parts: Sequence[Part]) -> Decision:
-    decision = _decide_output(account, parts)
-    if account.in_force.has_output_rules:
-        account.decisions.append(decision)
-    return decision
+def _decide_answer(account: Account, parts: Sequence[Part], *, complete: bool = True) -> Decision:
+    """Decide on an answer, or on a window over it.
+
+    Tool calls are judged once they are all there. Of an answer that did not come to its end, only
+    what needs no gathered facts and no whole answer is judged.
+    """
+    in_force = account.in_force
+    plan, facts = in_force.plan, account.facts()
+    asks = in_force.asks_of_answers and not account.answer_whole
+    view = _view(account, parts, complete=complete and not asks)
+    output = decide(plan, Phase.OUTPUT, view, facts)
+    if asks and complete:
+        output = _unasked(account, output)
+    if not complete or not in_force.has_tool_rules:
+        return output
+    tool = plan.phases[Phase.TOOL].clear
+    if not account.answer_whole:
+        tool = msgspec.structs.replace(
+            tool, evaluations=tuple(_skipped(evaluation) for evaluation in tool.evaluations)
+        )
+    elif calls := calls_of(parts):
+        tool = decide(plan, Phase.TOOL, _view(account, calls), facts)
+    return _both(tool, output)
 
 
-def _decide_output(account: Account, parts: Sequence[Part], *, complete: bool = True) -> Decision:
-    view = _view(account, parts, complete=complete)
-    return decide(account.in_force.plan, Phase.OUTPUT, view, account.facts())
+def _unasked(account: Account, decision: Decision) -> Decision:
+    """The same, without saying of policies that could not be asked that they found nothing."""
+    output = account.in_force.plan.phases.get(Phase.OUTPUT)
+    asks = {rule.kind.name for rule in output.asks} if output is not None else set()
+    evaluations = tuple(
+        _skipped(evaluation)
+        if evaluation.policy_name in asks and evaluation.outcome == "clear"
+        else evaluation
+        for evaluation in decision.evaluations
+    )
+    return msgspec.structs.replace(decision, evaluations=evaluations)
+
+
+def _skipped(evaluation: Evaluation) -> Evaluation:
+    return msgspec.structs.replace(evaluation, outcome="skipped", why=_INCOMPLETE)
+
+
+def _both(tool: Decision, output: Decision) -> Decision:
+    """One decision of two phases: the strictest verdict, of equals the earlier one's."""
+    first = output if output.verdict.strictness > tool.verdict.strictness else tool
+    return msgspec.structs.replace(
+        first,
+        evaluations=tool.evaluations + output.evaluations,
+        edits=tuple(_apart(output.edits, tool.edits)),
+        masks=tuple(_apart(output.masks, tool.masks)),
+        transforms=tool.transforms + output.transforms,
+    )
+
+
+def _apart(some: Sequence[Edit], others: Sequence[Edit]) -> Iterator[Edit]:
+    """Both, in order of path and place, without those that another one reaches into."""
+    if not some or not others:
+        yield from some or others
+        return
+    last: Edit | None = None
+    for edit in sorted((*some, *others), key=lambda edit: (edit.path, edit.start, -edit.end)):
+        if last is not None and last.path == edit.path and edit.start < last.end:
+            if edit.end > last.end:
+                last = msgspec.structs.replace(last, end=edit.end)
+            continue
+        if last is not None:
+            yield last
+        last = edit
+    if last is not None:
+        yield last
 
 
 def _view(account: Account, parts: Sequence[Part], *, complete: bool = True) -> ExchangeView:
     request = account.request
+    session = account.session
+    tokens = account if session is None else session.reader
+    if request is None:
+        return ExchangeView(parts, (), account.dialect.name, "", complete)
     return ExchangeView(
         parts,
-        request.parts if request is not None else (),
+        request.parts,
         account.dialect.name,
-        request.model if request is not None else "",
+        request.model,
         complete,
+        (),
+        tokens.input_tokens,
+        tokens.output_tokens,
+        request.output_tokens_max,
     )

@@ -5,6 +5,10 @@ go as soon as no rule could still match a text that it carries. ``observe`` lets
 only records. In every mode the decision on record is the one on the whole texts, so it is the
 decision that the same answer gets when it is not streamed.
 
+Tool calls that a policy may stop stay here whole, in every mode but ``observe``: from the first
+frame of one on, nothing leaves before the answer is complete and judged. A tool is run once, so a
+call that turned out wrong could not be called back.
+
 The end of an answer (the frame that finishes the last choice, ``[DONE]``, and what follows) stays
 here in every mode until the exchange has its record.
 """
@@ -16,13 +20,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from kintsugi.gateway.dialects.changes import Called, CannotChange
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, StreamReader
 from kintsugi.gateway.dialects.json_text import MalformedDocument
-from kintsugi.gateway.dialects.splice import CannotSplice, splice
+from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.sse import FrameSplitter, frame_data, with_data
 from kintsugi.model.config import Streaming
 from kintsugi.model.content import Edit, Part
 from kintsugi.model.decision import Decision
+from kintsugi.model.verdict import Verdict
 
 Judge = Callable[[Sequence[Part], bool], Decision]
 Settled = Callable[[Part, Decision], int]
@@ -132,6 +138,7 @@ class StreamSession:
         judge: decides on parts of the answer and is told whether they are complete, see
             ``ExchangeView.complete``.
         judges_whole: some rule looks at complete answers only, so no window stands for the whole.
+        holds_calls: frames from the first tool call on wait for the end.
         settled: up to where a judgement on a part is final, see ``policy.decide.settled``.
         fails_open: let frames pass that cannot be read.
 
@@ -157,6 +164,7 @@ class StreamSession:
         settled: Settled,
         judges_whole: bool,
         fails_open: bool,
+        holds_calls: bool = False,
     ) -> None:
         self.reader = reader
         self.mode = mode
@@ -177,6 +185,10 @@ class StreamSession:
         self._hold_chars = hold_chars
         self._context_chars = context_chars
         self._fails_open = fails_open
+        self._holds_calls = holds_calls
+        self._channels_seen = 0
+        self._calls_from: int | None = None  # position in _held of the first frame of a tool call
+        self._waits_for_person = False  # a person will have to be asked about the whole
         self._splitter = FrameSplitter()
         self._held: list[Frame] = []
         self._ending: int | None = (
@@ -202,14 +214,20 @@ class StreamSession:
             self._take(raw)
             if self.unreadable:
                 return b""
-        if self.mode == "window" and self._hold_chars:
+        if self.mode == "window" and self._hold_chars and not self._waits_for_person:
             self._judge_windows()
             if self.stop is not None:
                 return b""
-        return b"" if self.mode == "buffer" else self._release()
+        return b"" if self.mode == "buffer" or self._waits_for_person else self._release()
 
     def finish(self) -> None:
-        """Upstream is done: take in the last frame, though its empty line is missing, and decide.
+        """Upstream is done: take in the last frame, and decide."""
+        self.take_last()
+        if not self.unreadable:
+            self.conclude()
+
+    def take_last(self) -> None:
+        """Upstream is done: take in the last frame, though its empty line is missing.
 
         A client that reads on to the end of the connection would read that frame too.
         """
@@ -217,8 +235,11 @@ class StreamSession:
             self.ended_between_frames = not self._splitter.rest.strip(b"\r\n")
             rest, self._splitter.rest = self._splitter.rest, b""
             self._take(rest)
-        if not self.unreadable:
-            self.conclude()
+
+    def parts(self) -> list[Part]:
+        """All the texts so far, in the order of a whole answer."""
+        channels = sorted(self.reader.channels, key=_rank)
+        return [channel.part() for channel in channels if channel.length or channel.name]
 
     def conclude(self) -> None:
         """Decide on all the text there is, complete or not."""
@@ -240,6 +261,40 @@ class StreamSession:
         held, self._held = self._held, []
         return self._joined(held)
 
+    def rest_confirmed(self, say: Callable[[Sequence[Called]], str]) -> tuple[bytes, int]:
+        """Everything that is still held, edited, with words in the place of its tool calls; and
+        how many calls that was.
+
+        Raises:
+            CannotChange: the dialect's streams have no such frames.
+        """
+        if self._calls_from is None or self.mode == "observe":
+            return self.rest(), 0
+        make = getattr(self.reader, "confirmation_frames", None)
+        if make is None:
+            raise CannotChange("calls cannot be taken out of this dialect's streams")
+        held, self._held = self._held, []
+        ending = len(held) if self._ending is None else self._ending
+        before = self._joined(held[: self._calls_from])
+        said = self._said_in(held[self._calls_from : ending])
+        frames, count = make(say, said, self.finished_choices)
+        after = [frame for frame in held[ending:] if not frame.view.finishes]
+        return before + frames + self._joined(after), count
+
+    def _said_in(self, frames: Sequence[Frame]) -> dict[str, str]:
+        """What some frames say besides tool calls, edited, by the path of the text."""
+        said: dict[str, str] = {}
+        for frame in frames:
+            for piece in frame.view.pieces:
+                channel = piece.channel
+                if channel.kind == "tool_call":
+                    continue
+                window = self._windows.get(channel.path)
+                edits = _within(piece, window.edits) if window is not None else []
+                text = apply_edits(channel.text()[piece.start : piece.end], edits)
+                said[channel.path] = said.get(channel.path, "") + text
+        return said
+
     def _take(self, raw: bytes) -> None:
         data = frame_data(raw)
         view = _NOTHING_SAID
@@ -254,12 +309,22 @@ class StreamSession:
                 view = self.reader.read_opaque(data.decode(errors="replace"))
         if view.pieces:
             self._whole = None
+        if self._holds_calls and self._calls_from is None:
+            self._find_calls()
         if self._ending is None:
             if view.closing or (view.finishes and self.reader.all_finished):
                 self._ending = len(self._held)
         elif view.pieces and not self.reader.all_finished:
             self._ending = None  # it went on after what looked like its end
         self._held.append(Frame(raw, data, view))
+
+    def _find_calls(self) -> None:
+        """Note whether a tool call begins in the frame that was just read."""
+        channels = self.reader.channels
+        new = channels[self._channels_seen :]
+        self._channels_seen = len(channels)
+        if any(channel.kind == "tool_call" for channel in new):
+            self._calls_from = len(self._held)
 
     def _judge_windows(self) -> None:
         """Judge new text, and settle what no longer text could change."""
@@ -288,6 +353,10 @@ class StreamSession:
             else window.context_start + self._settled(part, decision)
             for window, part in zip(windows, parts, strict=True)
         }
+        if decision.verdict is Verdict.ESCALATE:
+            # What a person is asked about is the whole answer: hold it from here on.
+            self._waits_for_person = True
+            return
         if decision.verdict.stops:
             # Until the finding is final, hold everything: policies after it did not run.
             if self._is_final(decision, limits):
@@ -334,6 +403,8 @@ class StreamSession:
     def _release(self) -> bytes:
         """The bytes of every frame, from the oldest on, whose texts are all settled."""
         end = len(self._held) if self._ending is None else self._ending
+        if self._calls_from is not None and self.mode != "observe":
+            end = min(end, self._calls_from)
         if self.mode == "observe" or self._hold_chars == 0:
             count, speaks = end, True
         else:
@@ -344,6 +415,8 @@ class StreamSession:
         going, self._held = self._held[:count], self._held[count:]
         if self._ending is not None:
             self._ending -= count
+        if self._calls_from is not None:
+            self._calls_from -= count
         released = self._joined(going)
         if self.cannot_redact:
             return b""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
 
+from kintsugi.gateway.dialects.changes import Called
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
 from kintsugi.gateway.dialects.openai_chat_message import Said, said_in, words
@@ -111,6 +112,39 @@ class ChatStream:
             for choice in sorted(self._began - released)
         ]
         return b"".join(b"data: %b\n\n" % _encode(frame) for frame in frames) + b"data: [DONE]\n\n"
+
+    def confirmation_frames(
+        self, say: Callable[[Sequence[Called]], str], said: Mapping[str, str], released: Set[int]
+    ) -> tuple[bytes, int]:
+        """Frames that end every choice, with words in the place of its tool calls.
+
+        Args:
+            said: contents that have not gone out, by the path of their text.
+            released: see ``stop_frames``.
+
+        Returns:
+            The frames, and how many calls they stand for.
+        """
+        base = {"id": "chatcmpl-confirm", "created": 0, "model": self.model, **self._template}
+        frames: list[dict[str, Any]] = []
+        count = 0
+        for choice in sorted(self._began - released):
+            at = f"/choices/{choice}/message/"
+            calls = [
+                Called(channel.name, channel.text())
+                for channel in self.channels
+                if channel.kind == "tool_call" and channel.path.startswith(at)
+            ]
+            count += len(calls)
+            words = said.get(f"{at}content", "")
+            if calls:
+                words += say(calls) if not words else f"\n\n{say(calls)}"
+            reason = "stop" if calls else self._reasons.get(choice, "stop")
+            for delta, end in (({"content": words}, None), ({}, reason)):
+                if delta != {"content": ""}:
+                    one = {"index": choice, "delta": delta, "finish_reason": end}
+                    frames.append({**base, "object": "chat.completion.chunk", "choices": [one]})
+        return b"".join(b"data: %b\n\n" % _encode(frame) for frame in frames), count
 
     def whole(self, edits: Sequence[Edit]) -> bytes:
         """See ``StreamReader``. Texts in frames that have no reading stand under ``frames``."""
