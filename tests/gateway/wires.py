@@ -275,6 +275,137 @@ def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
+class Messages:
+    """An Anthropic stream in the making: events in their order."""
+
+    def __init__(self) -> None:
+        self.events: list[bytes] = []
+        self.kinds: list[str] = []
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """One event."""
+        data = json.dumps({"type": kind, **fields}).encode()
+        self.events.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), data))
+
+    def begin(self) -> None:
+        """The first event."""
+        self.event("message_start", message=message([], usage={"input_tokens": 11}))
+
+    def open(self, kind: str = "text") -> int:
+        """An empty block; return its index."""
+        index = len(self.kinds)
+        self.kinds.append(kind)
+        fields: dict[str, Any] = {
+            "text": {"text": ""},
+            "thinking": {"thinking": "", "signature": ""},
+            "tool_use": {"id": f"toolu_{index}", "name": "f", "input": {}},
+        }[kind]
+        self.event("content_block_start", index=index, content_block={"type": kind, **fields})
+        return index
+
+    def delta(self, index: int, **delta: Any) -> None:
+        """One delta of any kind."""
+        self.event("content_block_delta", index=index, delta=delta)
+
+    def say(self, index: int, text: str) -> None:
+        """One delta of what a block says."""
+        kind, field = {
+            "text": ("text_delta", "text"),
+            "thinking": ("thinking_delta", "thinking"),
+            "tool_use": ("input_json_delta", "partial_json"),
+        }[self.kinds[index]]
+        self.delta(index, type=kind, **{field: text})
+
+    def close(self, index: int) -> None:
+        """Sign what was thought, and end a block."""
+        if self.kinds[index] == "thinking":
+            self.delta(index, type="signature_delta", signature="c2lnbmVk")
+        self.event("content_block_stop", index=index)
+
+    def end(self) -> bytes:
+        """The last events; return the stream."""
+        delta = {"stop_reason": "end_turn", "stop_sequence": None}
+        self.event("message_delta", delta=delta, usage={"output_tokens": 7})
+        self.event("message_stop")
+        return b"".join(self.events)
+
+
+def message(content: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    """An Anthropic answer."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "sim-echo-1",
+        "content": content,
+        "stop_reason": None,
+        "stop_sequence": None,
+        **fields,
+    }
+
+
+def messages_stream_of(*texts: str) -> bytes:
+    """A stream whose one block says these texts, one per delta."""
+    made = Messages()
+    made.begin()
+    block = made.open()
+    for text in texts:
+        made.say(block, text)
+    made.close(block)
+    return made.end()
+
+
+@st.composite
+def messages_streams(draw: st.DrawFn) -> bytes:
+    """Events that mix texts, thoughts and calls, also at the same time, citations, pings, and
+    events and deltas that nobody knows; some servers forget to end what they began."""
+    made = Messages()
+    made.begin()
+    opened = [made.open()]
+    for _ in range(draw(st.integers(0, 14))):
+        text = draw(said)
+        kind = draw(st.integers(0, 8))
+        if kind <= 3:
+            made.say(draw(st.sampled_from(opened)), text)
+        elif kind == 4 and len(opened) < 4:
+            opened.append(made.open(draw(st.sampled_from(["text", "thinking", "tool_use"]))))
+        elif kind == 5:
+            made.event("ping")
+        elif kind == 6:
+            made.delta(draw(st.sampled_from(opened)), type="future_delta", future=text)
+        elif kind == 7:
+            citation = {"type": "char_location", "cited_text": text, "document_index": 0}
+            made.delta(0, type="citations_delta", citation=citation)
+        else:
+            made.event("surprise", note=text)
+    for index in opened:
+        if draw(st.integers(0, 5)):
+            made.close(index)
+    if draw(st.integers(0, 5)):
+        made.end()
+    end = draw(st.sampled_from([b"", b"\n", DONE]))
+    return (b"".join(made.events) + end).replace(b"\n", draw(newlines))
+
+
+def messages_contents(stream: bytes) -> dict[str, str]:
+    """Every text in a stream by place: deltas joined, and what is stated whole as it stands."""
+    read: dict[str, str] = {}
+    lines = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for number, piece in enumerate(lines.split(b"\n\n")):
+        data = b"".join(x[6:] for x in piece.split(b"\n") if x.startswith(b"data: "))
+        if not data or data == b"[DONE]":
+            continue
+        event = json.loads(data)
+        if event["type"] == "content_block_delta" and "citation" not in event["delta"]:
+            for key, text in event["delta"].items():
+                if key not in ("type", "signature"):
+                    at = f"{event['index']}/{key}"
+                    read[at] = read.get(at, "") + text
+        else:
+            read |= {f"{number}{at}": text for at, text in strings(event) if at != "/type"}
+    return {at: text for at, text in read.items() if text}
+
+
 CHAT_WIRE = Wire(
     name="openai.chat",
     target=playbook.CHAT,
@@ -299,4 +430,15 @@ RESPONSES_WIRE = Wire(
     text_of=lambda body: str(json.loads(body)["output"][0]["content"][0]["text"]),
     text_at="response.output_text.delta/0/0",
 )
-WIRES = (CHAT_WIRE, RESPONSES_WIRE)
+MESSAGES_WIRE = Wire(
+    name="anthropic.messages",
+    target=b"/v1/messages",
+    request=lambda stream: playbook.chat(stream=stream, max_tokens=64),
+    streams=messages_streams(),
+    stream_of=messages_stream_of,
+    answer=lambda text: json.dumps(message([{"type": "text", "text": text}])).encode(),
+    contents=messages_contents,
+    text_of=lambda body: str(json.loads(body)["content"][0]["text"]),
+    text_at="0/text",
+)
+WIRES = (CHAT_WIRE, RESPONSES_WIRE, MESSAGES_WIRE)
