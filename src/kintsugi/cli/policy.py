@@ -14,8 +14,8 @@ import typer
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, json_text, report_error
 from kintsugi.cli.parts import program
-from kintsugi.cli.policy_eval import evaluate_file
 from kintsugi.cli.policy_diff import diff
+from kintsugi.cli.policy_eval import evaluate_file
 from kintsugi.cli.policy_schema import schema
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
