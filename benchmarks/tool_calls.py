@@ -1,9 +1,10 @@
-"""What tool-validation finds on labelled tool calls, and what judging a call costs.
+"""What is found on labelled tool calls, and what judging a call costs.
 
     python -m benchmarks.tool_calls [DATA_DIR]
 
-DATA_DIR holds ``tool_call_schema.jsonl``: records with ``tools``, ``call``, ``label`` and
-``category``. The tools are given as the request's definitions, the call as the answer's.
+DATA_DIR holds ``tool_call_schema.jsonl`` (records with ``tools``, ``call``, ``label`` and
+``category``: the tools are given as the request's definitions, the call as the answer's) and
+``tool_hijack.jsonl`` (``messages`` and ``label``: each turn is judged as it comes).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 
 from benchmarks.detectors import Counts
 from kintsugi.model.config import Config, Gateway, Pack, PolicyBlock
-from kintsugi.model.content import ExchangeView, Identity, Part
+from kintsugi.model.content import ExchangeView, Identity, Part, PartKind
 from kintsugi.model.decision import Phase
 from kintsugi.model.facts import Counter, CounterNeed, Facts
 from kintsugi.policy.decide import decide, needs
@@ -55,9 +56,11 @@ def definitions(tools: list[dict[str, Any]]) -> Iterator[Part]:
         yield Part("system", "tool_definition", schema, f"{at}/parameters", 0, name)
 
 
-def call_part(name: str, arguments: str) -> Part:
-    """A call of an answer."""
-    path = "/choices/0/message/tool_calls/0/function/arguments"
+ANSWER = "/choices/0/message/tool_calls/0/function/arguments"
+
+
+def call_part(name: str, arguments: str, path: str = ANSWER) -> Part:
+    """A call of an answer, or of a conversation."""
     return Part("assistant", "tool_call", arguments, path, 0, name)
 
 
@@ -94,6 +97,57 @@ def measure_schemas(path: Path) -> None:
             f"microseconds with the schema {word}: median {statistics.median(times):.0f},"
             f" 99th percentile {times[int(len(times) * 0.99)]:.0f}"
         )
+
+
+def turns(messages: list[dict[str, Any]]) -> Iterator[tuple[list[Part], list[Part]]]:
+    """A conversation as the gateway saw it: each request, and the calls of its answer."""
+    said: list[Part] = []
+    for index, message in enumerate(messages):
+        at, role = f"/messages/{index}", message["role"]
+        calls = [
+            call_part(call["function"]["name"], call["function"]["arguments"], f"{at}/{number}")
+            for number, call in enumerate(message.get("tool_calls") or ())
+        ]
+        if role == "assistant":
+            yield list(said), calls
+        if message.get("content"):
+            kind: PartKind = "tool_result" if role == "tool" else "text"
+            name = message.get("name", "")
+            said.append(Part(role, kind, message["content"], f"{at}/content", 0, name))
+        said += calls
+    yield said, []
+
+
+def measure_hijacks(path: Path) -> None:
+    """Print how many conversations are noticed: as each call appears, or by its results."""
+    plan = plan_of("agent-firewall", {"provenance": {"enabled": True}, "repeats": {}})
+    at_once, at_all = Counts(), Counts()
+    microseconds: list[float] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        record: dict[str, Any] = json.loads(line)
+        seen: set[Phase] = set()
+        for request, calls in turns(record["messages"]):
+            for phase, parts in ((Phase.INPUT, request), (Phase.TOOL, calls)):
+                started = time.perf_counter()
+                decision = decide(plan, phase, ExchangeView(parts, request), FACTS)
+                microseconds.append((time.perf_counter() - started) * 1e6)
+                if "hijack_suspected" in decision.reason_code:
+                    seen.add(phase)
+        wanted = bool(record["label"])
+        for counts, hit in ((at_once, Phase.TOOL in seen), (at_all, bool(seen))):
+            counts.found += hit and wanted
+            counts.missed += not hit and wanted
+            counts.false += hit and not wanted
+            counts.passed += not hit and not wanted
+    print("\ntool_hijack: agent-firewall, provenance")
+    print(f"{'':32} {'pos':>5} {'neg':>5} {'recall':>7} {'FPR':>7} {'precision':>9}")
+    print(at_once.line("before the call is made"))
+    print(at_all.line("that, or by its results"))
+    microseconds.sort()
+    print(
+        f"microseconds per judgement: median {statistics.median(microseconds):.0f},"
+        f" 99th percentile {microseconds[int(len(microseconds) * 0.99)]:.0f}"
+    )
 
 
 def conversation() -> list[Part]:
@@ -178,6 +232,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.data_dir is not None:
         measure_schemas(arguments.data_dir / "tool_call_schema.jsonl")
+        measure_hijacks(arguments.data_dir / "tool_hijack.jsonl")
     print("\nmicroseconds for one call after ten others (requests: eleven messages)")
     for name, (kind, phase, options) in CHAINS.items():
         print(f"{name:32} {measure_cost(kind, phase, options):7.1f}")

@@ -9,6 +9,7 @@ import msgspec
 from kintsugi.policy.amounts import AMOUNT_ARGUMENTS
 from kintsugi.policy.egress import Egress
 from kintsugi.policy.offered import Offered
+from kintsugi.policy.provenance import HIJACKED
 from kintsugi.policy.roles import Members
 from kintsugi.policy.rule import ActionOptions
 
@@ -147,6 +148,20 @@ class Dangerous(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     allow: tuple[str, ...] = ()
 
 
+class Provenance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Calls that content asked for and the user did not.
+
+    Attributes:
+        threshold: from this score on, 0 to 1.
+        afterwards: what becomes of a request whose last calls turn out so only by the results that
+            it brings: ``flag``, ``act`` as the policy does, or ``ignore``.
+    """
+
+    enabled: bool = False
+    threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = HIJACKED
+    afterwards: Literal["flag", "act", "ignore"] = "flag"
+
+
 class Options(ActionOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes:
     allowed_tools: nothing else, whatever the role. Empty: everything.
@@ -180,3 +195,4 @@ class Options(ActionOptions, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     repeats: Repeats = Repeats()
     egress: Egress = Egress()
     dangerous: Dangerous = Dangerous()
+    provenance: Provenance = Provenance()

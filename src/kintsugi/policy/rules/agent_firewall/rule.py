@@ -39,6 +39,7 @@ from kintsugi.policy.rules.agent_firewall.checks import (
     Turn,
     about,
 )
+from kintsugi.policy.rules.agent_firewall.hijack import HijackCheck
 from kintsugi.policy.rules.agent_firewall.limits import CallLimit, TransactionLimit
 from kintsugi.policy.rules.agent_firewall.options import Options
 from kintsugi.policy.rules.agent_firewall.repeats import RepeatedCall
@@ -180,6 +181,8 @@ class CallRule(Rule):
             self._checks.append(EgressCheck(options))
         if options.dangerous.enabled and options.dangerous.categories:
             self._checks.append(DangerCheck(options))
+        if options.provenance.enabled:
+            self._checks.append(HijackCheck(options.provenance))
         header = self._permissions.book.header
         self.claim_names = tuple(filter(None, (*binding.claim_names, header)))
 
@@ -204,14 +207,18 @@ class CallRule(Rule):
         return [seen for check in self._checks for seen in check.judge(turn)]
 
 
-class OfferRule(Rule):
-    """Judges the tools that a request offers."""
+class RequestRule(Rule):
+    """Judges the tools that a request offers, and what the results that it brings reveal."""
 
     judges = True
 
     def __init__(self, options: Options) -> None:
         self._permissions = Permissions(options)
         self._how = options.offered_tools
+        chosen = options.provenance
+        looks = chosen.enabled and chosen.afterwards != "ignore"
+        self._hijack = HijackCheck(chosen) if looks else None
+        self._afterwards = Verdict.FLAG if chosen.afterwards == "flag" else None
         self.claim_names = tuple(filter(None, (self._permissions.book.header,)))
 
     def bind(self, config: Config) -> Self:
@@ -225,7 +232,10 @@ class OfferRule(Rule):
         def may_call(tool: str) -> bool:
             return self._permissions.may_call(tool, facts)
 
-        return denied_offers(exchange.parts, self._how, may_call, TOOL_DENIED)
+        seen = denied_offers(exchange.parts, self._how, may_call, TOOL_DENIED)
+        if self._hijack is not None:
+            seen += self._hijack.judge_afterwards(exchange.parts, self._afterwards)
+        return seen
 
 
 def _notes(options: Options) -> Sequence[OptionNote]:
@@ -241,12 +251,12 @@ def _notes(options: Options) -> Sequence[OptionNote]:
 
 
 def build(options: Options, phase: Phase) -> Rule:
-    """The rule for what is offered (input), or for what is called (tool).
+    """The rule for what a request brings (input), or for what is called (tool).
 
     Raises:
         OptionInvalid: an option that contradicts itself, or a host that takes strangers in.
     """
-    return CallRule(options) if phase is Phase.TOOL else OfferRule(options)
+    return CallRule(options) if phase is Phase.TOOL else RequestRule(options)
 
 
 KIND = RuleKind(
