@@ -372,14 +372,7 @@ class Exchange:
         account = self._known()
         terms = decision.escalation or Escalation()
         now = self._now(at_ns)
-        views = answer_views(account) if phase in (Phase.TOOL, Phase.OUTPUT) else {}
-        digest = action_digest(
-            dialect=account.dialect.name,
-            phase=phase.value,
-            identity=account.identity,
-            request_digest=account.request_digest,
-            parts=views[phase].parts if phase in views else (),
-        )
+        digest = self._digest_of_action(phase)
         raised = RaisedEscalation(
             account.event_id, phase, digest, now + timedelta(seconds=terms.expires_seconds)
         )
@@ -394,6 +387,18 @@ class Exchange:
                 Redeem(approval.escalation_id, digest, revision, account.event_id),
             ]
         return self._hold(at_ns)
+
+    def _digest_of_action(self, phase: Phase) -> str:
+        """What exactly a person would approve of."""
+        account = self._known()
+        views = answer_views(account) if phase in (Phase.TOOL, Phase.OUTPUT) else {}
+        return action_digest(
+            dialect=account.dialect.name,
+            phase=phase.value,
+            identity=account.identity,
+            request_digest=account.request_digest,
+            parts=views[phase].parts if phase in views else (),
+        )
 
     def _hold(self, at_ns: int) -> list[Command]:
         """Hold the answer for a reviewer, or say at once that one is needed."""
