@@ -12,9 +12,11 @@ import pytest
 from openai.types.responses import Response, ResponseCompletedEvent
 
 from kintsugi.gateway import commands as c
+from kintsugi.gateway.dialects import OPENAI_RESPONSES
 from kintsugi.gateway.dialects.dialect import Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.openai_responses_stream import ResponseStream
+from kintsugi.model.content import Part
 from kintsugi.model.event import ExchangeStatus
 from kintsugi.model.verdict import Verdict
 from tests.gateway.playbook import (
@@ -485,3 +487,40 @@ def test_a_stream_may_end_with_done_as_other_dialects_do() -> None:
     stream = RESPONSES_WIRE.stream_of("words ", "and more") + DONE
     play = play_events(BLOCKING, "window", [stream])
     assert play.sent().partition(b": kt ")[0] == stream
+
+
+def test_servers_that_leave_the_index_out_are_understood_by_ids_and_order() -> None:
+    def call(call_id: str, name: str) -> dict[str, Any]:
+        item = {"type": "function_call", "call_id": call_id, "name": name}
+        return {"type": "response.output_item.added", "item": item}
+
+    kind = "response.function_call_arguments"
+    reader = read(
+        {"type": "response.output_item.added", "item": {"type": "message", "role": "assistant"}},
+        {"type": "response.output_text.delta", "delta": "so "},
+        call("c1", "first"),
+        call("c2", "second"),
+        {"type": f"{kind}.delta", "call_id": "c1", "delta": "{}"},
+        {"type": f"{kind}.delta", "call_id": "c2", "delta": "[]"},
+        {"type": f"{kind}.done", "call_id": "c1", "arguments": "{}"},
+        {"type": f"{kind}.done", "call_id": "c2", "arguments": "[]"},
+        {"type": "response.completed", "response": {"status": "completed"}},
+    )
+    assert [(x.path, x.name, x.text()) for x in reader.channels] == [
+        ("/output/0/content/0/text", "", "so "),
+        ("/output/1/arguments", "first", "{}"),
+        ("/output/2/arguments", "second", "[]"),
+    ]
+
+
+def test_a_call_without_arguments_is_a_call() -> None:
+    item = {"type": "function_call", "call_id": "c", "name": "wipe"}
+    (channel,) = read({"type": "response.output_item.done", "item": item}).channels
+    assert channel.part() == Part("assistant", "tool_call", "", "/output/0/arguments", 0, "wipe")
+    whole = json.dumps({"output": [item]}).encode()
+    assert OPENAI_RESPONSES.read_answer(whole).parts == (channel.part(),)
+
+
+def test_a_delta_of_nobody_knows_what_is_refused() -> None:
+    with pytest.raises(MalformedDocument):
+        read({"delta": "x"})

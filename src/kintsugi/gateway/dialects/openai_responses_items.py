@@ -42,6 +42,11 @@ class Reading(msgspec.Struct, frozen=True):
     tool: str = ""
     silent: frozenset[str] = frozenset()
 
+    @property
+    def call(self) -> str:
+        """The field with a call's arguments, which is there even where it is left out."""
+        return next((name for name, kind in self.fields.items() if kind == "tool_call"), "")
+
 
 _ARGUMENTS = Reading({"arguments": "tool_call"})
 _RESULT = Reading({"output": "tool_result"}, role="tool")
@@ -133,8 +138,10 @@ def read_item(item: object, at: str, role: str, parts: list[Part]) -> None:
             if key not in _SILENT:
                 read_unknown(key, value, at, role, parts)
         return
-    name = item.get("name")
-    name = name if type(name) is str and name else reading.tool
+    name = tool_name(item)
+    call = reading.call
+    if call and all(item.get(field) is None for field in reading.fields):
+        parts.append(Part(reading.role, "tool_call", "", f"{at}/{call}", 0, name))
     for key, value in item.items():
         field = reading.fields.get(key)
         if field is None:
@@ -147,6 +154,15 @@ def read_item(item: object, at: str, role: str, parts: list[Part]) -> None:
         else:
             speaker = "tool" if field == "tool_result" else reading.role
             _read_value(value, f"{at}/{key}", field, speaker, name, parts)
+
+
+def tool_name(item: Mapping[str, Any]) -> str:
+    """The name of the tool that an item is about; empty where it is about none."""
+    name = item.get("name")
+    if type(name) is str and name:
+        return name
+    reading = ITEMS.get(item.get("type") or "")
+    return reading.tool if reading is not None else ""
 
 
 def read_block(block: object, at: str, kind: PartKind, role: str, parts: list[Part]) -> None:

@@ -8,7 +8,6 @@ stated differently is judged as a text of its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence, Set
 from typing import Any
 
@@ -16,70 +15,29 @@ import msgspec
 
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
-from kintsugi.gateway.dialects.openai_chat_message import words
 from kintsugi.gateway.dialects.openai_error import error_object
 from kintsugi.gateway.dialects.openai_responses_document import (
     SETTINGS_OF_ANSWER,
     read_response_document,
     read_usage,
 )
-from kintsugi.gateway.dialects.openai_responses_items import read_block, read_item
+from kintsugi.gateway.dialects.openai_responses_events import (
+    BESIDE_TEXT,
+    GROWING,
+    LAST,
+    PLACES,
+    SILENT,
+    SILENT_IN_EVENT,
+    Place,
+)
+from kintsugi.gateway.dialects.openai_responses_items import read_block, read_item, tool_name
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
 from kintsugi.gateway.dialects.text_tree import TextTree, path_rank, strings_in
-from kintsugi.model.content import Edit, Part, PartKind
+from kintsugi.model.content import Edit, Part
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where the text of one kind of event stands in an item.
-
-    Attributes:
-        field: of the item.
-        index: the event's key with the position in that field, where it is a list.
-        below: what follows the position.
-        whole: the event's key with the whole text, in ``.done``.
-    """
-
-    kind: PartKind
-    field: str
-    index: str = ""
-    below: str = ""
-    whole: str = ""
-
-
-_PLACES: dict[str, Place] = {
-    "response.output_text": Place("text", "content", "content_index", "/text", "text"),
-    "response.refusal": Place("text", "content", "content_index", "/refusal", "refusal"),
-    "response.reasoning_text": Place("reasoning", "content", "content_index", "/text", "text"),
-    "response.reasoning_summary_text": Place(
-        "reasoning", "summary", "summary_index", "/text", "text"
-    ),
-    "response.function_call_arguments": Place("tool_call", "arguments", whole="arguments"),
-    "response.mcp_call_arguments": Place("tool_call", "arguments", whole="arguments"),
-    "response.custom_tool_call_input": Place("tool_call", "input", whole="input"),
-    "response.code_interpreter_call_code": Place("tool_call", "code", whole="code"),
-    "response.shell_call_command": Place(
-        "tool_call", "action/commands", "command_index", whole="command"
-    ),
-}
-# Texts that deltas may add to after an item or a part was opened with their beginning.
-_GROWING = re.compile(
-    r"/output/\d+/(?:(?:content|summary)/\d+/(?:text|refusal)|arguments|input|code|"
-    r"action/commands/\d+)"
-)
-_LAST = words("response.completed response.failed response.incomplete response.cancelled error")
-_SILENT = words("type sequence_number item_id obfuscation")
-# Events of which these fields carry no text: sound, pictures, words from lists.
-_SILENT_IN_EVENT = {
-    "error": words("code param"),
-    "response.audio.delta": words("delta"),
-    "response.image_generation_call.partial_image": words(
-        "partial_image_b64 background output_format quality size"
-    ),
-}
-_BESIDE_TEXT = words("logprobs name")
-_NOTHING: frozenset[str] = frozenset()
 # Of an item, what is kept for the whole answer besides its texts.
 _KEPT_OF_ITEM = ("type", "id", "status", "role", "call_id", "name", "server_label")
 _TEMPLATE = SETTINGS_OF_ANSWER - {"usage"}
@@ -102,6 +60,8 @@ class ResponseStream:
         self._sequence_number = -1
         self._template: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
+        self._indexes: dict[str, int] = {}  # of items by their ids
+        self._latest = 0  # the index of the item that an event without one is about
 
     def read(self, data: bytes) -> FrameView:
         """See ``StreamReader``."""
@@ -117,14 +77,16 @@ class ResponseStream:
         number = event.get("sequence_number")
         if type(number) is int:
             self._sequence_number = max(number, self._sequence_number)
+        if not kind and "delta" in event:
+            raise MalformedDocument("an event does not say of what its delta is")
         pieces: list[Piece] = []
         known = self._read_event(kind, event, pieces)
         for key, value in event.items():
-            if key not in _SILENT and key not in known:
+            if key not in SILENT and key not in known:
                 self._read_unknown(key, value, pieces)
-        if kind in _LAST:
+        if kind in LAST:
             self.all_finished = True
-        return FrameView(pieces, closing=kind in _LAST)
+        return FrameView(pieces, closing=kind in LAST)
 
     def read_opaque(self, text: str) -> FrameView:
         """See ``StreamReader``."""
@@ -203,7 +165,7 @@ class ResponseStream:
     def _read_event(self, kind: str, event: dict[str, Any], pieces: list[Piece]) -> Set[str]:
         """Read what an event says in the fields that its type has; return those it answers for."""
         name, _, verb = kind.rpartition(".")
-        place = _PLACES.get(name)
+        place = PLACES.get(name)
         if place is not None:
             return self._read_text(event, place, verb, pieces)
         response = event.get("response")
@@ -212,25 +174,25 @@ class ResponseStream:
             return {"response"}
         parts: list[Part] = []
         if name == "response.output_item":
-            index = _index(event, "output_index")
+            index = self._item_index(event)
             key, at = "item", f"/output/{index}"
             read_item(event.get(key), at, "assistant", parts)
             self._items[index] = _outline(event[key])
         elif name in ("response.content_part", "response.reasoning_part"):
-            key, at = "part", _part_path(event, "content", "content_index")
+            key, at = "part", self._part_path(event, "content", "content_index")
             block = event.get(key)
             reasons = isinstance(block, dict) and block.get("type") == "reasoning_text"
             read_block(block, at, "reasoning" if reasons else "text", "assistant", parts)
         elif name == "response.reasoning_summary_part":
-            key, at = "part", _part_path(event, "summary", "summary_index")
+            key, at = "part", self._part_path(event, "summary", "summary_index")
             read_block(event.get(key), at, "reasoning", "assistant", parts)
         elif kind == "response.output_text.annotation.added":
             index = _index(event, "annotation_index")
             key, verb = "annotation", "done"
-            at = f"{_part_path(event, 'content', 'content_index')}/annotations/{index}"
+            at = f"{self._part_path(event, 'content', 'content_index')}/annotations/{index}"
             read_block(event.get(key), at, "tool_result", "tool", parts)
-        elif kind in _SILENT_IN_EVENT:
-            return _SILENT_IN_EVENT[kind]
+        elif kind in SILENT_IN_EVENT:
+            return SILENT_IN_EVENT[kind]
         else:
             return self._read_unknown_delta(kind, event, pieces)
         for part in parts:
@@ -244,16 +206,18 @@ class ResponseStream:
         key = "delta" if verb == "delta" else place.whole
         text = event.get(key)
         if type(text) is not str:
-            return _BESIDE_TEXT  # judged as what it is
-        path = f"/output/{_index(event, 'output_index')}/{place.field}"
+            return BESIDE_TEXT  # judged as what it is
         if place.index:
-            path = f"{path}/{_index(event, place.index)}{place.below}"
-        if verb == "delta":
-            self._add(path, place.kind, text, pieces)
+            path = self._part_path(event, place.field, place.index) + place.below
         else:
-            part = Part("assistant", place.kind, text, path)
+            path = f"/output/{self._item_index(event)}/{place.field}"
+        name = tool_name(self._items.get(self._latest, {})) if place.kind == "tool_call" else ""
+        part = Part("assistant", place.kind, text, path, 0, name)
+        if verb == "delta":
+            self._add(part, pieces)
+        else:
             self._state(part, "/" + key, pieces, final=verb == "done")
-        return _BESIDE_TEXT | {key}
+        return BESIDE_TEXT | {key}
 
     def _read_response(self, response: dict[str, Any], kind: str, pieces: list[Piece]) -> None:
         """Read the response as it stands."""
@@ -269,14 +233,36 @@ class ResponseStream:
         for index, item in enumerate(response.get("output") or ()):
             self._items[index] = _outline(item)
         for part in parts:
-            final = kind in _LAST or not part.path.startswith("/output/")
+            final = kind in LAST or not part.path.startswith("/output/")
             self._state(part, "/response" + part.path, pieces, final=final)
 
-    def _add(self, path: str, kind: PartKind, text: str, pieces: list[Piece]) -> None:
+    def _item_index(self, event: dict[str, Any]) -> int:
+        """Which item an event is about. Servers that leave ``output_index`` out name the item, or
+        mean the one that was opened last."""
+        item = event.get("item")
+        item = item if isinstance(item, dict) else {}
+        names = [event.get("item_id"), event.get("call_id"), item.get("id"), item.get("call_id")]
+        ids = [name for name in names if type(name) is str and name]
+        if event.get("output_index") is not None:
+            index = _index(event, "output_index")
+        else:
+            known = [self._indexes[name] for name in ids if name in self._indexes]
+            opens = event.get("type") == "response.output_item.added" and self._items
+            index = known[0] if known else max(self._items) + 1 if opens else self._latest
+        for name in ids:
+            self._indexes.setdefault(name, index)
+        self._latest = index
+        return index
+
+    def _part_path(self, event: dict[str, Any], field: str, index: str) -> str:
+        return f"/output/{self._item_index(event)}/{field}/{_index(event, index)}"
+
+    def _add(self, part: Part, pieces: list[Piece]) -> None:
         """Take in a text's next piece."""
-        channel = self._by_path.get(path)
+        text = part.text
+        channel = self._by_path.get(part.path)
         if channel is None:
-            channel = self._open(Part("assistant", kind, "", path))
+            channel = self._open(part)
         elif channel.closed and text:
             raise MalformedDocument("a text goes on after it was done")
         if text:
@@ -293,7 +279,7 @@ class ResponseStream:
         """
         text = part.text
         channel = self._by_path.get(part.path)
-        if channel is None and (final or _GROWING.fullmatch(part.path)):
+        if channel is None and (final or GROWING.fullmatch(part.path)):
             channel = self._open(part)
         if channel is None or not _may_become(text, channel, final=final):
             if text:
@@ -340,7 +326,7 @@ class ResponseStream:
     ) -> Set[str]:
         """Join the pieces of a text that no reading is known for, string by string."""
         if "delta" not in event:
-            return _NOTHING
+            return set()
         indexes = [
             str(event[key]) for key in sorted(event) if key.endswith("_index") or key == "item_id"
         ]
@@ -374,10 +360,6 @@ def _may_become(text: str, channel: Channel, *, final: bool) -> bool:
 def _outline(item: dict[str, Any]) -> dict[str, Any]:
     """What evidence keeps of an item besides its texts."""
     return {key: item[key] for key in _KEPT_OF_ITEM if key in item}
-
-
-def _part_path(event: dict[str, Any], field: str, index: str) -> str:
-    return f"/output/{_index(event, 'output_index')}/{field}/{_index(event, index)}"
 
 
 def _index(event: dict[str, Any], key: str) -> int:
