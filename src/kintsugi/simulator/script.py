@@ -44,7 +44,7 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         tool_calls: calls to make; a stream sends their arguments ``chunk_chars`` at a time.
         offered_tool: call the first tool that the request offers, with made-up arguments; when the
             last message is a tool's result, answer with it instead.
-        reasoning: sent as ``reasoning_content`` before the text.
+        reasoning: sent before the text: as ``reasoning_content``, a summary or a thinking block.
         refusal: sent in place of the text.
         status: an HTTP status of 400 or more answers an error instead.
         error: the error's message.
@@ -112,9 +112,10 @@ BUILT_IN: dict[str, Response] = {
     "sim-slow": Response(delay_ms=2000),
     "sim-drip": Response(chunk_delay_ms=200),
     "sim-hang": Response(delay_ms=3_600_000),
-    # Errors as OpenAI sends them; 429 with Retry-After.
+    # Errors as the provider sends them; 429 with Retry-After.
     "sim-429": Response(status=429, error="Rate limit reached for requests", retry_after_seconds=1),
     "sim-500": Response(status=500, error="The server had an error while processing your request"),
+    "sim-529": Response(status=529, error="Overloaded"),
     "sim-401": Response(status=401, error="Incorrect API key provided"),
     # Closes the connection in the middle of the fourth chunk, or of the body.
     "sim-broken": Response(

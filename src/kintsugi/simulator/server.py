@@ -19,7 +19,13 @@ import httptools
 import msgspec
 import uvloop
 
-from kintsugi.simulator import openai_chat, openai_embeddings, openai_responses
+from kintsugi.simulator import (
+    anthropic_count_tokens,
+    anthropic_messages,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
 from kintsugi.simulator.script import BUILT_IN, BadRequest, Response, Script, load_script
 
 _BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -77,6 +83,8 @@ _ENDPOINTS: dict[bytes, Endpoint] = {
     b"/chat/completions": openai_chat,
     b"/responses": openai_responses,
     b"/embeddings": openai_embeddings,
+    b"/messages": anthropic_messages,
+    b"/messages/count_tokens": anthropic_count_tokens,
 }
 
 
@@ -362,15 +370,11 @@ def _head(
     status: int, content_type: bytes, length: int, *, retry_after: int | None = None
 ) -> bytes:
     reason = _REASONS.get(status, "Error").encode()
+    name = _name().encode()  # OpenAI and Anthropic call the header by different names
     head = (
-        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nx-request-id: req_%b\r\n"
-        % (
-            status,
-            reason,
-            content_type,
-            length,
-            _name().encode(),
-        )
+        b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n"
+        b"x-request-id: req_%b\r\nrequest-id: req_%b\r\n"
+        % (status, reason, content_type, length, name, name)
     )
     if retry_after is not None:
         head += b"retry-after: %d\r\n" % retry_after
