@@ -25,9 +25,14 @@ from kintsugi.gateway.commands import (
     Correct,
     DropClient,
     EndStream,
+    Freeze,
+    Gather,
+    Hold,
     Pause,
     Record,
+    Redeem,
     SendData,
+    Settle,
     StartStream,
 )
 from kintsugi.gateway.events import (
@@ -36,18 +41,23 @@ from kintsugi.gateway.events import (
     ClientAborted,
     Event,
     GatewayFailed,
+    Gathered,
     Headers,
+    HoldOver,
     ListeningOver,
     PauseOver,
     RecordDurable,
     RecordFailed,
+    Redeemed,
     UpstreamData,
     UpstreamEnd,
     UpstreamFailed,
     UpstreamHead,
 )
+from kintsugi.gateway.gathering import Gathering
 from kintsugi.gateway.upstream import FAILURES, Call, Origin
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.event import DecisionEvent, UsedApproval
+from kintsugi.model.facts import Counter, RemoteAnswer
 
 if TYPE_CHECKING:
     from kintsugi.gateway.shell import Shell
@@ -96,6 +106,7 @@ class Carrier:
 
     # What holds until something happens.
     _call: Call | None = None
+    _cancel: Callable[[], None] | None = None  # ends the wait for facts or for a reviewer
     _event: DecisionEvent | None = None
     _correction: bytes | None = None
     _executing = False
@@ -149,6 +160,9 @@ class Carrier:
         if self._call is not None:
             self._call.abort()
             self._call = None
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
         if self._admitted and self._owes_record:
             self._owes_record = False
             self._shell.metrics.dropped()
@@ -211,6 +225,9 @@ class Carrier:
             self._shell.metrics.admitted()
 
     def _record(self, command: Record) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
         self._count_admission()
         event = self._event = command.event
         self._owes_record = True
@@ -246,6 +263,42 @@ class Carrier:
 
     def _pause_over(self) -> None:
         self.feed(PauseOver(_clock_ns()))
+
+    def _gather(self, command: Gather) -> None:
+        self._cancel = Gathering(self._shell, command, self._gathered).cancel
+
+    def _gathered(
+        self, counters: dict[str, Counter], remote: dict[str, RemoteAnswer], reservation: int
+    ) -> None:
+        self._cancel = None
+        self.feed(Gathered(_clock_ns(), counters, remote, reservation))
+
+    def _settle(self, command: Settle) -> None:
+        if self._shell.link is not None:
+            self._shell.link.settle(command.reservation, command.used)
+
+    def _redeem(self, command: Redeem) -> None:
+        if self._shell.link is None:
+            self._waiting.append(Redeemed(_clock_ns()))
+        else:
+            self._shell.link.redeem(command, self._redeemed)
+
+    def _redeemed(self, approval: UsedApproval | None) -> None:
+        self.feed(Redeemed(_clock_ns(), approval))
+
+    def _hold(self, command: Hold) -> None:
+        if self._shell.link is None:
+            self._waiting.append(HoldOver(_clock_ns()))
+        else:
+            self._cancel = self._shell.link.hold(command.report, command.seconds, self._hold_over)
+
+    def _hold_over(self, approved: bool | None) -> None:
+        self._cancel = None
+        self.feed(HoldOver(_clock_ns(), approved))
+
+    def _freeze(self, command: Freeze) -> None:
+        if self._shell.link is not None:
+            self._shell.link.freeze(command)
 
     def _abort_upstream(self, _command: AbortUpstream) -> None:
         if self._call is not None:
@@ -343,6 +396,11 @@ class Carrier:
 _EXECUTE: dict[type, Callable[[Carrier, Any], None]] = {
     Admit: Carrier._admit,
     CallUpstream: Carrier._call_upstream,
+    Gather: Carrier._gather,
+    Settle: Carrier._settle,
+    Redeem: Carrier._redeem,
+    Hold: Carrier._hold,
+    Freeze: Carrier._freeze,
     Pause: Carrier._pause,
     AbortUpstream: Carrier._abort_upstream,
     Record: Carrier._record,

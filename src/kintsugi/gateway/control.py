@@ -13,6 +13,9 @@ from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.facts import Counter, CounterNeed
 from kintsugi.model.oversight import EscalationReport, Resolution
 
+# What a list of quarantines or approvals may come to.
+LINE_BYTES_MAX = 64 * 1024 * 1024
+
 
 class Load(msgspec.Struct, frozen=True):
     """Put the configuration in a file in force.

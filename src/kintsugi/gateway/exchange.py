@@ -508,7 +508,11 @@ class Exchange:
             target_id=target.id,
             origin=upstream.origin,
             path=upstream.base_path + account.dialect.upstream_path,
-            headers=to_upstream(self._headers, credential.reveal() if credential else None),
+            headers=to_upstream(
+                self._headers,
+                credential.reveal() if credential else None,
+                upstream.credential_header,
+            ),
             body=self._body_for(upstream),
             allow_private_network=upstream.reaches_private_network,
             first_byte_timeout_seconds=target.first_byte_timeout_seconds,

@@ -131,7 +131,7 @@ def _call(account: Account, need: RemoteNeed) -> RemoteCall | RemoteAnswer:
         return RemoteAnswer(error="secret_missing")
     headers = list(_JSON)
     if upstream.credential is not None:
-        headers.append((b"authorization", upstream.credential.reveal().encode()))
+        headers.append((upstream.credential_header, upstream.credential.reveal().encode()))
     return RemoteCall(
         key=need.key,
         origin=upstream.origin,

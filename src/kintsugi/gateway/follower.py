@@ -21,6 +21,7 @@ import structlog
 from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid, KintsugiError
 from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
 from kintsugi.ledger.journal_files import write_whole
+from kintsugi.model.oversight import OversightPush
 from kintsugi.model.stores import GatewayReport
 
 log = structlog.get_logger(__name__)
@@ -142,6 +143,7 @@ class Follower:
             worker runs it. Raises a ``KintsugiError`` when it cannot be put in force; the one in
             force stays, the reason is in ``load_error``, and it is tried again at heartbeats.
         report: what to tell the control plane now; called in the reporter's thread.
+        oversee: called in the follower's thread with what people have decided, at every change.
         first_version: content and note to publish when the control plane knows no configuration of
             this id; None publishes nothing.
         in_force: the version that runs already, so that it is not loaded twice.
@@ -157,6 +159,7 @@ class Follower:
         put_in_force: Callable[[FollowedConfiguration], None],
         report: Callable[[], GatewayReport],
         first_version: Callable[[], tuple[str, str] | None],
+        oversee: Callable[[OversightPush], None] | None = None,
         in_force: FollowedConfiguration | None = None,
         report_seconds: float = REPORT_SECONDS,
         backoff_seconds_max: float = BACKOFF_SECONDS_MAX,
@@ -168,6 +171,7 @@ class Follower:
         self._put_in_force = put_in_force
         self._report = report
         self._first_version = first_version
+        self._oversee = oversee
         self._in_force = in_force
         self._report_seconds = report_seconds
         self._backoff_seconds_max = backoff_seconds_max
@@ -302,6 +306,8 @@ class Follower:
                     return
                 if event.name == "configuration":
                     self._load(msgspec.json.decode(event.data, type=FollowedConfiguration))
+                elif event.name == "oversight" and self._oversee is not None:
+                    self._oversee(msgspec.json.decode(event.data, type=OversightPush))
                 elif not event.name and self._refused is not None:
                     # A heartbeat: what stood in the way may be gone.
                     self._load(self._refused)

@@ -106,6 +106,7 @@ class ClientConnection(asyncio.Protocol):
         "_refusal",
         "_requests",
         "_shell",
+        "_source",
         "_state",
         "_target",
         "_transport",
@@ -149,6 +150,8 @@ class ClientConnection(asyncio.Protocol):
         shell = self._shell
         self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
+        peer = transport.get_extra_info("peername")
+        self._source = peer[0] if isinstance(peer, tuple) else ""
         shell.connections.add(self)
         # The first request must begin soon; only later ones may take the idle time.
         self._deadline = shell.now + shell.gateway.client_header_timeout_seconds
@@ -434,6 +437,7 @@ class ClientConnection(asyncio.Protocol):
                 request.target,
                 request.headers,
                 request.body,
+                self._source,
             )
         shell.metrics.rejected(refusal.rpartition(".")[2])
         return RequestRefused(

@@ -46,6 +46,8 @@ class GatewayFolder:
         self.metrics = path / "metrics"
         self.configurations = path / "configurations"
         self.fingerprint_key = path / "fingerprint.key"
+        self.counters = path / "counters.jsonl"
+        self.quarantines = path / "quarantines.json"
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from kintsugi import __version__
 from kintsugi.gateway import wire
 from kintsugi.gateway.carrier import Steps, parse_origin
 from kintsugi.gateway.in_force import InForce
+from kintsugi.gateway.link import Link
 from kintsugi.gateway.mcp_exchange import McpExchange
 from kintsugi.gateway.metrics import WorkerMetrics
 from kintsugi.gateway.upstream import Limits, Origin, Pool
@@ -71,6 +72,7 @@ class Shell:
         mcp_exchange: makes the exchange of one request to an MCP server; told how many streams
             for server-sent notifications are open.
         worker_count: how many workers share ``gateway.concurrency_max``.
+        link: to the supervisor; without one there are no counters and no reviewers.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Shell:
         exchange: Callable[[InForce], Steps],
         mcp_exchange: Callable[[InForce, Callable[[], int]], Steps] = McpExchange,
         worker_count: int = 1,
+        link: Link | None = None,
         tick_seconds: float = TICK_SECONDS,
     ) -> None:
         self.loop = loop
@@ -93,6 +96,7 @@ class Shell:
         self._mcp_exchange = mcp_exchange
         self.listening: set[Listening] = set()
         self.worker_count = worker_count
+        self.link = link
         self.started_at = loop.time()
         self.now = loop.time()  # coarse: as old as the last tick
         self.in_force: InForce | None = None

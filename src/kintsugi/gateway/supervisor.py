@@ -29,6 +29,7 @@ from kintsugi import __version__
 from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid
 from kintsugi.gateway import metrics
 from kintsugi.gateway.control import (
+    LINE_BYTES_MAX,
     Counters,
     FromWorker,
     InForceReport,
@@ -38,7 +39,9 @@ from kintsugi.gateway.control import (
     encode,
 )
 from kintsugi.gateway.control_plane import ControlPlane
+from kintsugi.gateway.counter_service import CounterService
 from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
+from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import Shipper
@@ -117,6 +120,8 @@ class Supervisor:
         self._follower: Follower | None = None
         self._shipper: Shipper | None = None
         self._cells: metrics.WorkerMetrics
+        self._counters: CounterService
+        self._oversight: OversightKeeper
         self._loop: asyncio.AbstractEventLoop
 
     async def run(self) -> int:
@@ -150,6 +155,12 @@ class Supervisor:
         keep_secret(folder.fingerprint_key)
         metrics.reset(folder.metrics)
         self._cells = metrics.WorkerMetrics(folder.metrics, "supervisor")
+        self._counters = CounterService(folder.counters)
+        self._oversight = OversightKeeper(
+            folder.quarantines,
+            tell=self._tell_all,
+            connect=self._control_plane if settings.api_url else None,
+        )
 
     async def _recover(self) -> None:
         found = await self._loop.run_in_executor(
@@ -213,8 +224,11 @@ class Supervisor:
     def _send(self, order: Load) -> None:
         self._order = order
         self._load_error = ""  # each worker forgets it when it has loaded this
+        self._tell_all(ToWorker(load=order))
+
+    def _tell_all(self, message: ToWorker) -> None:
         for slot in self._slots:
-            slot.tell(ToWorker(load=order))
+            slot.tell(message)
 
     def _put_in_force(self, configuration: FollowedConfiguration) -> None:
         """Load on every worker and wait for them; called in the follower's thread.
@@ -340,7 +354,9 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         with theirs:
             slot.process = self._spawn(slot, theirs)
-        reader, slot.control = await asyncio.open_connection(sock=ours)
+        reader, slot.control = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
+        for greeting in self._oversight.greet():  # first: it must freeze before it serves
+            slot.tell(greeting)
         if self._order is not None:
             slot.tell(ToWorker(load=self._order))
         if self._load_error:
@@ -356,6 +372,7 @@ class Supervisor:
         slot.control.close()
         slot.control = None
         slot.in_force = None
+        self._counters.release_all(slot.worker_id)
         return await self._loop.run_in_executor(None, slot.process.wait)
 
     def _spawn(self, slot: WorkerSlot, control: socket.socket) -> subprocess.Popen[bytes]:
@@ -375,8 +392,20 @@ class Supervisor:
         )
 
     def _heard(self, slot: WorkerSlot, message: FromWorker) -> None:
+        if message.reserve is not None:
+            slot.tell(ToWorker(reserved=self._counters.reserve(slot.worker_id, message.reserve)))
+        if message.settle is not None:
+            self._counters.settle(slot.worker_id, message.settle)
         if message.counters is not None:
             slot.counters = message.counters
+        if message.quarantined is not None:
+            self._oversight.quarantined(message.quarantined)
+        if message.held is not None:
+            self._oversight.held(message.held)
+        if message.redeem is not None:
+            self._oversight.redeem(
+                message.redeem, lambda redeemed: slot.tell(ToWorker(redeemed=redeemed))
+            )
         if message.in_force is not None:
             slot.in_force = message.in_force
             slot.error = ""
@@ -398,22 +427,25 @@ class Supervisor:
         if not settings.api_url:
             return
 
-        def connect() -> ControlPlane:
-            return ControlPlane(settings.api_url, self._token)
-
-        self._shipper = Shipper(settings.folder.journal, settings.folder.path, connect())
+        self._shipper = Shipper(
+            settings.folder.journal, settings.folder.path, self._control_plane()
+        )
         self._follower = Follower(
-            connect,
+            self._control_plane,
             gateway_id=settings.gateway_id,
             config_id=self._config_id,
             gateway_dir=settings.folder.path,
             put_in_force=self._put_in_force,
             report=self._gateway_report,
             first_version=self._first_version,
+            oversee=lambda push: self._oversight.pushed(push, self._loop),
             in_force=followed,
         )
         self._shipper.start()
         self._follower.start()
+
+    def _control_plane(self) -> ControlPlane:
+        return ControlPlane(self._settings.api_url, self._token)
 
     def _token(self) -> str:
         """The token given, or the one that a control plane on this machine has made for us."""
@@ -481,12 +513,14 @@ class Supervisor:
             await asyncio.wait(late, timeout=_DRAIN_GRACE_SECONDS)
         with suppress(OSError):  # the next start does it
             await self._recover()
+        self._counters.close()
         await self._loop.run_in_executor(None, self._disconnect)
         self._cells.close()
         log.info("gateway.stopped")
         return 1 if late or self._failed else 0
 
     def _disconnect(self) -> None:
+        self._oversight.close()
         if self._shipper is not None:
             arrived = self._shipper.flush(timeout_seconds=_FLUSH_SECONDS)
             if not arrived:

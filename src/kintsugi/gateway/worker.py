@@ -25,6 +25,7 @@ from kintsugi import __version__, logs
 from kintsugi.errors import ConfigurationInvalid, EvidenceUnavailable
 from kintsugi.gateway.carrier import Steps
 from kintsugi.gateway.control import (
+    LINE_BYTES_MAX,
     Counters,
     FromWorker,
     InForceReport,
@@ -35,7 +36,9 @@ from kintsugi.gateway.control import (
 )
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
+from kintsugi.gateway.link import Link
 from kintsugi.gateway.metrics import WorkerMetrics
+from kintsugi.gateway.oversight import Oversight
 from kintsugi.gateway.routing import Board
 from kintsugi.gateway.server import ClientConnection
 from kintsugi.gateway.settings import WorkerSettings
@@ -68,8 +71,10 @@ class Worker:
         self._loop = loop
         self._draining = asyncio.Event()
         self._first_load = asyncio.Event()
+        self._loading: asyncio.Task[None] | None = None
         self._fingerprint_key = settings.folder.fingerprint_key.read_bytes()
-        self._board = Board()  # outlives the configurations
+        self._board = Board()  # outlives the configurations, as does what people decided
+        self._link = Link(loop, Oversight(), self._say)
         self._metrics = WorkerMetrics(settings.folder.metrics, settings.worker_id)
         # Strict until a configuration says otherwise: the safe side.
         self._journal = JournalWriter(
@@ -87,6 +92,7 @@ class Worker:
             pool=self._pool,
             exchange=exchange,
             worker_count=settings.worker_count,
+            link=self._link,
         )
 
     async def run(self) -> int:
@@ -96,7 +102,7 @@ class Worker:
         # Meant for the supervisor, but a terminal or `kill` may send it to the whole group.
         self._loop.add_signal_handler(signal.SIGHUP, lambda: None)
         control = socket.socket(fileno=self._settings.control_fd)
-        reader, self._control = await asyncio.open_connection(sock=control)
+        reader, self._control = await asyncio.open_connection(sock=control, limit=LINE_BYTES_MAX)
         orders = self._loop.create_task(self._follow_orders(reader))
         reports = self._loop.create_task(self._report())
         self._shell.start()
@@ -113,9 +119,12 @@ class Worker:
         log.info("worker.serving", pid=os.getpid())
         await self._draining.wait()
         server.close()
-        orders.cancel()
         reports.cancel()
-        return await self._drain()
+        try:
+            # What is in flight may still wait for counters and reviewers: go on listening.
+            return await self._drain()
+        finally:
+            orders.cancel()
 
     # Orders
 
@@ -123,12 +132,16 @@ class Worker:
         try:
             while line := await reader.readline():
                 message = decode_to_worker(line)
+                self._link.heard(message)
                 if message.load is not None:
-                    await self._load(message.load)
+                    # Beside this loop: exchanges wait for answers that come through it.
+                    loading = self._loading
+                    self._loading = self._loop.create_task(self._load(message.load, loading))
+                    self._loading.add_done_callback(self._load_ended)
                 if message.load_error is not None:
                     self._shell.note_load_error(message.load_error)
                 if message.drain:
-                    break
+                    self._draining.set()
         except ConnectionError:
             pass  # the supervisor was killed with a report of ours unread
         except msgspec.DecodeError as error:
@@ -137,8 +150,17 @@ class Worker:
             # Whatever ends the orders: a worker that nobody can command must not go on.
             self._draining.set()
 
-    async def _load(self, order: Load) -> None:
-        """Build the new plan completely, off the loop, then swap one reference."""
+    def _load_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            # Nothing that could be named: end, and let the next one try.
+            log.error("worker.load_broken", exc_info=task.exception())
+            self._draining.set()
+
+    async def _load(self, order: Load, before: asyncio.Task[None] | None) -> None:
+        """Build the new plan completely, off the loop, then swap one reference; after ``before``,
+        so that the newest order wins."""
+        if before is not None:
+            await before
         try:
             in_force = await self._loop.run_in_executor(None, self._build, order)
         except (ConfigurationInvalid, OSError, UnicodeDecodeError) as error:
@@ -186,6 +208,7 @@ class Worker:
             simulator_url=self._settings.simulator_url,
             secrets=secrets,
             board=self._board,
+            oversight=self._link.oversight,
         )
 
     # Reports
@@ -203,9 +226,12 @@ class Worker:
             journal_healthy=self._journal.healthy,
         )
 
-    def _say(self, message: FromWorker) -> None:
-        if not self._control.is_closing():
-            self._control.write(encode(message))
+    def _say(self, message: FromWorker) -> bool:
+        """Give the supervisor a line; False when it is gone."""
+        if self._control.is_closing():
+            return False
+        self._control.write(encode(message))
+        return True
 
     # End
 
