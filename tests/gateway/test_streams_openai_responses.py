@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -524,3 +525,23 @@ def test_a_call_without_arguments_is_a_call() -> None:
 def test_a_delta_of_nobody_knows_what_is_refused() -> None:
     with pytest.raises(MalformedDocument):
         read({"delta": "x"})
+
+
+def test_a_stream_has_no_more_texts_than_an_answer_can_have() -> None:
+    reader = read(*(delta("x", content_index=index) for index in range(1_024)))
+    reader.read(json.dumps(delta("x", content_index=7)).encode())
+    with pytest.raises(MalformedDocument):
+        reader.read(json.dumps(delta("x", content_index=1_024)).encode())
+
+
+def seconds_for(count: int) -> float:
+    """How long a stream takes whose events are all unknown, each in a read of its own."""
+    events = [b'data: {"type":"x","note":"%d"}\n\n' % number for number in range(count)]
+    began = time.perf_counter()
+    sent_before_the_end(REDACTING, events)
+    return time.perf_counter() - began
+
+
+def test_the_work_grows_with_the_stream_and_no_faster() -> None:
+    seconds_for(100)
+    assert min(seconds_for(4_000) for _ in range(2)) < 10 * seconds_for(1_000) + 0.1

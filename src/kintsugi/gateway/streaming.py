@@ -195,6 +195,8 @@ class StreamSession:
             None  # position in _held from which on frames wait for the record
         )
         self._windows: dict[str, Window] = {}
+        self._windows_made = 0  # for so many of the reader's channels
+        self._open: list[Window] = []  # those that are not settled to their end
         self._edited = False  # some text has an edit
         self._whole: Decision | None = None  # a judgement that saw all text there is
 
@@ -328,12 +330,13 @@ class StreamSession:
 
     def _judge_windows(self) -> None:
         """Judge new text, and settle what no longer text could change."""
+        for channel in self.reader.channels[self._windows_made :]:
+            window = self._windows[channel.path] = Window(channel)
+            self._open.append(window)
+        self._windows_made = len(self.reader.channels)
         windows = []
         waiting = []
-        for channel in self.reader.channels:
-            window = self._windows.get(channel.path)
-            if window is None:
-                window = self._windows[channel.path] = Window(channel)
+        for window in self._open:
             if window.due(self._hold_chars):
                 windows.append(window)
             elif window.waits:  # beside a stop that was not final
@@ -367,6 +370,8 @@ class StreamSession:
         for window in windows:
             path = window.channel.path
             window.settle(limits[path], edits.get(path, ()), self._context_chars)
+        if any(window.channel.closed for window in windows):
+            self._open = [one for one in self._open if one.waits or not one.channel.closed]
 
     def _is_final(self, decision: Decision, limits: dict[str, int]) -> bool:
         """Whether a stopping finding would stand whatever text came next."""

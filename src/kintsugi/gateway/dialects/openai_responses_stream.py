@@ -43,6 +43,8 @@ _KEPT_OF_ITEM = ("type", "id", "status", "role", "call_id", "name", "server_labe
 _TEMPLATE = SETTINGS_OF_ANSWER - {"usage"}
 _NO_TEXT = TextTree()
 _LAST_RANK = 1 << 30
+# Texts that come in deltas. Each is looked at with every read, so there must be a bound.
+_GROWING_MAX = 1_024
 
 
 class ResponseStream:
@@ -61,6 +63,7 @@ class ResponseStream:
         self._template: dict[str, Any] = {}
         self._items: dict[int, dict[str, Any]] = {}
         self._indexes: dict[str, int] = {}  # of items by their ids
+        self._growing = 0
         self._latest = 0  # the index of the item that an event without one is about
 
     def read(self, data: bytes) -> FrameView:
@@ -280,7 +283,7 @@ class ResponseStream:
         text = part.text
         channel = self._by_path.get(part.path)
         if channel is None and (final or GROWING.fullmatch(part.path)):
-            channel = self._open(part)
+            channel = self._open(part, grows=not final)
         if channel is None or not _may_become(text, channel, final=final):
             if text:
                 pieces.append(self._aside(part, pointer))
@@ -293,7 +296,10 @@ class ResponseStream:
         if text:
             pieces.append(Piece(channel, 0, len(text), pointer))
 
-    def _open(self, part: Part) -> Channel:
+    def _open(self, part: Part, *, grows: bool = True) -> Channel:
+        self._growing += grows
+        if self._growing > _GROWING_MAX:
+            raise MalformedDocument("the stream has more texts than an answer can have")
         channel = Channel(part.path, part.kind, rank=path_rank(part.path), role=part.role)
         channel.name = part.name
         self._by_path[part.path] = channel
