@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from kintsugi.model.content import Part
 from kintsugi.policy.automata import Automaton, Sighting
 from kintsugi.policy.encodings import TRIGGERS, readings
-from kintsugi.policy.rule import Rule
+from kintsugi.policy.recogniser import RecogniserRule
+
+Confirm = Callable[[str], bool]
+_NOTHING: Mapping[str, Confirm] = MappingProxyType({})
 
 
 class Probe:
-    """Finds what a rule of patterns would find, in every reading of a text."""
+    """Tells which of a rule's recognisers find something, in every reading of a text.
 
-    def __init__(self, rule: Rule) -> None:
+    Args:
+        confirm: by name, what has the last word on a whole reading in which a pattern was seen.
+    """
+
+    def __init__(self, rule: RecogniserRule, confirm: Mapping[str, Confirm] = _NOTHING) -> None:
         self._rule = rule
+        self._confirm = confirm
         self._first = len(TRIGGERS)
         self._automaton = Automaton([*TRIGGERS, *rule.patterns])
 
     def found(self, text: str) -> list[str]:
-        """The names of what is found, without repeats, in the order of the rule's patterns."""
+        """The names of what is found, without repeats."""
         hits = self._automaton.search(text.encode("utf-8", "replace"))
         if not hits and text.isascii():
             return []
@@ -27,11 +36,21 @@ class Probe:
         names: dict[str, None] = {}
         for layer, seen in readings(text, hits, self._automaton, decodes=True):
             own = tuple(sorted(hit - self._first for hit in seen if hit >= self._first))
-            if own and self._rule.reads(part, layer):
-                sighting = Sighting(self._automaton, layer, own, first=self._first, start=0)
-                names.update((one.rule, None) for one in self._rule.examine(part, [sighting]))
+            if not own or not self._rule.reads(part, layer):
+                continue
+            sighting = Sighting(self._automaton, layer, own, first=self._first, start=0)
+            for index in own:
+                name = self._rule.patterns[index].name
+                if name not in names and self._stands(sighting, index, name):
+                    names[name] = None
         return list(names)
 
-    def found_in(self, texts: Sequence[str]) -> list[str]:
-        """The same for several texts."""
-        return list(dict.fromkeys(name for text in texts for name in self.found(text)))
+    def found_in(self, texts: Iterable[str]) -> list[str]:
+        """The same for several texts as lines of one: a command may come word by word."""
+        return self.found("\n".join(texts))
+
+    def _stands(self, sighting: Sighting, index: int, name: str) -> bool:
+        confirm = self._confirm.get(name)
+        if confirm is not None:
+            return confirm(sighting.layer.text)
+        return next(self._rule.confirmed(sighting, index), None) is not None

@@ -8,7 +8,7 @@ count as what came before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Self
+from typing import Self, cast
 
 from kintsugi.model.config import Config
 from kintsugi.model.content import ExchangeView
@@ -43,7 +43,7 @@ from kintsugi.policy.rules.agent_firewall.hijack import HijackCheck
 from kintsugi.policy.rules.agent_firewall.limits import CallLimit, TransactionLimit
 from kintsugi.policy.rules.agent_firewall.options import Options
 from kintsugi.policy.rules.agent_firewall.repeats import RepeatedCall
-from kintsugi.policy.rules.agent_firewall.signals import CATEGORIES, DANGEROUS
+from kintsugi.policy.rules.agent_firewall.signals import CATEGORIES, CONFIRM, DANGEROUS
 from kintsugi.policy.rules.pii_detector.rule import Options as PiiOptions
 from kintsugi.policy.rules.pii_detector.rule import build as build_pii
 from kintsugi.policy.tool_calls import ToolCall, same_name, texts
@@ -119,7 +119,8 @@ class DangerCheck(Check):
                     f"dangerous.allow.{at}", f'no finding is called "{word}"', ", ".join(known)
                 )
         self._probe = Probe(
-            RecogniserRule([one for one in recognisers if one.pattern.name not in chosen.allow])
+            RecogniserRule([one for one in recognisers if one.pattern.name not in chosen.allow]),
+            CONFIRM,
         )
         self._tools = Names(chosen.tools)
         self._ignored = frozenset(same_name(name) for name in chosen.ignored_arguments)
@@ -140,7 +141,9 @@ class KillSwitch(Check):
     def __init__(self, options: Options) -> None:
         self._errors_max = options.kill_switches.max_errors_before_halt
         finds = options.kill_switches.halt_on_pii_in_action
-        self._probe = Probe(build_pii(PiiOptions(), Phase.INPUT)) if finds else None
+        self._probe = (
+            Probe(cast("RecogniserRule", build_pii(PiiOptions(), Phase.INPUT))) if finds else None
+        )
 
     def judge(self, turn: Turn) -> Iterator[Observation]:
         """See ``Check``."""
