@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from kintsugi.gateway.account import Account, masked
+from kintsugi.gateway.dialects.dialect import RequestView
 from kintsugi.gateway.mcp_messages import Body, Message
 from kintsugi.model.content import Edit
 from kintsugi.model.decision import Decision, Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.event import DecisionEvent, ExchangeStatus, ToolFailure
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.tool_failures import ToolFailure, failure_of
+from kintsugi.policy.tool_failures import failure_of
 
 # Decisions kept of one exchange: a stream of notifications may run for an hour.
 _DECISIONS_MAX = 64
@@ -26,7 +27,6 @@ class McpAccount(Account):
     Attributes:
         asked: what the client sent; None where it sent no body or none that could be read.
         streamed: the answer came as server-sent events.
-        failures: tools that did not do what they were asked.
     """
 
     asked: Body | None = None
@@ -39,11 +39,12 @@ class McpAccount(Account):
         self._evidence: list[tuple[bytes, Sequence[Edit]]] = []
         self._digest = hashlib.sha256()
         self._tools: dict[object, str] = {}
-        self.failures: list[ToolFailure] = []
 
     def ask(self, asked: Body) -> None:
         """Take in what the client sent."""
         self.asked = asked
+        parts = tuple(part for message in asked.messages for part in message.parts)
+        self.request = RequestView("", False, parts)
         self._tools = {message.id: message.tool for message in asked.messages if message.tool}
 
     def heard(self, data: bytes) -> None:
@@ -77,7 +78,7 @@ class McpAccount(Account):
         """Take in a tool that failed, if this message is its answer and says so."""
         tool = self._tools.get(message.id, "")
         document = message.document
-        if not tool or len(self.failures) >= _FAILURES_MAX:
+        if not tool or len(self.tool_failures) >= _FAILURES_MAX:
             return
         path = f"{message.at}/error" if "error" in document else f"{message.at}/result"
         said = document.get("error") or document.get("result")
@@ -85,7 +86,8 @@ class McpAccount(Account):
         if failure is None and message.is_error:
             failure = ToolFailure(tool, "error")
         if failure is not None:
-            self.failures.append(msgspec.structs.replace(failure, path=path))
+            placed = msgspec.structs.replace(failure, path=path)
+            self.tool_failures = (*self.tool_failures, placed)
 
     @property
     def method(self) -> str:
@@ -108,6 +110,8 @@ class McpAccount(Account):
             streamed=self.streamed,
             response_bytes=self._answer_bytes,
             response_digest=digest,
+            mcp_method=self.method,
+            tool_name=self.tool,
         )
 
     def _masked_answer(self, masks: Sequence[Edit]) -> bytes:  # noqa: ARG002

@@ -11,20 +11,17 @@ they are the greater part of the traffic and carry no answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from kintsugi.gateway.answers import own_headers, stopped
+from kintsugi.gateway.answers import stopped
 from kintsugi.gateway.commands import (
     AbortUpstream,
-    Admit,
     Answer,
     CallUpstream,
     Command,
-    Correct,
     DropClient,
     EndStream,
     Record,
@@ -41,10 +38,13 @@ from kintsugi.gateway.events import (
     ClientAborted,
     Event,
     GatewayFailed,
+    Gathered,
     Headers,
+    HoldOver,
     ListeningOver,
     RecordDurable,
     RecordFailed,
+    Redeemed,
     RequestReceived,
     RequestRefused,
     UpstreamData,
@@ -52,9 +52,11 @@ from kintsugi.gateway.events import (
     UpstreamFailed,
     UpstreamHead,
 )
+from kintsugi.gateway.exchange import Ending, Exchange, State
+from kintsugi.gateway.facts import claims_in, settle
 from kintsugi.gateway.identity import identify, key_name_of
 from kintsugi.gateway.in_force import InForce, McpUpstream
-from kintsugi.gateway.judgement import judge_audit
+from kintsugi.gateway.judgement import calls_of, judge_audit, request_view
 from kintsugi.gateway.mcp_account import McpAccount
 from kintsugi.gateway.mcp_answers import (
     EVENT_STREAM,
@@ -66,18 +68,21 @@ from kintsugi.gateway.mcp_answers import (
     to_server,
 )
 from kintsugi.gateway.mcp_judgement import (
-    Judged,
     ToolGate,
     confirmation_of,
     gate_of,
     judge_asked,
     judge_heard,
     judge_opaque,
+    merged,
+    redact_asked,
 )
 from kintsugi.gateway.mcp_messages import Message, MessageId, read_body
 from kintsugi.gateway.mcp_requests import BATCH_VERSION, Head, server_in
 from kintsugi.gateway.mcp_session import Session, SessionSeal, usable
 from kintsugi.gateway.mcp_stream import McpStream
+from kintsugi.gateway.oversight import action_digest
+from kintsugi.model.content import Edit, Part
 from kintsugi.model.decision import Decision, Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.model.verdict import Verdict
@@ -88,60 +93,32 @@ _OVERLOAD = frozenset(("overloaded", "draining"))
 # Requests whose answer says nothing, and the one that keeps its stream open for whatever comes.
 _SMALL_TALK = frozenset(("ping", "logging/setLevel"))
 _LISTENS = "subscriptions/listen"
+_CALLED = (State.CALLING, State.READING)
+_UNDER_WAY = (*_CALLED, State.GATHERING, State.HOLDING)
 
 
-class Ending(msgspec.Struct, frozen=True):
-    """The last bytes of a started stream; cut off without an end when it broke."""
-
-    data: bytes = b""
-    broken: bool = False
-
-
-class State(Enum):
-    """Where an exchange stands; see ``exchange.State``."""
-
-    WAITING = "waiting"
-    CALLING = "calling"
-    READING = "reading"
-    RECORDING = "recording"
-    FINISHED = "finished"
-
-
-_UNDER_WAY = (State.CALLING, State.READING)
-
-
-class McpExchange:
+class McpExchange(Exchange):
     """One exchange. It finishes on the ``InForce`` it began with, whatever is loaded meanwhile.
 
     Args:
         listeners: how many streams for server-sent notifications the worker holds open.
     """
 
-    state = State.WAITING
-    _account: McpAccount | None = None
     _server: McpUpstream | None = None
     _session: Session | None = None
     _stream: McpStream | None = None
-    _head: UpstreamHead | None = None
-    _admitted = False
     _recorded = True  # whether this exchange leaves a record
-    _durable = False
-    _started = False
     _listens = False
     _opens_session = False
-    _last: Reply | Ending | None = None
+    _calls: tuple[Part, ...] = ()
+    _edits: Sequence[Edit] = ()
+    _rejected = False  # by a reviewer
+    _request: Head
 
     def __init__(self, in_force: InForce, listeners: Callable[[], int]) -> None:
-        self._in_force = in_force
+        super().__init__(in_force)
         self._listeners = listeners
-        self._chunks: list[bytes] = []
-        self._outbox: list[bytes] = []
         self._requests: Sequence[Message] = ()
-
-    @property
-    def finished(self) -> bool:
-        """Whether no command will follow any more."""
-        return self.state is State.FINISHED
 
     def step(self, event: Event) -> list[Command]:
         """Take one event in; return what is to be done about it, in order.
@@ -157,7 +134,7 @@ class McpExchange:
         if self.state is not State.WAITING:
             return []
         in_force = self._in_force
-        account = self._account = self._open(event)
+        account = self._account = self._begin(event)
         head = Head(event.headers)
         key_name: str | None = ""
         if in_force.key_names:
@@ -172,12 +149,17 @@ class McpExchange:
             return self._reject(refused, event.at_ns)
         if not self._open_session(head, server):
             return self._reject("session_not_found", event.at_ns)
+        account.source = event.source
+        oversight = in_force.oversight
+        if oversight.frozen and (frozen := oversight.stops(account.identity, event.source)):
+            return self._stay_frozen(frozen, event.at_ns)
+        self._request = head
         if event.method == b"POST":
-            return self._on_post(event, head, server, account)
+            return self._on_post(event, head, account)
         self._listens = account.streamed = event.method == b"GET"
         if self._listens and self._listeners() >= in_force.config.mcp.streams_max:
             return self._reject("overloaded", event.at_ns)
-        return self._call(event.method, head, b"", event.at_ns)
+        return self._call_server(event.method, b"", event.at_ns)
 
     def _refused(self, event: RequestReceived, head: Head, key_name: str | None) -> str:
         """Why the request is not even looked at; empty when it is."""
@@ -216,47 +198,101 @@ class McpExchange:
             account.identity = msgspec.structs.replace(account.identity, session_id=named)
         return True
 
-    def _on_post(
-        self, event: RequestReceived, head: Head, server: McpUpstream, account: McpAccount
-    ) -> list[Command]:
+    def _on_post(self, event: RequestReceived, head: Head, account: McpAccount) -> list[Command]:
         try:
             asked = read_body(event.body, "client")
         except MalformedDocument as error:
             return self._reject("request.invalid", event.at_ns, message=f"{error}.")
         account.ask(asked)
         self._requests = [one for one in asked.messages if one.kind == "request"]
-        if asked.is_batch and head.version not in ("", BATCH_VERSION):
-            return self._reject(
-                "request.invalid", event.at_ns, message="This protocol version knows no batches."
-            )
         self._opens_session = any(one.method == "initialize" for one in asked.messages)
+        if asked.is_batch and (head.version not in ("", BATCH_VERSION) or self._opens_session):
+            message = "These messages cannot be sent as a batch."
+            return self._reject("request.invalid", event.at_ns, message=message)
         if self._opens_session:
-            if asked.is_batch:
-                message = "initialize cannot be part of a batch."
-                return self._reject("request.invalid", event.at_ns, message=message)
             self._session = None  # it begins one; a session that was brought along would be fixed
         if not head.agrees_with(asked):
             return self._reject("header_mismatch", event.at_ns)
-        judged = judge_asked(account, asked, event.body, gate_of(server.server))
-        self._recorded = judged.decision.verdict is not Verdict.ALLOW or any(
+        self._listens = any(one.method == _LISTENS for one in asked.messages)
+        self._calls = calls_of(account.request.parts) if account.request is not None else ()
+        in_force = self._in_force
+        if in_force.plan.claim_names:
+            account.claims = claims_in(event.headers, in_force.plan.claim_names)
+        self._recorded = any(
             one.kind == "response" or (one.kind == "request" and one.method not in _SMALL_TALK)
             for one in asked.messages
         )
-        if judged.stopped_in is not None:
-            return self._stop_asked(judged, judged.stopped_in, event.at_ns)
-        self._listens = any(one.method == _LISTENS for one in asked.messages)
-        return self._call(b"POST", head, judged.data, event.at_ns)
+        asks_of_calls = bool(self._calls) and in_force.plan.asks(Phase.TOOL)
+        if (in_force.asks_before and self._recorded) or asks_of_calls:
+            phases = (Phase.INPUT, Phase.TOOL) if self._calls else (Phase.INPUT,)
+            return self._gather(phases, self._judge_input, event.at_ns)
+        return self._judge_input(event.at_ns)
 
-    def _stop_asked(self, judged: Judged, phase: Phase, at_ns: int) -> list[Command]:
+    def _judge_input(self, at_ns: int) -> list[Command]:
+        """Judge what the client sent, all facts at hand."""
         account = self._known()
-        problem = stopped(judged.decision, phase, event_id=account.event_id)
-        if confirmation := confirmation_of(judged.decision):
-            problem = msgspec.structs.replace(problem, message=confirmation)
-        reply = block(judged.body.messages, problem, is_batch=judged.body.is_batch)
-        return self._record(ExchangeStatus.BLOCKED, reply, at_ns)
+        # Small talk is not counted, and so not judged by what counts.
+        whole = self._recorded or not self._in_force.asks_before
+        decision = judge_asked(account, Phase.INPUT, None, complete=whole)
+        if decision.verdict.stops or confirmation_of(decision):
+            return self._halt(decision, Phase.INPUT, at_ns, self._judge_calls)
+        return self._judge_calls(decision, at_ns)
 
-    def _call(self, method: bytes, head: Head, body: bytes, at_ns: int) -> list[Command]:
+    def _judge_calls(self, decision: Decision, at_ns: int) -> list[Command]:
+        """Judge the tools that are called; the input phase let them go on."""
+        self._edits = decision.edits
+        if not self._calls:
+            return self._let_go(decision, at_ns)
+        decision = judge_asked(self._known(), Phase.TOOL, self._gate())
+        if decision.verdict.stops or confirmation_of(decision):
+            return self._halt(decision, Phase.TOOL, at_ns, self._let_go)
+        return self._let_go(decision, at_ns)
+
+    def _let_go(self, decision: Decision, at_ns: int) -> list[Command]:
+        account = self._known()
+        body = account.body
+        edits = decision.edits
+        if edits is not self._edits:
+            edits = tuple(merged(self._edits, edits))
+        if edits:
+            whole = msgspec.structs.replace(decision, edits=edits)
+            blocked, body = redact_asked(account, whole)
+            if blocked.verdict.stops and not whole.verdict.stops:
+                return self._stop(blocked, Phase.INPUT, at_ns)
+        if account.decision.verdict is not Verdict.ALLOW:
+            self._recorded = True
+        return self._call_server(b"POST", body, at_ns)
+
+    def _digest_of_action(self, phase: Phase) -> str:
+        """The same call again has another message id, so the bytes of its body say too much."""
+        account = self._known()
+        server = self._server.server.id if self._server is not None else ""
+        return action_digest(
+            dialect=f"{account.dialect.name}/{server}/{account.method}",
+            phase=phase.value,
+            identity=account.identity,
+            request_digest="",
+            parts=account.request.parts if account.request is not None else (),
+        )
+
+    def _stop(
+        self, decision: Decision, phase: Phase, at_ns: int, *, rejected: bool = False
+    ) -> list[Command]:
+        """Answer what was asked with why it is stopped."""
+        account = self._known()
+        if decision.verdict is Verdict.ESCALATE and account.escalation is None:
+            account.escalation = self._unapprovable(phase, at_ns)
+        commands = self._freeze(decision)
+        problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
+        if decision.verdict is Verdict.TRANSFORM:
+            problem = msgspec.structs.replace(problem, message=confirmation_of(decision))
+        batch = account.asked is not None and account.asked.is_batch
+        reply = block(self._requests, problem, is_batch=batch)
+        return commands + self._record(ExchangeStatus.BLOCKED, reply, at_ns)
+
+    def _call_server(self, method: bytes, body: bytes, at_ns: int) -> list[Command]:
         account, server = self._known(), self._server
+        head = self._request
         if server is None:
             raise RuntimeError("no server to call")
         upstream = server.upstream
@@ -293,15 +329,14 @@ class McpExchange:
         if not self._recorded:
             self._durable = True
             return [call]
-        self._admitted = True
-        return [Admit(account.admission()), call]
+        return [*self._admit(), call]
 
     # The answer
 
     def _on_head(self, event: UpstreamHead) -> list[Command]:
-        account = self._account
-        if self.state is not State.CALLING or account is None:
+        if self.state is not State.CALLING:
             return []
+        account = self._known()
         self.state = State.READING
         self._head = event
         account.heard_at_ns = event.at_ns
@@ -329,47 +364,50 @@ class McpExchange:
             )
             # Whoever listens waits for the head first: there may be nothing to hear for long.
             commands += self._send(b"", event.at_ns) if self._listens else []
-        return commands + self._take(account, event.data, event.at_ns, ended=event.ended)
+        return commands + self._read_on(account, event.data, event.at_ns, ended=event.ended)
 
     def _on_data(self, event: UpstreamData) -> list[Command]:
-        account = self._account
-        if self.state is not State.READING or account is None:
+        if self.state is not State.READING:
             return []
+        account = self._known()
         account.heard_at_ns = event.at_ns
         account.upstream_ended = event.ended
-        return self._take(account, event.data, event.at_ns, ended=event.ended)
+        return self._read_on(account, event.data, event.at_ns, ended=event.ended)
 
-    def _take(self, account: McpAccount, data: bytes, at_ns: int, *, ended: bool) -> list[Command]:
+    def _read_on(
+        self, account: McpAccount, data: bytes, at_ns: int, *, ended: bool
+    ) -> list[Command]:
         stream = self._stream
         if stream is None:
             account.heard(data)
+            self._chunks = self._chunks or []
             self._chunks.append(data)
-            return self._finish(account, at_ns) if ended else []
+            return self._complete(account, at_ns) if ended else []
         out = stream.feed(data)
         commands = self._send(out, at_ns) if out else []
         if stream.concluded:
-            return commands + self._conclude(stream, at_ns)
-        return commands + self._finish(account, at_ns) if ended else commands
+            return commands + self._end_events(stream, at_ns)
+        return commands + self._complete(account, at_ns) if ended else commands
 
     def _on_end(self, event: UpstreamEnd) -> list[Command]:
-        account = self._account
-        if account is None or self.state not in _UNDER_WAY:
+        if self.state not in _CALLED:
             return []
+        account = self._known()
         account.upstream_ended = True
         if self.state is State.CALLING:
             return self._fail("upstream.invalid_response", event.at_ns)
         account.heard_at_ns = event.at_ns
-        return self._finish(account, event.at_ns)
+        return self._complete(account, event.at_ns)
 
-    def _finish(self, account: McpAccount, at_ns: int) -> list[Command]:
+    def _complete(self, account: McpAccount, at_ns: int) -> list[Command]:
         """Judge and record an answer that is complete."""
         stream = self._stream
         if stream is not None:
             out = stream.finish()
             commands = self._send(out, at_ns) if out else []
-            return commands + self._conclude(stream, at_ns)
+            return commands + self._end_events(stream, at_ns)
         head = self._known_head()
-        body = b"".join(self._chunks)
+        body = b"".join(self._chunks or ())
         if not body.strip():
             if head.status < 300 and self._requests:
                 return self._fail("upstream.unreadable", at_ns)
@@ -384,6 +422,7 @@ class McpExchange:
             return self._finish_opaque(account, head.status, body, at_ns)
         if judged.stopped_in is None:
             return self._answered(account, judged.data, at_ns)
+        frozen = self._freeze(judged.decision)
         problem = stopped(judged.decision, judged.stopped_in, event_id=account.event_id)
         tools = {message.id: message.tool for message in self._requests}
         answers = [
@@ -391,10 +430,11 @@ class McpExchange:
             for one in judged.body.messages
             if one.kind == "response"
         ]
-        if not answers:
-            return self._record(ExchangeStatus.BLOCKED, block((), problem, is_batch=False), at_ns)
-        out = msgspec.json.encode(answers if judged.body.is_batch else answers[0])
-        return self._record(ExchangeStatus.BLOCKED, (200, [JSON], out), at_ns)
+        reply = block((), problem, is_batch=False)
+        if answers:
+            out = msgspec.json.encode(answers if judged.body.is_batch else answers[0])
+            reply = (200, [JSON], out)
+        return frozen + self._record(ExchangeStatus.BLOCKED, reply, at_ns)
 
     def _finish_opaque(
         self, account: McpAccount, status: int, body: bytes, at_ns: int
@@ -428,7 +468,7 @@ class McpExchange:
         recorded = self._recorded or account.decision.verdict is not Verdict.ALLOW
         return judge_audit(account) if recorded else account.audit
 
-    def _conclude(self, stream: McpStream, at_ns: int) -> list[Command]:
+    def _end_events(self, stream: McpStream, at_ns: int) -> list[Command]:
         """End a stream: answered, stopped by a policy, or unreadable."""
         account = self._known()
         if stream.unreadable:
@@ -440,9 +480,9 @@ class McpExchange:
             )
             last = Ending(stream.failed(problem), broken=not self._requests)
             return self._record(ExchangeStatus.STREAM_BROKEN, last, at_ns, error=stream.unreadable)
-        stops = account.decision.verdict.stops
-        status = ExchangeStatus.BLOCKED if stops else ExchangeStatus.ANSWERED
-        return self._record(status, Ending(stream.final), at_ns)
+        decision = account.decision
+        status = ExchangeStatus.BLOCKED if decision.verdict.stops else ExchangeStatus.ANSWERED
+        return self._freeze(decision) + self._record(status, Ending(stream.final), at_ns)
 
     def _session_header(self, head: UpstreamHead) -> Headers:
         """The session id for the client, where this answer opens a session."""
@@ -464,14 +504,15 @@ class McpExchange:
 
     def _on_admission_durable(self, event: AdmissionDurable) -> list[Command]:
         self._durable = True
-        if self.state is not State.READING or not self._outbox:
+        if self.state is not State.READING or self._outbox is None:
             return []
-        out, self._outbox = b"".join(self._outbox), []
+        out, self._outbox = b"".join(self._outbox), None
         return self._send(out, event.at_ns)
 
     def _send(self, out: bytes, at_ns: int) -> list[Command]:
         """Send bytes of a stream; they wait while the Admission is not durable."""
         if not self._durable:
+            self._outbox = self._outbox or []
             self._outbox.append(out)
             return []
         if self._started:
@@ -485,13 +526,6 @@ class McpExchange:
         named = [header for header in from_server(head.headers) if header[0] != b"content-type"]
         return EVENT_STREAM + named + self._session_header(head) + self._own_headers(at_ns)
 
-    def _on_record_durable(self, event: RecordDurable) -> list[Command]:
-        if self.state is not State.RECORDING:
-            return []
-        commands = self._say_last(event.at_ns)
-        self.state = State.FINISHED
-        return commands
-
     def _say_last(self, at_ns: int) -> list[Command]:
         last = self._last
         if last is None:
@@ -502,16 +536,16 @@ class McpExchange:
         if last.broken:
             return [DropClient()]
         if not self._started:
-            body = b"".join([*self._outbox, last.data])
+            body = b"".join([*(self._outbox or ()), last.data])
             return [Answer(200, self._stream_headers(at_ns), body)]
         return [SendData(last.data), EndStream()] if last.data else [EndStream()]
 
     # What can go wrong
 
     def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
-        account = self._account
-        if account is None or self.state not in _UNDER_WAY:
+        if self.state not in _CALLED:
             return []
+        account = self._known()
         account.called_at_ns = event.called_at_ns or account.called_at_ns
         account.heard_at_ns = event.at_ns
         account.upstream_ended = True
@@ -541,22 +575,8 @@ class McpExchange:
         left = ExchangeStatus.ANSWERED if self._listens else ExchangeStatus.CLIENT_ABORTED
         return self._record(left, None, event.at_ns)
 
-    def _on_admission_failed(self, event: AdmissionFailed) -> list[Command]:
-        if self.state in _UNDER_WAY:
-            code = "evidence_unavailable"
-            commands = self._record(ExchangeStatus.REJECTED, None, event.at_ns, error=code)
-            return commands + self._answer_unrecorded(event.at_ns)
-        return self._on_record_failed(event)
-
-    def _on_record_failed(self, event: RecordFailed | AdmissionFailed) -> list[Command]:
-        if self.state is not State.RECORDING:
-            return []
-        if self._last is None:
-            self.state = State.FINISHED
-            return []
-        return [Correct(self._failed_event(event.at_ns)), *self._answer_unrecorded(event.at_ns)]
-
-    def _failed_event(self, at_ns: int) -> DecisionEvent:
+    def _account_of_failure(self, at_ns: int) -> DecisionEvent:
+        """What became of an exchange whose record failed: its answer never left."""
         status = ExchangeStatus.STREAM_BROKEN if self._started else ExchangeStatus.REJECTED
         return self._known().event(
             status,
@@ -592,7 +612,7 @@ class McpExchange:
     def _on_refused(self, event: RequestRefused) -> list[Command]:
         if self.state is not State.WAITING:
             return []
-        account = self._account = self._open(event)
+        account = self._account = self._begin(event)
         account.identity = identify(event.headers, "")
         known = self._in_force.mcp_servers.get(server_in(event.target) or b"")
         if known is None or event.code in _OVERLOAD:
@@ -608,7 +628,14 @@ class McpExchange:
         at_ns = self._known().received_at_ns
         return [Answer(status, headers + self._own_headers(at_ns), body)]
 
-    def _reject(self, code: str, at_ns: int, *, message: str = "") -> list[Command]:
+    def _reject(
+        self,
+        code: str,
+        at_ns: int,
+        *,
+        message: str = "",
+        param: str = "",  # noqa: ARG002
+    ) -> list[Command]:
         account = self._known()
         reply = refuse(code, event_id=account.event_id, message=message, message_id=self._id())
         if code in _OVERLOAD:
@@ -633,18 +660,18 @@ class McpExchange:
         account = self._known()
         self._last = last
         commands: list[Command] = []
-        if self.state in _UNDER_WAY and not account.upstream_ended:
+        if self.state in _CALLED and not account.upstream_ended:
             commands.append(AbortUpstream())
         recorded = self._recorded or account.decision.verdict is not Verdict.ALLOW
         if not recorded:
             commands += self._say_last(at_ns)
             self.state = State.FINISHED
             return commands
-        if not self._admitted:
-            self._admitted = True
-            commands.insert(0, Admit(account.admission()))
+        commands = self._admit() + commands
         if status is not ExchangeStatus.REJECTED:
             judge_audit(account)
+        if account.reservations:
+            commands += self._settle(status)
         http_status = last[0] if isinstance(last, tuple) else 0
         if not isinstance(last, tuple) and self._head is not None:
             http_status = 200 if self._started or last is not None else 0
@@ -653,7 +680,7 @@ class McpExchange:
         self.state = State.RECORDING
         return commands
 
-    def _open(self, event: RequestReceived | RequestRefused) -> McpAccount:
+    def _begin(self, event: RequestReceived | RequestRefused) -> McpAccount:
         account = McpAccount(
             self._in_force,
             MCP,
@@ -666,14 +693,20 @@ class McpExchange:
         return account
 
     def _known(self) -> McpAccount:
-        if self._account is None:
-            raise RuntimeError(f"the exchange is {self.state.value} and has no account yet")
-        return self._account
+        """The account of an exchange that has begun."""
+        account = super()._known()
+        if not isinstance(account, McpAccount):
+            raise TypeError("the account of an MCP exchange is made here")
+        return account
 
-    def _known_head(self) -> UpstreamHead:
-        if self._head is None:
-            raise RuntimeError(f"the exchange is {self.state.value} and has no answer yet")
-        return self._head
+    def _settle(self, status: ExchangeStatus) -> list[Command]:
+        """End the reservations on counters."""
+        account = self._known()
+        answered = 200 <= account.upstream_status < 300
+        left = status is ExchangeStatus.CLIENT_ABORTED and account.called_at_ns > 0
+        views = dict.fromkeys((Phase.INPUT, Phase.TOOL), request_view(account))
+        delivered = status is ExchangeStatus.ANSWERED
+        return [*settle(account, views, called=answered or left, delivered=delivered)]
 
     def _gate(self) -> ToolGate | None:
         return gate_of(self._server.server) if self._server is not None else None
@@ -681,15 +714,6 @@ class McpExchange:
     def _id(self) -> MessageId:
         """The request that a refusal answers, where there is exactly one."""
         return self._requests[0].id if len(self._requests) == 1 else None
-
-    def _own_headers(self, at_ns: int) -> Headers:
-        account = self._known()
-        return own_headers(
-            event_id=account.event_id,
-            verdict=account.decision.verdict,
-            config_version=self._in_force.config_version,
-            overhead_ms=account.overhead_ms(at_ns),
-        )
 
 
 @lru_cache(maxsize=8)
@@ -705,6 +729,9 @@ def _is_event_stream(headers: Headers) -> bool:
 
 
 _STEPS: dict[type, Callable[[McpExchange, Any], list[Command]]] = {
+    Gathered: McpExchange._on_gathered,
+    Redeemed: McpExchange._on_redeemed,
+    HoldOver: McpExchange._on_hold_over,
     RequestReceived: McpExchange._on_request,
     RequestRefused: McpExchange._on_refused,
     AdmissionDurable: McpExchange._on_admission_durable,

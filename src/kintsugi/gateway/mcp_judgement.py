@@ -19,6 +19,8 @@ import msgspec
 
 from kintsugi.gateway.dialects.json_text import json_text
 from kintsugi.gateway.dialects.splice import CannotSplice, splice
+from kintsugi.gateway.facts import found_in
+from kintsugi.gateway.judgement import calls_of
 from kintsugi.gateway.mcp_account import McpAccount
 from kintsugi.gateway.mcp_messages import Body, Message, read_body
 from kintsugi.model.config import McpServer, McpTools
@@ -74,30 +76,47 @@ class Judged(msgspec.Struct, frozen=True):
 # Asking
 
 
-def judge_asked(account: McpAccount, asked: Body, data: bytes, gate: ToolGate | None) -> Judged:
-    """Judge what the client sent."""
-    account.request_masks = ()
-    parts = [part for message in asked.messages for part in message.parts]
-    calls = [part for part in parts if part.kind == "tool_call"]
-    decision = _ask_gate(calls, gate)
-    if decision is not None:
-        account.note(decision, Phase.TOOL)
-        return Judged(decision, data, asked, Phase.TOOL)
-    edits: list[Edit] = []
-    strictest = _PASSED
-    for phase, judged in ((Phase.INPUT, parts), (Phase.TOOL, calls)):
-        if not judged or not account.in_force.plan.has(phase):
-            continue
-        view = ExchangeView(judged, _offers(calls), account.dialect.name)
-        decision = decide(account.in_force.plan, phase, view, account.facts())
-        account.note(decision, phase)
-        account.request_masks = merged(account.request_masks, decision.masks)
-        if decision.verdict.stops or _confirmation(decision):
-            return Judged(decision, data, asked, phase)
-        edits = merged(edits, decision.edits)
-        if decision.verdict.strictness > strictest.verdict.strictness:
-            strictest = decision
-    return _edited(account, strictest, data, asked, edits, "client", Phase.INPUT)
+def judge_asked(
+    account: McpAccount, phase: Phase, gate: ToolGate | None, *, complete: bool = True
+) -> Decision:
+    """Judge what the client sent in one of the phases before the server: input or tool.
+
+    Args:
+        complete: False shows it only to rules that look at texts.
+    """
+    if account.request_masks is None:
+        account.request_masks = ()
+    parts = account.request.parts if account.request is not None else ()
+    calls = calls_of(parts)
+    if phase is Phase.TOOL:
+        parts = calls
+        decision = _ask_gate(calls, gate)
+        if decision is not None:
+            account.note(decision, Phase.TOOL)
+            return decision
+    if not parts or not account.in_force.plan.has(phase):
+        return _PASSED
+    view = ExchangeView(parts, _offers(calls), account.dialect.name, complete=complete)
+    decision = decide(account.in_force.plan, phase, view, account.facts())
+    account.note(decision, phase)
+    account.request_masks = merged(account.request_masks, decision.masks)
+    if phase is Phase.INPUT:
+        account.found = found_in(decision)
+    return decision
+
+
+def redact_asked(account: McpAccount, decision: Decision) -> tuple[Decision, bytes]:
+    """What the client sent with its edits made, or a decision that stops it where they cannot be.
+
+    Args:
+        decision: the last one; its edits are all there are.
+    """
+    try:
+        return decision, splice(account.body, decision.edits)
+    except CannotSplice:
+        if not account.decisions or account.decisions[-1] is not decision:
+            account.decisions.append(decision)
+        return account.cannot_redact(decision), account.body
 
 
 def _ask_gate(calls: Sequence[Part], gate: ToolGate | None) -> Decision | None:
@@ -129,12 +148,6 @@ def _offers(calls: Sequence[Part]) -> list[Part]:
     """Whoever calls a tool of a server names one that the server may have: whether it has is for
     the server to say, so the tool counts as offered, without a schema."""
     return [Part("tool", "tool_definition", "{}", "", 0, part.name) for part in calls]
-
-
-def _confirmation(decision: Decision) -> bool:
-    return decision.verdict is Verdict.TRANSFORM and any(
-        transform.confirmation for transform in decision.transforms
-    )
 
 
 def confirmation_of(decision: Decision) -> str:
@@ -185,7 +198,7 @@ def _judge_texts(account: McpAccount, data: bytes, body: Body) -> Judged:
     account.keep(data, masks)
     if decision.verdict.stops:
         return Judged(decision, data, body, phase)
-    return _edited(account, decision, data, body, edits, "server", phase)
+    return _edited(account, decision, data, body, edits, phase)
 
 
 def _decide_texts(
@@ -216,7 +229,6 @@ def _edited(
     data: bytes,
     body: Body,
     edits: Sequence[Edit],
-    sender: str,
     phase: Phase,
 ) -> Judged:
     """The data with its edits made; stopped where they cannot be."""
@@ -228,7 +240,7 @@ def _edited(
         if not account.decisions or account.decisions[-1] is not decision:
             account.decisions.append(decision)
         return Judged(account.cannot_redact(decision), data, body, phase)
-    return Judged(decision, edited, read_body(edited, "client" if sender == "client" else "server"))
+    return Judged(decision, edited, read_body(edited, "server"))
 
 
 # Lists of tools

@@ -172,6 +172,7 @@ class DecisionEvent(
         changes: what policies that act with ``transform`` changed, in order.
         tool_failures: among the tool results that the request carries.
         escalation: where a person was asked; ``approval`` where one had agreed before.
+        mcp_method, tool_name: what was asked of an MCP server: ``tools/call`` and the tool.
         quarantine: what this decision froze, or the quarantine that stopped the exchange.
         facts: None where nothing had to be gathered.
     """
@@ -224,4 +225,6 @@ class DecisionEvent(
     approval: UsedApproval | None = None
     quarantine: Quarantine | None = None
     facts: GatheredFacts | None = None
+    mcp_method: str = ""
+    tool_name: str = ""
     payload: Payload = Payload()
