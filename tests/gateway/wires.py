@@ -295,12 +295,13 @@ class Messages:
         """An empty block; return its index."""
         index = len(self.kinds)
         self.kinds.append(kind)
-        fields: dict[str, Any] = {
+        fields: dict[str, dict[str, Any]] = {
             "text": {"text": ""},
             "thinking": {"thinking": "", "signature": ""},
             "tool_use": {"id": f"toolu_{index}", "name": "f", "input": {}},
-        }[kind]
-        self.event("content_block_start", index=index, content_block={"type": kind, **fields})
+        }
+        block = {"type": kind, **fields[kind]}
+        self.event("content_block_start", index=index, content_block=block)
         return index
 
     def delta(self, index: int, **delta: Any) -> None:
