@@ -16,6 +16,7 @@ from kintsugi.cli.output import Output, json_text, report_error
 from kintsugi.cli.parts import program
 from kintsugi.cli.policy_diff import diff
 from kintsugi.cli.policy_eval import evaluate_file
+from kintsugi.cli.policy_fmt import fmt
 from kintsugi.cli.policy_schema import schema
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
@@ -248,3 +249,4 @@ def _show(shown: str, report: str) -> None:
 
 app.command("schema")(schema)
 app.command("diff")(diff)
+app.command("fmt")(fmt)
