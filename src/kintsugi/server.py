@@ -28,6 +28,7 @@ from kintsugi.cli.parts import Address, ServerStart
 from kintsugi.cli.runfile import ServerRun, server_path, write_json
 from kintsugi.console.app import build_control_plane
 from kintsugi.errors import DatabaseUnusable
+from kintsugi.ledger.log_keys import load_keys
 from kintsugi.store.embedded import DatabaseHandle, Embedded
 from kintsugi.store.postgres import open_stores
 
@@ -52,7 +53,9 @@ def run(start: ServerStart) -> int:
         conninfo = start.database_url or stack.enter_context(_embedded(start.state, runs)).conninfo
         stores = stack.enter_context(closing(open_stores(conninfo)))
         ensure_first_tokens(stores, start.state, now=datetime.now(UTC))
-        app = build_control_plane(stores, state_dir=start.state)
+        log_key_file = start.log_key_file or start.state / "log-key"
+        load_keys(log_key_file)  # made on the first start; a bad one is found out now
+        app = build_control_plane(stores, state_dir=start.state, log_key_file=log_key_file)
         runs.write()
         stack.callback(runs.remove)
         log.info("server.started", listen=str(runs.address), pid=os.getpid())

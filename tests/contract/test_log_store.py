@@ -6,7 +6,7 @@ import msgspec
 import psycopg
 import pytest
 
-from kintsugi.errors import NotFound, ProofInvalid
+from kintsugi.errors import NotFound, ProofInvalid, VersionConflict
 from kintsugi.ledger.checkpoint import Checkpoint
 from kintsugi.ledger.leaves import ConfigurationLeaf, EventsLeaf, content_digest
 from kintsugi.ledger.merkle import (
@@ -18,7 +18,7 @@ from kintsugi.ledger.merkle import (
 )
 from kintsugi.ledger.note import SigningKey
 from kintsugi.ledger.proof import prove_event, prove_leaf, verify_event, verify_leaf
-from kintsugi.model.stores import Stores
+from kintsugi.model.stores import Stores, Witnessed
 from tests.contract.conftest import Maker
 from tests.databases import NOON
 from tests.store.made import event
@@ -113,6 +113,20 @@ def test_pages_of_leaves_go_backwards(stores: Stores) -> None:
     newest = stores.log.leaves(before=None, limit=2)
     assert [leaf.position for leaf in newest] == [4, 3]
     assert [leaf.position for leaf in stores.log.leaves(before=3, limit=9)] == [2, 1, 0]
+
+
+def test_what_was_seen_of_another_log_is_kept_and_never_skipped(stores: Stores) -> None:
+    first = Witnessed("other/log", 3, bytes(32), ("key",), NOON)
+    second = Witnessed("other/log", 5, bytes([1]) * 32, ("key", "new"), NOON)
+    assert stores.log.witnessed("other/log") is None
+    stores.log.witness(first, after=None)
+    assert stores.log.witnessed("other/log") == first
+    with pytest.raises(VersionConflict):
+        stores.log.witness(second, after=None)
+    stores.log.witness(second, after=first)
+    with pytest.raises(VersionConflict):
+        stores.log.witness(first, after=first)
+    assert stores.log.witnessed("other/log") == second
 
 
 def test_what_is_not_there_is_not_found(stores: Stores) -> None:

@@ -24,6 +24,7 @@ from kintsugi.api import (
     exports,
     gateways,
     hygiene,
+    log,
     problems,
     reasons,
     sql,
@@ -48,6 +49,7 @@ RESOURCES: tuple[Routes, ...] = (
     configurations.routes,
     gateways.routes,
     exports.routes,
+    log.routes,
     tokens.routes,
     reasons.routes,
     sql.routes,
@@ -64,6 +66,7 @@ def build_api(
     stores: Stores,
     *,
     state_dir: Path,
+    log_key_file: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
     more_routes: Iterable[Routes] = (),
     render_problem: problems.Render | None = None,
@@ -76,6 +79,8 @@ def build_api(
 
     Args:
         state_dir: exports are written below it.
+        log_key_file: the keys of the log; ``log-key`` in the state folder when None. Control
+            planes that share a database share this file.
         more_routes: of the console.
         render_problem: how the console shows errors to people.
     """
@@ -112,6 +117,7 @@ def build_api(
     app.state.control = Control(
         stores=stores,
         state_dir=state_dir,
+        log_key_file=log_key_file or state_dir / "log-key",
         clock=clock,
         authenticator=Authenticator(stores.tokens, clock),
         feed=feed,

@@ -22,11 +22,13 @@ class Control:
     """The control plane's parts.
 
     Attributes:
+        log_key_file: the keys that sign the log's checkpoints, see ``ledger/log_keys.py``.
         clock: the time now, aware UTC; given, so that tests decide it.
     """
 
     stores: Stores
     state_dir: Path
+    log_key_file: Path
     clock: Callable[[], datetime]
     authenticator: Authenticator
     feed: ChangeFeed

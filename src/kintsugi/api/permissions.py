@@ -19,6 +19,8 @@ class Scope(Enum):
     GATEWAYS_WRITE = "gateways:write"
     EXPORTS_READ = "exports:read"
     EXPORTS_WRITE = "exports:write"
+    LOG_READ = "log:read"
+    LOG_WITNESS = "log:witness"
     STATUS_READ = "status:read"
     TOKENS_ADMIN = "tokens:admin"
     SQL_READ = "sql:read"

@@ -22,6 +22,7 @@ from kintsugi.errors import (
     DatabaseUnusable,
     InvalidInput,
     KintsugiError,
+    ProofInvalid,
     StoreUnavailable,
 )
 
@@ -66,6 +67,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "exports": Entry("exports", "app", _KEEP),
+    "log": Entry("log", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
     "restore": Entry("backup", "restore", _KEEP),
     "tokens": Entry("tokens", "app", _KEEP),
@@ -168,7 +170,7 @@ def run(parts: Parts, environ: Mapping[str, str], arguments: Sequence[str] | Non
 def exit_code(error: KintsugiError) -> int:
     """The exit code for a named error (CONTRACT §2)."""
     match error:
-        case ConfigurationInvalid():
+        case ConfigurationInvalid() | ProofInvalid() | ApiRefused(problem_code="proof.invalid"):
             return EXIT_WRONG
         case InvalidInput() | ApiRefused(status=422):
             return EXIT_USAGE

@@ -47,12 +47,14 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ServerStart:
-    """How to run the control plane. ``database_url`` empty: the embedded database."""
+    """How to run the control plane. ``database_url`` empty: the embedded database;
+    ``log_key_file`` None: ``log-key`` in the state folder."""
 
     listen: Address
     state: Path
     database_url: str
     with_parent: bool
+    log_key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,5 +42,6 @@ def run(
         state=here.settings(state=state).state,
         database_url=database_url or here.environ.get("KT_DATABASE_URL", ""),
         with_parent=with_parent,
+        log_key_file=Path(key_file) if (key_file := here.environ.get("KT_LOG_KEY_FILE")) else None,
     )
     raise typer.Exit(here.parts.serve(start))

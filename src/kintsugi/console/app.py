@@ -18,12 +18,17 @@ from kintsugi.model.stores import Stores
 
 
 def build_control_plane(
-    stores: Stores, *, state_dir: Path, clock: Callable[[], datetime] = utc_now
+    stores: Stores,
+    *,
+    state_dir: Path,
+    log_key_file: Path | None = None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
     """The API with the console at its root; see :func:`kintsugi.api.app.build_api`."""
     app = build_api(
         stores,
         state_dir=state_dir,
+        log_key_file=log_key_file,
         clock=clock,
         more_routes=[routes],
         render_problem=show_problem,

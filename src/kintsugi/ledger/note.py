@@ -95,6 +95,10 @@ class SigningKey:
         """The key that 32 secret bytes make."""
         return cls(name, Ed25519PrivateKey.from_private_bytes(seed), kind)
 
+    def as_witness(self) -> SigningKey:
+        """The same key under the same name, for cosigning what other logs signed."""
+        return SigningKey(self.verifier.name, self._private, "witness")
+
     def sign(self, text: str, *, time_seconds: int = 0) -> str:
         """The signature line for a note's text.
 

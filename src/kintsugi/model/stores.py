@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.verdict import Verdict
 
 
@@ -380,8 +381,32 @@ class EventInLog(msgspec.Struct, frozen=True):
     records: tuple[str, ...]
 
 
+class Witnessed(msgspec.Struct, frozen=True):
+    """What this log has seen of another one.
+
+    Attributes:
+        keys: verifier keys of the other log, as text.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    keys: tuple[str, ...]
+    seen_at: datetime
+
+
 class LogStore(Protocol):
     """The Merkle log, to be read. Leaves are added by the stores that record what they tell of."""
+
+    def witnessed(self, origin: str) -> Witnessed | None:
+        """The newest checkpoint of another log that was cosigned here; None for the first."""
+
+    def witness(self, seen: Witnessed, *, after: Witnessed | None) -> None:
+        """Note a newer one.
+
+        Raises:
+            VersionConflict: another one was noted since ``after`` was read.
+        """
 
     def edge(self) -> tuple[int, tuple[bytes, ...]]:
         """Size, and the hashes of the right edge; see ``ledger.merkle.Edge``."""
@@ -421,6 +446,70 @@ class IdempotencyStore(Protocol):
         """Keep an answer; the first one saved stays."""
 
 
+class OversightStore(Protocol):
+    """Escalations and quarantines. Those that decision events tell of are kept with the events."""
+
+    def raise_escalation(self, report: EscalationReport) -> Escalation:
+        """Keep one that a gateway tells of before its event; again is no error."""
+
+    def escalation(self, escalation_id: str) -> Escalation:
+        """One escalation.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def escalations(
+        self, status: str | None, *, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Escalation], str | None]:
+        """Newest first, and the cursor of the next page.
+
+        Args:
+            status: as ``Escalation.at`` gives it, or ``resolved``; None for all.
+        """
+
+    def count_escalations(self, status: str | None, *, now: datetime) -> int:
+        """How many have this status now."""
+
+    def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
+        """See ``store.oversight_moves.claim``; ``resolve`` and ``use`` likewise."""
+
+    def resolve(
+        self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
+    ) -> Escalation:
+        """Approve or reject one."""
+
+    def use(
+        self, escalation_id: str, *, action_digest: str, revision: str, by: str, now: datetime
+    ) -> Escalation:
+        """Use an approval up, once, for the exchange ``by``."""
+
+    def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
+        """Those that are resolved, not used and not expired; the newest ones."""
+
+    def quarantines(self, *, in_force: bool | None, limit: int) -> list[QuarantineRecord]:
+        """Newest first; None for all."""
+
+    def quarantine(self, quarantine_id: str) -> QuarantineRecord:
+        """One quarantine.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def release(
+        self, quarantine_id: str, *, by: str, reason: str, now: datetime
+    ) -> QuarantineRecord:
+        """End one; again is no error, and the first time counts.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def released_since(self, moment: datetime) -> list[str]:
+        """Ids of those that were released since then."""
+
+
 class QueryResult(msgspec.Struct, frozen=True):
     """Rows of a read-only statement; ``truncated`` when the row limit cut them off."""
 
@@ -445,7 +534,7 @@ class Changes(Protocol):
 
     def wait(self, *, timeout_seconds: float) -> frozenset[str]:
         """Block until something changed; the channels that did: ``events``, ``configurations``,
-        ``gateways``, ``exports``. Empty after the timeout."""
+        ``gateways``, ``exports``, ``oversight``. Empty after the timeout."""
 
     def close(self) -> None:
         """Stop listening; a blocked ``wait`` returns."""
@@ -461,5 +550,6 @@ class Stores(msgspec.Struct, frozen=True):
     exports: ExportStore
     log: LogStore
     idempotency: IdempotencyStore
+    oversight: OversightStore
     query: QueryRunner
     changes: Changes

@@ -42,6 +42,7 @@ from kintsugi.store.event_rows import (
 from kintsugi.store.event_search import condition_for
 from kintsugi.store.full_text import newest_saying
 from kintsugi.store.log import add_batch, add_leaf
+from kintsugi.store.oversight import note_events
 from kintsugi.store.search_text import payload_words, to_tsvector
 from kintsugi.store.statements import load_statements
 
@@ -129,6 +130,7 @@ class PostgresEvents:
                 _make_months(connection, rows)
                 _copy(connection, rows.values(), after=last)
                 _add_to_rollups(connection, first.values())
+                note_events(connection, first.values())
                 connection.execute(_SQL["advance_position"], [last + len(rows)])
                 _add_to_log(connection, rows.values(), after=last, now=now)
                 connection.execute(_SQL["announce"])

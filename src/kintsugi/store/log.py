@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from kintsugi.errors import NotFound, StoreUnavailable
+from kintsugi.errors import NotFound, StoreUnavailable, VersionConflict
 from kintsugi.ledger.leaves import Leaf, kind_of, leaf_data
 from kintsugi.ledger.merkle import Edge, Node, append, leaf_hash
-from kintsugi.model.stores import EventInLog, StoredLeaf
+from kintsugi.model.stores import EventInLog, StoredLeaf, Witnessed
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.statements import load_statements
 
@@ -54,6 +54,23 @@ class PostgresLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def witnessed(self, origin: str) -> Witnessed | None:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["witnessed"], [origin]).fetchone()
+        return None if row is None else Witnessed(row[0], row[1], row[2], tuple(row[3]), row[4])
+
+    def witness(self, seen: Witnessed, *, after: Witnessed | None) -> None:
+        with self._database.transaction() as connection:
+            if after is None:
+                values = [seen.origin, seen.size, seen.root, list(seen.keys), seen.seen_at]
+                done = connection.execute(_SQL["first_witnessed"], values)
+            else:
+                values = [seen.size, seen.root, list(seen.keys), seen.seen_at]
+                before = [after.origin, after.size, after.root]
+                done = connection.execute(_SQL["next_witnessed"], [*values, *before])
+        if done.rowcount != 1:
+            raise VersionConflict(f"another checkpoint of {seen.origin} was cosigned meanwhile")
 
     def edge(self) -> tuple[int, tuple[bytes, ...]]:
         with self._database.transaction() as connection:

@@ -43,10 +43,12 @@ from kintsugi.model.stores import (
     StoredLeaf,
     Stores,
     Token,
+    Witnessed,
 )
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
+from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.search_text import parse_search, payload_words
 
 
@@ -75,6 +77,7 @@ def memory_stores(
         exports=MemoryExports(changes),
         log=log,
         idempotency=MemoryIdempotency(),
+        oversight=oversight,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -116,6 +119,16 @@ class MemoryLog:
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._leaves: list[StoredLeaf] = []
         self._batches: dict[str, EventInLog] = {}
+        self._witnessed: dict[str, Witnessed] = {}
+
+    def witnessed(self, origin: str) -> Witnessed | None:
+        return self._witnessed.get(origin)
+
+    def witness(self, seen: Witnessed, *, after: Witnessed | None) -> None:
+        with self._lock:
+            if self._witnessed.get(seen.origin) != after:
+                raise VersionConflict(f"another checkpoint of {seen.origin} was cosigned meanwhile")
+            self._witnessed[seen.origin] = seen
 
     def add(self, leaf: Leaf, *, now: datetime) -> int:
         """Add a leaf; returns its position."""

@@ -21,6 +21,7 @@ from kintsugi.store.gateways import PostgresGateways
 from kintsugi.store.idempotency import PostgresIdempotency
 from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
+from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
 from kintsugi.store.tokens import PostgresTokens
@@ -83,6 +84,7 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
         exports=PostgresExports(database),
         log=PostgresLog(database),
         idempotency=PostgresIdempotency(database),
+        oversight=PostgresOversight(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

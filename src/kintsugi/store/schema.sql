@@ -204,6 +204,43 @@ CREATE TABLE kintsugi.idempotent_answers (
 
 CREATE INDEX idempotent_answers_saved_at ON kintsugi.idempotent_answers (saved_at);
 
+-- "report" is JSON, as the gateway told it. An escalation that is open after expires_at counts as
+-- expired; nothing has to be changed for that.
+CREATE TABLE kintsugi.escalations (
+    id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    report text NOT NULL,
+    claimed_by text NOT NULL DEFAULT '',
+    claimed_at timestamptz,
+    resolved_by text NOT NULL DEFAULT '',
+    resolved_at timestamptz,
+    reason text NOT NULL DEFAULT '',
+    used_at timestamptz,
+    used_by text NOT NULL DEFAULT '',
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX escalations_created_at ON kintsugi.escalations (created_at, id);
+CREATE INDEX escalations_status ON kintsugi.escalations (status, created_at, id);
+CREATE INDEX escalations_usable ON kintsugi.escalations (expires_at)
+    WHERE resolved_at IS NOT NULL AND used_at IS NULL;
+
+-- "record" is JSON. What has no released_at is in force.
+CREATE TABLE kintsugi.quarantines (
+    id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    record text NOT NULL,
+    released_at timestamptz,
+    released_by text NOT NULL DEFAULT '',
+    release_reason text NOT NULL DEFAULT '',
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX quarantines_created_at ON kintsugi.quarantines (created_at, id);
+CREATE INDEX quarantines_in_force ON kintsugi.quarantines (created_at) WHERE released_at IS NULL;
+
 -- The password of the login under which `kt sql` runs, where the server asks for one. Whoever can
 -- read this table owns the database already. Never dumped.
 CREATE TABLE kintsugi.reader_login (
@@ -249,6 +286,17 @@ CREATE TABLE kintsugi.log_batches (
     first_event bigint NOT NULL,
     leaf bigint NOT NULL,
     PRIMARY KEY (last_event)
+);
+
+-- The newest checkpoint of every other log that this one has cosigned: it signs nothing that does
+-- not begin with it. "keys" are the log's verifier keys, the first of them as it was first told.
+CREATE TABLE kintsugi.log_witnessed (
+    origin text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    root bytea NOT NULL,
+    keys text[] NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (origin)
 );
 
 -- Makes the partitions of one month (UTC), if they are not there. A table is built apart and then

@@ -26,6 +26,18 @@ SELECT level, position, hash
 FROM kintsugi.log_nodes
 JOIN unnest(%s::smallint[], %s::bigint[]) AS wanted (level, position) USING (level, position)
 
+-- name: witnessed
+SELECT origin, size, root, keys, seen_at FROM kintsugi.log_witnessed WHERE origin = %s
+
+-- name: first_witnessed
+INSERT INTO kintsugi.log_witnessed (origin, size, root, keys, seen_at)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (origin) DO NOTHING
+
+-- name: next_witnessed
+UPDATE kintsugi.log_witnessed SET size = %s, root = %s, keys = %s, seen_at = %s
+WHERE origin = %s AND size = %s AND root = %s
+
 -- name: leaf
 SELECT position, recorded_at, kind, data FROM kintsugi.log_leaves WHERE position = %s
 

@@ -35,3 +35,14 @@ CREATE TABLE kintsugi.log_batches (
     leaf bigint NOT NULL,
     PRIMARY KEY (last_event)
 );
+
+-- The newest checkpoint of every other log that this one has cosigned: it signs nothing that does
+-- not begin with it. "keys" are the log's verifier keys, the first of them as it was first told.
+CREATE TABLE kintsugi.log_witnessed (
+    origin text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    root bytea NOT NULL,
+    keys text[] NOT NULL,
+    seen_at timestamptz NOT NULL,
+    PRIMARY KEY (origin)
+);

@@ -1,0 +1,307 @@
+"""``kt log``: checkpoints of the Merkle log, proofs checked on this side, and witnesses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+from kintsugi.cli.settings import Settings
+from kintsugi.errors import ApiRefused, InvalidInput
+from kintsugi.ledger.checkpoint import Checkpoint, open_checkpoint
+from kintsugi.ledger.merkle import verify_consistency
+from kintsugi.ledger.note import VerifierKey
+from kintsugi.ledger.proof import EventProof, LeafProof, verify_event, verify_leaf
+from kintsugi.ledger.witness import check_next
+
+app = typer.Typer(help="The log of everything recorded, and its proofs.", no_args_is_help=True)
+
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="NAME+ID+KEY",
+        help="Verifier key that you know from elsewhere; default: what the server says its keys "
+        "are. Repeat for several.",
+    ),
+]
+
+
+@app.command("checkpoint")
+def checkpoint(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Print the signed checkpoint: the log's size and root now.
+
+    It is a C2SP tlog-checkpoint: keep it somewhere else, and the log can no longer be rewritten
+    unseen.
+    """
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        now = client.get("/v1/log/checkpoint")
+    open_checkpoint(now["note"], _keys(now, None), origin=now["origin"])
+    output = Output(json=as_json)
+    if as_json:
+        output.result(now, lambda: "")
+    else:
+        output.text(now["note"])
+
+
+@app.command("keys")
+def keys(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show the verifier keys, the newest first: hand them to whoever is to check proofs."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        now = client.get("/v1/log/checkpoint")
+    rows = [[text] for text in now["keys"]]
+    Output(json=as_json).result(now["keys"], lambda: table(("key",), rows, empty="none"))
+
+
+@app.command("list")
+def list_leaves(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 20,
+    before: Annotated[
+        int | None, typer.Option(min=0, help="Only leaves before this position.")
+    ] = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show what was recorded last."""
+    params: dict[str, str | int | float] = {"limit": limit}
+    if before is not None:
+        params["before"] = before
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        leaves, _ = client.page("/v1/log/leaves", params)
+    columns = ("position", "recorded_at", "kind", "data")
+    rows = [[leaf[column] for column in columns] for leaf in leaves]
+    Output(json=as_json).result(leaves, lambda: table(columns, rows, empty="the log is empty"))
+
+
+@app.command("prove")
+def prove(
+    context: typer.Context,
+    event_id: Annotated[str, typer.Argument(help="An event; or a leaf's position with --leaf.")],
+    leaf: Annotated[bool, typer.Option("--leaf", help="Prove a leaf instead of an event.")] = False,
+    key: KeyOption = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the proof to a file too.")
+    ] = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Fetch the proof that an event is in the log as it was recorded, and check it here.
+
+    Exit code 3 when the proof does not hold, or the stored record was changed.
+    """
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        trusted = _keys(client.get("/v1/log/checkpoint"), key)
+        path = f"/v1/log/{'leaves' if leaf else 'events'}/{event_id}/proof"
+        proof = client.get(path)
+    shown = _verify(proof, trusted)
+    if to is not None:
+        to.write_bytes(msgspec.json.format(msgspec.json.encode(proof)) + b"\n")
+    Output(json=as_json).result({**shown, "proof": proof}, lambda: facts(shown.items()))
+
+
+@app.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(help="A proof, as `kt log prove --to FILE` wrote it.")],
+    key: Annotated[
+        list[str],
+        typer.Option("--key", metavar="NAME+ID+KEY", help="Verifier key; repeat for several."),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a proof without asking anybody. Exit code 3 when it does not hold."""
+    try:
+        proof = msgspec.json.decode(file.read_bytes())
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{file} is no JSON: {error}") from None
+    shown = _verify(proof, [VerifierKey.parse(text) for text in key])
+    Output(json=as_json).result(shown, lambda: facts(shown.items()))
+
+
+@app.command("consistency")
+def consistency(
+    context: typer.Context,
+    first: Annotated[int, typer.Argument(min=1, help="An earlier size.")],
+    second: Annotated[int | None, typer.Argument(min=1, help="A later one; default now.")] = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Prove that the log of one size is the beginning of that of another, and check it here."""
+    params: dict[str, str | int | float] = {"first": first}
+    if second is not None:
+        params["second"] = second
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get("/v1/log/consistency", params)
+    hashes = [bytes.fromhex(text) for text in found["hashes"]]
+    roots = [bytes.fromhex(found[name]) for name in ("first_root", "second_root")]
+    verify_consistency(found["first"], found["second"], hashes, roots[0], roots[1])
+    shown = [("holds", True), *found.items()]
+    Output(json=as_json).result({"holds": True, **found}, lambda: facts(shown))
+
+
+@app.command("witness")
+def witness(
+    context: typer.Context,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|URL",
+            help="A file that holds the last checkpoint seen, or another Kintsugi that cosigns.",
+        ),
+    ],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show the log to a witness, which refuses if it was rewritten since it looked last.
+
+    A FILE keeps the newest checkpoint and, in FILE.keys, the keys it was first signed with: keep it
+    on another machine. A URL is another Kintsugi's API; its token is read from KT_WITNESS_TOKEN and
+    needs the scope log:witness. Exit code 3 when the log shows another history.
+    """
+    here = program(context)
+    settings = here.settings(state=state, api_url=api_url)
+    with Client(settings) as client:
+        if to.startswith(("http://", "https://")):
+            token = here.environ.get("KT_WITNESS_TOKEN", "")
+            with Client(Settings(settings.state, to, token)) as other:
+                shown = _witness_at(client, other)
+        else:
+            shown = _witness_in(client, Path(to))
+    Output(json=as_json).result(shown, lambda: facts(shown.items()))
+
+
+@app.command("rotate-key")
+def rotate_key(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Begin a new signing key. Until the next change both sign, so either verifies."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        now = client.post("/v1/log/rotate-key")
+    rows = [[text] for text in now["keys"]]
+    output = Output(json=as_json)
+    output.result(now["keys"], lambda: table(("key",), rows, empty="none"))
+    output.say("Hand the first key to whoever checks proofs; the second is the one before.")
+
+
+def _keys(now: dict[str, Any], given: list[str] | None) -> list[VerifierKey]:
+    return [VerifierKey.parse(text) for text in given or now["keys"]]
+
+
+def _verify(proof: dict[str, Any], trusted: list[VerifierKey]) -> dict[str, Any]:
+    """What a proof proves, in words for people."""
+    try:
+        if "record" in proof:
+            event = msgspec.convert(proof, EventProof)
+            checkpoint, signatures = verify_event(event, trusted)
+            what, position = msgspec.json.decode(event.record)["id"], event.leaf.position
+        else:
+            leaf = msgspec.convert(proof, LeafProof)
+            checkpoint, signatures = verify_leaf(leaf, trusted)
+            what, position = msgspec.json.decode(leaf.data)["kind"], leaf.position
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"this is no proof: {error}") from None
+    return {
+        "holds": True,
+        "what": what,
+        "leaf": position,
+        "log": checkpoint.origin,
+        "size": checkpoint.size,
+        "root": checkpoint.root.hex(),
+        "signed by": [f"{one.key.name}+{one.key.id.hex()}" for one in signatures],
+    }
+
+
+def _consistency(client: Client, first: int, second: int) -> list[str]:
+    """The proof between two sizes, hex; none is needed from nothing or to the same."""
+    if first in (0, second) or first > second:
+        return []
+    found = client.get("/v1/log/consistency", {"first": first, "second": second})
+    return [str(text) for text in found["hashes"]]
+
+
+def _witness_in(client: Client, file: Path) -> dict[str, Any]:
+    now = client.get("/v1/log/checkpoint")
+    keys_file = file.with_name(f"{file.name}.keys")
+    known: list[VerifierKey] = []
+    seen: Checkpoint | None = None
+    if file.exists():
+        if not keys_file.exists():
+            raise InvalidInput(
+                f"{keys_file} is missing: it holds the keys that {file} is signed by"
+            )
+        lines = keys_file.read_text(encoding="utf-8").splitlines()
+        known = [VerifierKey.parse(line) for line in lines if line]
+        seen, _ = open_checkpoint(file.read_text(encoding="utf-8"), known)
+    proof = _consistency(client, seen.size if seen else 0, now["size"])
+    found, trusted = check_next(
+        now["note"],
+        known,
+        _keys(now, None),
+        seen=seen,
+        proof=[bytes.fromhex(text) for text in proof],
+    )
+    _replace(keys_file, "".join(f"{key}\n" for key in trusted))
+    _replace(file, now["note"])
+    return {
+        "log": found.origin,
+        "seen before": seen.size if seen else "nothing",
+        "size": found.size,
+        "root": found.root.hex(),
+        "file": str(file),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _witness_at(client: Client, other: Client) -> dict[str, Any]:
+    now = client.get("/v1/log/checkpoint")
+    try:
+        seen = int(other.get("/v1/log/witness", {"origin": now["origin"]})["size"])
+    except ApiRefused as refusal:
+        if refusal.status != 404:
+            raise
+        seen = 0
+    proof = _consistency(client, seen, now["size"])
+    body = {"note": now["note"], "keys": now["keys"], "proof": proof}
+    signed = other.post("/v1/log/witness", body)
+    key = VerifierKey.parse(signed["key"])
+    _, signatures = open_checkpoint(signed["note"], [key], origin=now["origin"])
+    return {
+        "log": now["origin"],
+        "seen before": seen or "nothing",
+        "size": now["size"],
+        "root": now["root"],
+        "witness": str(key),
+        "at": datetime.fromtimestamp(signatures[0].time_seconds, UTC).isoformat(),
+        "note": signed["note"],
+    }
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = file.with_name(f"{file.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)

@@ -1,0 +1,110 @@
+"""``kt log``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kintsugi.ledger.checkpoint import open_checkpoint
+from kintsugi.ledger.note import VerifierKey
+from tests.cli.conftest import ControlPlane, Kt, event
+
+
+@pytest.fixture
+def stored(control_plane: ControlPlane) -> str:
+    """The id of one of three events in the log."""
+    made = [event(number) for number in (1, 2, 3)]
+    for one in made:
+        control_plane.stores.events.append([one])
+    return made[1].id
+
+
+def test_the_checkpoint_is_a_note_that_anybody_can_check(kt_online: Kt, stored: str) -> None:
+    note = kt_online("log", "checkpoint").out
+    keys = [VerifierKey.parse(text) for text in kt_online("log", "keys", "--json").json]
+    assert open_checkpoint(note, keys)[0].size == 3
+
+
+def test_an_event_is_proven_here_and_its_proof_holds_elsewhere(
+    kt_online: Kt, stored: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "proof.json"
+    ran = kt_online("log", "prove", stored, "--to", str(file), "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["holds"] is True
+    (key,) = kt_online("log", "keys", "--json").json
+    nowhere = {"KT_API_URL": "http://127.0.0.1:1"}
+    alone = kt_online("log", "verify", str(file), "--key", key, "--json", **nowhere)
+    assert (alone.code, alone.json["what"]) == (0, stored)
+    proof = msgspec.json.decode(file.read_bytes())
+    proof["record"] = proof["record"].replace("block", "allow")
+    file.write_bytes(msgspec.json.encode(proof))
+    forged = kt_online("log", "verify", str(file), "--key", key, **nowhere)
+    assert forged.code == 3
+    assert "not in the tree" in forged.err
+
+
+def test_a_leaf_is_proven_too_and_leaves_are_listed(kt_online: Kt, stored: str) -> None:
+    assert kt_online("log", "prove", "--leaf", "0", "--json").json["what"] == "events"
+    assert [leaf["position"] for leaf in kt_online("log", "list", "--json").json] == [2, 1, 0]
+    assert [
+        leaf["position"] for leaf in kt_online("log", "list", "--before", "1", "--json").json
+    ] == [0]
+
+
+def test_consistency_is_checked_here(kt_online: Kt, stored: str) -> None:
+    found = kt_online("log", "consistency", "1", "--json").json
+    assert (found["holds"], found["first"], found["second"]) == (True, 1, 3)
+    assert kt_online("log", "consistency", "9").code == 2
+
+
+def test_what_is_no_proof_is_told_so(kt: Kt, tmp_path: Path) -> None:
+    file = tmp_path / "proof.json"
+    for text in ("{", "{}", '{"record": 1}'):
+        file.write_text(text)
+        key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+        ran = kt("log", "verify", str(file), "--key", key)
+        assert ran.code == 2, ran.err
+    assert kt("log", "verify", str(file), "--key", "nonsense").code == 3
+
+
+def test_a_file_is_a_witness_that_remembers(
+    kt_online: Kt,
+    control_plane: ControlPlane,
+    stored: str,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "elsewhere" / "log.checkpoint"
+    file.parent.mkdir()
+    assert kt_online("log", "witness", "--to", str(file), "--json").json["seen before"] == "nothing"
+    control_plane.stores.events.append([event(4)])
+    assert kt_online("log", "rotate-key", "--json").code == 0
+    again = kt_online("log", "witness", "--to", str(file), "--json").json
+    assert (again["seen before"], again["size"]) == (3, 4)
+    assert len(file.with_name("log.checkpoint.keys").read_text().splitlines()) == 2
+    # Somebody goes back to a shorter log: the file has seen more.
+    longer = file.read_text().replace("\n4\n", "\n5\n")
+    file.write_text(longer)
+    refused = kt_online("log", "witness", "--to", str(file))
+    assert refused.code == 3
+    assert "does not fit the note" in refused.err
+
+
+def test_a_file_without_its_keys_is_told(kt_online: Kt, tmp_path: Path) -> None:
+    file = tmp_path / "log.checkpoint"
+    file.write_text("x")
+    ran = kt_online("log", "witness", "--to", str(file))
+    assert ran.code == 2
+    assert "log.checkpoint.keys is missing" in ran.err
+
+
+def test_another_kintsugi_is_a_witness(
+    kt_online: Kt, control_plane: ControlPlane, stored: str
+) -> None:
+    token = (control_plane.state / "admin-token").read_text().strip()
+    ran = kt_online("log", "witness", "--to", control_plane.url, KT_WITNESS_TOKEN=token)
+    assert ran.code == 0, ran.err
+    assert ran.json["seen before"] == "nothing"
+    assert "\u2014" in ran.json["note"]
