@@ -236,6 +236,22 @@ REASONS: Mapping[str, Reason] = _registry(
             "it was good enough.",
         ),
         Reason(
+            "language.not_allowed",
+            "Language not allowed",
+            "language-validator",
+            "A paragraph is in a language that policy.language-validator does not list. The "
+            "finding names the language.",
+            "Add the language to allowed_languages, or raise min_confidence where it was not that "
+            "language.",
+        ),
+        Reason(
+            "language.not_requested",
+            "Answered in another language",
+            "language-validator",
+            "The answer is not in the language of the last user message.",
+            "Tell the model which language to answer in, or set same_as_request: false.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",

@@ -106,6 +106,8 @@ _OWN_WORKING = "It tells how the gateway itself worked, not what somebody tried.
 
 _POOR = "A poor answer takes no adversary, and no agent that acts."
 
+_LANGUAGE = "No list has a language as such; where it hides an attack, that has its own code."
+
 _LEAK = Mapped(llm=("LLM02:2025",), atlas=("AML.T0057",), none=_NOT_AGENTIC)
 _HARMFUL = Mapped(
     atlas=("AML.T0048",),
@@ -158,6 +160,8 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "groundedness.no_context": _UNTRUE,
         "quality.scored": _OURS,
         "quality.below_threshold": Mapped(llm=("LLM09:2025",), none=_POOR),
+        "language.not_allowed": Mapped(none=_LANGUAGE),
+        "language.not_requested": Mapped(none=_LANGUAGE),
         "custom.matched": Mapped(none="What it means is for the author of the expression to say."),
         "agent_firewall.tool_denied": _MISUSED,
         "agent_firewall.arguments_unreadable": _MISUSED,

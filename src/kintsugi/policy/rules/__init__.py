@@ -15,6 +15,7 @@ from kintsugi.policy.rules.dlp_filter.rule import KIND as DLP_FILTER
 from kintsugi.policy.rules.external_moderation.rule import KIND as EXTERNAL_MODERATION
 from kintsugi.policy.rules.groundedness.rule import KIND as GROUNDEDNESS
 from kintsugi.policy.rules.human_oversight.rule import KIND as HUMAN_OVERSIGHT
+from kintsugi.policy.rules.language_validator.rule import KIND as LANGUAGE_VALIDATOR
 from kintsugi.policy.rules.pii_detector.rule import KIND as PII_DETECTOR
 from kintsugi.policy.rules.prompt_injection.rule import KIND as PROMPT_INJECTION
 from kintsugi.policy.rules.quality_scorer.rule import KIND as QUALITY_SCORER
@@ -49,6 +50,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             RATE_LIMIT,
             GROUNDEDNESS,
             QUALITY_SCORER,
+            LANGUAGE_VALIDATOR,
             CUSTOM,
             AUDIT_LOGGER,
         )
