@@ -17,6 +17,7 @@ from kintsugi.cli.parts import program
 from kintsugi.cli.policy_diff import diff
 from kintsugi.cli.policy_eval import evaluate_file
 from kintsugi.cli.policy_fmt import fmt
+from kintsugi.cli.policy_graph import graph
 from kintsugi.cli.policy_schema import schema
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
@@ -250,3 +251,4 @@ def _show(shown: str, report: str) -> None:
 app.command("schema")(schema)
 app.command("diff")(diff)
 app.command("fmt")(fmt)
+app.command("graph")(graph)
