@@ -176,16 +176,24 @@ def _escape(run: str) -> str | None:
 
 
 def _spaced(run: str) -> str | None:
-    """Letters with something between each two; a wider gap is where a word ends."""
-    return "".join(_letters(run))
+    """Letters with something between each two; what stands there least often ends a word."""
+    between = _NO_LETTER.findall(run)
+    usual = max(set(between), key=between.count)
+    pieces = [letter for letter in _NO_LETTER.split(run) if letter]
+    text = "".join(
+        letter if gap == usual else f"{letter} "
+        for letter, gap in zip(pieces, [*between, usual], strict=False)
+    )
+    # Without any gap the words are told apart by being known.
+    return text if " " in text else _TOLD_APART.sub(r" \g<0> ", text).strip()
 
 
-def _letters(run: str) -> Iterator[str]:
-    for index, letter in enumerate(run):
-        if letter.isalnum():
-            yield letter
-        elif index + 1 < len(run) and not run[index + 1].isalnum():
-            yield " "
+_NO_LETTER = re.compile(r"[\W_]+")
+_TOLD_APART = re.compile(
+    "(?i)instructions?|previous|prompts?|disregard|override|password|everything|guidelines|ignore"
+    "|forget|reveal|system|secret|bypass|without|restrictions|answer|repeat|print|rules|above|"
+    "prior|tell|show|your|with|from|that|this|what|now|all|and|any|the|you|say|are|for|not|me|my|to"
+)
 
 
 def _rot13(layer: Layer) -> Layer | None:
@@ -198,6 +206,114 @@ def _reversed(layer: Layer) -> Layer | None:
     text = layer.text[::-1]
     whole = (Piece(0, len(text), 0, len(text), -1),)
     return Layer(text, (*layer.steps, "reversed"), layer, lambda: whole)
+
+
+def _mirrored(layer: Layer) -> Layer | None:
+    """Every word backwards where it stands."""
+    builder = _Builder(layer, "mirrored")
+    position = 0
+    for word in _WORD.finditer(layer.text):
+        builder.keep(position, word.start())
+        builder.replace(word.start(), word.end(), word.group()[::-1])
+        position = word.end()
+    builder.keep(position, len(layer.text))
+    return builder.layer()
+
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _lettered(step: str, layer: Layer, cipher: str) -> Layer:
+    """The text with each letter of the alphabet replaced by the cipher's."""
+    table = str.maketrans(_ALPHABET + _ALPHABET.upper(), cipher + cipher.upper())
+    text = layer.text.translate(table)
+    whole = (Piece(0, len(text), 0, len(text), 1),)
+    return Layer(text, (*layer.steps, step), layer, lambda: whole)
+
+
+def _atbash(layer: Layer) -> Layer | None:
+    return _lettered("atbash", layer, _ALPHABET[::-1])
+
+
+def _caesar(layer: Layer) -> Layer | None:
+    """Read with the shift under which a telling word is there."""
+    lowered = layer.text.lower()
+    for shift, words in _SHIFTED.items():
+        if any(word in lowered for word in words):
+            return _lettered("caesar", layer, _ALPHABET[-shift:] + _ALPHABET[:-shift])
+    return None
+
+
+_FLIPPED = dict(zip("ɐqɔpǝɟƃɥᴉɾʞlɯuodbɹsʇnʌʍxʎzıƐ", "abcdefghijklmnopqrstuvwxyzie", strict=True))
+
+
+def _flipped(layer: Layer) -> Layer | None:
+    """Letters standing on their heads, the last one first."""
+    turned = "".join(_FLIPPED.get(letter, letter) for letter in reversed(layer.text))
+    whole = (Piece(0, len(turned), 0, len(turned), -1),)
+    return Layer(turned, (*layer.steps, "flipped"), layer, lambda: whole)
+
+
+_MORSE_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,?'!/()&:;=+-\"@"
+_MORSE_CODES = (
+    ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .--"
+    " -..- -.-- --.. ----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----. .-.-.- --..--"
+    " ..--.. .----. -.-.-- -..-. -.--. -.--.- .-... ---... -.-.-. -...- .-.-. -....- .-..-. .--.-."
+)
+_MORSE = dict(zip(_MORSE_CODES.split(), _MORSE_LETTERS, strict=True))
+_MORSE_WORDS = re.compile(r"\s*[/|]\s*|\s{2,}")
+
+
+def _morse(run: str) -> bytes | None:
+    words = _MORSE_WORDS.split(run.strip())
+    read = ("".join(_MORSE.get(code, "") for code in word.split()) for word in words)
+    return " ".join(read).encode()
+
+
+def _numbers(run: str) -> bytes | None:
+    codes = [int(number) for number in _NUMBER.findall(run)]
+    return bytes(codes) if all(9 <= code < 127 for code in codes) else None
+
+
+_NUMBER = re.compile(r"\d+")
+
+
+def _octal(run: str) -> bytes | None:
+    codes = [int(number, 8) for number in _NUMBER.findall(run)]
+    return bytes(codes) if max(codes) < 256 else None
+
+
+def _selectors(run: str) -> bytes | None:
+    """Bytes as variation selectors, which show as nothing behind an emoji."""
+    codes = (ord(one) for one in run)
+    return bytes(code - 0xFE00 if code <= 0xFE0F else code - 0xE0100 + 16 for code in codes)
+
+
+def _invisible_bits(run: str) -> bytes | None:
+    """Bits as two kinds of nothing; which of them is one is tried."""
+    signs = sorted(set(run))
+    for one in signs:
+        bits = "".join("1" if sign == one else "0" for sign in run)
+        data = _binary(bits)
+        if _readable(data) is not None:
+            return data
+    return None
+
+
+def _quoted(run: str) -> str | None:
+    return bytes.fromhex(run.replace("=", "")).decode("utf-8", "replace")
+
+
+def _nothing(run: str) -> str | None:  # noqa: ARG001
+    return "\u2060"  # replaced, not dropped, so that the stretch keeps an origin; folds to nothing
+
+
+def _ascii85(run: str) -> bytes | None:
+    try:
+        return base64.a85decode(run, adobe=True)
+    except ValueError:
+        return None
 
 
 _LEET = str.maketrans("0134578@$!|", "oieastbasil")
@@ -229,6 +345,17 @@ _TELLING = (
 )
 _ROTATED = "|".join(codecs.encode(word, "rot13") for word in _TELLING)
 _BACKWARDS = "|".join(word[::-1] for word in _TELLING if word not in ("forget", "system"))
+_MIRRORED = "|".join(word[::-1] for word in _TELLING if word not in ("forget", "system"))
+_SHIFTED = {
+    shift: tuple(
+        word.translate(str.maketrans(_ALPHABET, _ALPHABET[shift:] + _ALPHABET[:shift]))
+        for word in ("ignore", "previous", "instruction", "disregard", "override", "password")
+    )
+    for shift in range(1, 26)
+    if shift != 13
+}
+_CAESAR = "|".join(word for words in _SHIFTED.values() for word in words)
+_ATBASHED = "|".join(word.translate(str.maketrans(_ALPHABET, _ALPHABET[::-1])) for word in _TELLING)
 _LEET_DIGITS = {"i": "1!|", "e": "3", "o": "0", "a": "4@", "s": "5$", "t": "7", "l": "1|"}
 
 
@@ -257,7 +384,18 @@ _HEX_RUN = re.compile(
 _BINARY_RUN = re.compile(r"(?:[01]{8}[ \n]?){6,}")
 _PERCENT_RUN = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ENTITY_RUN = re.compile(r"&#?[A-Za-z0-9]{2,8};")
-_SPACED_RUN = re.compile(r"\b(?:[^\W_][ ._*\-|]{1,3}){7,}[^\W_]\b")
+_SPACED_RUN = re.compile(r"\b(?:[^\W_][ ._*\-|]{1,5}){7,}[^\W_]\b")
+
+_MORSE_RUN = re.compile(r"(?:[.-]{1,6}(?:[ \t]{1,3}|[ ]?[/|][ ]?)){7,}[.-]{1,6}")
+_NUMBERS_RUN = re.compile(r"(?:\b\d{2,3}[ ,;]{1,2}){7,}\d{2,3}\b")
+_OCTAL_RUN = re.compile(r"(?:\\[0-3]?[0-7]{2}){6,}")
+_SELECTORS_RUN = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{6,}")
+_INVISIBLE_RUN = re.compile(
+    "(?:[\u200b\u200c]{24,}|[\u200c\u200d]{24,}|[\u200b\u200d]{24,}|[\u2062\u2063]{24,}|[\u200b\u2060]{24,})"
+)
+_QUOTED_RUN = re.compile(r"(?:=[0-9A-F]{2})+")
+_TAG = re.compile(r"(?<=[A-Za-z])(?:<[/!A-Za-z][^<>]{0,60}>)+(?=[A-Za-z])")
+_ASCII85_RUN = re.compile(r"<~[!-uz\s]{10,}?~>")
 
 ENCODINGS: tuple[Encoding, ...] = (
     Encoding("base64", r"[A-Za-z0-9]{20}", _runs("base64", _B64_RUN, _base64)),
@@ -275,10 +413,30 @@ ENCODINGS: tuple[Encoding, ...] = (
     ),
     Encoding("rot13", rf"(?i:\b(?:{_ROTATED}))", _rot13),
     Encoding("reversed", rf"(?i:(?:{_BACKWARDS})\b)", _reversed),
+    Encoding("mirrored", rf"(?i:\b(?:{_MIRRORED})\b)", _mirrored),
+    Encoding("atbash", rf"(?i:\b(?:{_ATBASHED}))", _atbash),
+    Encoding("caesar", rf"(?i:\b(?:{_CAESAR}))", _caesar),
+    Encoding("flipped", r"[ɐǝɹʇʌʍʎɯɥ][a-zɐɔǝɟƃɥᴉɾʞɯɹʇʌʍʎı]{0,12}[ɐǝɹʇʌʍʎɯɥ]", _flipped),
     Encoding("leet", rf"(?i:{_LEETED})", _leet),
+    Encoding("morse", r"(?:[.-]{1,6}[ /|]{1,3}){7}[.-]", _runs("morse", _MORSE_RUN, _morse)),
+    Encoding("numbers", r"(?:\d{2,3}[ ,;]{1,2}){7}\d\d", _runs("numbers", _NUMBERS_RUN, _numbers)),
+    Encoding("octal", r"(?:\\[0-3]?[0-7]{2}){6}", _runs("octal", _OCTAL_RUN, _octal)),
+    Encoding("quoted", r"=[2-7][0-9A-F]=?[0-9A-Za-z]", _inline("quoted", _QUOTED_RUN, _quoted)),
+    Encoding(
+        "selectors",
+        r"[\x{FE00}-\x{FE0F}\x{E0100}-\x{E01EF}]{6}",
+        _runs("selectors", _SELECTORS_RUN, _selectors),
+    ),
+    Encoding(
+        "invisible",
+        r"[\x{200B}\x{200C}\x{200D}\x{2060}\x{2062}\x{2063}]{24}",
+        _runs("invisible", _INVISIBLE_RUN, _invisible_bits),
+    ),
+    Encoding("tags", r"[A-Za-z]<[/!A-Za-z][^<>]{0,60}>[A-Za-z]", _inline("tags", _TAG, _nothing)),
+    Encoding("ascii85", r"<~[!-uz]{10}", _runs("ascii85", _ASCII85_RUN, _ascii85)),
     Encoding(
         "spaced",
-        r"(?:\b[A-Za-z0-9][ ._*|-]{1,3}){7}",
+        r"(?:\b[A-Za-z0-9][ ._*|-]{1,5}){7}",
         _inline("spaced", _SPACED_RUN, _spaced),
     ),
 )

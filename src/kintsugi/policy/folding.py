@@ -85,6 +85,11 @@ _LATIN = {ord(odd): plain for plain, odds in _LOOK_ALIKES.items() for odd in odd
 _LATIN |= {
     first + offset: chr(ord("A") + offset) for first in (0x1F150, 0x1F170) for offset in range(26)
 }
+# Regional indicators (the halves of flags) and Braille letters.
+_LATIN |= {0x1F1E6 + offset: chr(ord("A") + offset) for offset in range(26)}
+_LATIN |= dict(
+    zip(map(ord, "⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵⠀"), "abcdefghijklmnopqrstuvwxyz ", strict=True)
+)
 
 Table = dict[str, str]
 

@@ -20,7 +20,12 @@ from kintsugi.policy.folding import Table, fold, latin_table, odd_characters, un
 _SHOWN = {"unicode": "folded", "homoglyph": "folded"}
 FOLDINGS = frozenset(_SHOWN)
 # Disguises that only make sense for words: numbers and keys are not to be looked for in them.
-WORD_DISGUISES = frozenset({"rot13", "reversed", "leet", "spaced"})
+WORD_DISGUISES = frozenset(
+    {
+        *("rot13", "reversed", "leet", "spaced", "mirrored", "atbash", "caesar", "flipped"),
+        "morse",
+    }
+)
 
 
 class Piece(NamedTuple):
