@@ -208,7 +208,7 @@ def assemble(data: Path) -> list[Text]:
     carriers = [one for one in theirs + ours if one.labels == (0, 0, 0) and len(one.text) > 200] + [
         one for one in ours if one.tier.startswith("document")
     ]
-    inner = [one for one in ours if one.labels[2] == 1]
+    inner = [one for one in ours if one.tier.startswith("planted")]
     return [read(one) for one in (*ours, *theirs, *planted(inner, carriers, PLANTED, SEED))]
 
 
