@@ -6,6 +6,7 @@ import pytest
 
 from kintsugi.model.config import Diagnostic, Mcp
 from kintsugi.policy.parse import check_config, parse_config
+from kintsugi.policy.plan import revision
 
 BASE = """\
 pack: {name: t, version: 1.0.0}
@@ -78,3 +79,14 @@ def test_a_secret_itself_is_refused_and_not_shown() -> None:
     )
     (error,) = [one for one in found(section) if one.code == "E018"]
     assert "sk-1" not in error.message + error.help
+
+
+def test_what_servers_offer_is_part_of_the_revision() -> None:
+    def revised(section: str) -> str:
+        return revision(parse_config(BASE + section))
+
+    plain = revised("")
+    one = revised("mcp: {servers: [{id: a, provider: simulator}]}\n")
+    other = revised("mcp: {servers: [{id: a, provider: simulator, tools: {deny: [x]}}]}\n")
+    assert len({plain, one, other}) == 3
+    assert plain == revised("mcp: {}\n")

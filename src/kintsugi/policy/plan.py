@@ -166,6 +166,8 @@ def revision(config: Config) -> str:
             for block in config.chain
         ],
     }
+    if config.mcp.servers:
+        meaning["mcp"] = msgspec.to_builtins(config.mcp)
     canonical = msgspec.json.encode(meaning, order="deterministic")
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
