@@ -1,7 +1,7 @@
-"""``/v1/escalations``: decisions that a policy handed to a person.
+"""``/v1/escalations``: decisions that a policy handed to a person, and what people decided.
 
-Nobody can claim or resolve one yet, so every escalated decision is pending, and is counted
-straight from the decision events: a backlog is never hidden.
+An approval is for exactly the action that was escalated, under the revision of the configuration
+that asked; it is used once, expires, and is checked again when it is used.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import Query
-from pydantic import BeforeValidator, WithJsonSchema
+from fastapi import Path, Query
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, Page, reply
-from kintsugi.api.control import Ctl
+from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.event_query import PageQuery
-from kintsugi.api.events import page_of_events
+from kintsugi.api.hygiene import decode_json
 from kintsugi.api.permissions import Scope
+from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
-from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import EventFilter
-from kintsugi.model.verdict import Verdict
+from kintsugi.errors import InvalidInput
+from kintsugi.model.decision import Phase
+from kintsugi.model.ids import uuid7_time
+from kintsugi.model.oversight import Escalation, EscalationReport, EscalationStatus
 
 routes = Routes("escalations")
 
@@ -34,6 +36,9 @@ _STATUS_SCHEMA: dict[str, Any] = {
     "type": "string",
     "enum": ["pending", "claimed", "approved", "rejected", "expired", "resolved", *_SYNONYMS],
 }
+
+EscalationId = Annotated[str, Path(max_length=64)]
+Reason = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 def _canonical(word: object) -> object:
@@ -48,49 +53,224 @@ class EscalationQuery(PageQuery):
     ] = None
 
 
-class Escalation(msgspec.Struct, frozen=True):
-    """One decision that waits for a person.
+class Decided(BaseModel):
+    """Why a reviewer decided so."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+
+
+class Use(BaseModel):
+    """What an approval is used for.
 
     Attributes:
-        id: that of the decision event.
+        event_id: of the exchange that uses it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    action_digest: Annotated[str, Field(min_length=1, max_length=200)]
+    revision: Annotated[str, Field(min_length=1, max_length=200)]
+    event_id: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class EscalationView(msgspec.Struct, frozen=True):
+    """One decision that a policy handed to a person.
+
+    Attributes:
+        id, event_id: that of the decision event. Of an answer that is still held, the event
+            follows when the waiting is over.
+        held_until: until when the client waits for the answer; null where it does not.
+        approvable: whether an approval would let something through: the action is known to the
+            byte. What was stopped in the middle of a stream is not.
+        used_by: the exchange (event id) that used the approval up.
     """
 
     id: str
-    status: Literal["pending"]
+    status: EscalationStatus
     created_at: datetime
+    expires_at: datetime
+    held_until: datetime | None
     event_id: str
     policy_name: str
     reason_code: str
+    phase: Phase
     gateway_id: str
     user_id: str
+    team_id: str
+    session_id: str
+    agent_id: str
+    workflow: str
+    key_name: str
+    model: str
     config_version: str
+    revision: str
+    action_digest: str
+    approvable: bool
+    claimed_by: str
+    claimed_at: datetime | None
+    resolved_by: str
+    resolved_at: datetime | None
+    reason: str
+    used_at: datetime | None
+    used_by: str
 
 
 @routes.add(
     "GET",
     "/v1/escalations",
     Scope.ESCALATIONS_READ,
-    answer=Page[Escalation],
+    answer=Page[EscalationView],
     parameters=True,
 )
 def list_escalations(control: Ctl, query: Annotated[EscalationQuery, Query()]) -> Response:
-    """Escalated decisions, newest first. ``limit=0`` gives only ``meta.total``."""
-    if query.status not in {None, "pending"}:
-        return reply(Page([], Meta(total=0)))  # none has left "pending" yet
-    where = EventFilter(verdict=Verdict.ESCALATE)
-    page = page_of_events(control.stores, where, limit=query.limit, cursor=query.cursor)
-    return reply(Page([_pending(event) for event in page.data], page.meta))
-
-
-def _pending(event: DecisionEvent) -> Escalation:
-    return Escalation(
-        id=event.id,
-        status="pending",
-        created_at=event.timestamp,
-        event_id=event.id,
-        policy_name=event.policy_name,
-        reason_code=event.reason_code,
-        gateway_id=event.gateway_id,
-        user_id=event.user_id,
-        config_version=event.config_version,
+    """Escalations, newest first. ``limit=0`` gives only ``meta.total``."""
+    now = control.clock()
+    oversight = control.stores.oversight
+    total = oversight.count_escalations(query.status, now=now)
+    if query.limit == 0:
+        return reply(Page([], Meta(total=total)))
+    found, cursor = oversight.escalations(
+        query.status, now=now, limit=query.limit, cursor=query.cursor
     )
+    views = [view_of(escalation, now=now) for escalation in found]
+    return reply(Page(views, Meta(total=total, next_cursor=cursor)))
+
+
+@routes.add(
+    "POST",
+    "/v1/escalations",
+    Scope.GATEWAYS_WRITE,
+    answer=One[EscalationView],
+    takes=EscalationReport,
+    status=201,
+)
+def report_escalation(control: Ctl, body: RawBody) -> Response:
+    """A gateway holds an answer for a reviewer; again is no error."""
+    decode_json(body or b"null")
+    try:
+        report = msgspec.json.decode(body, type=EscalationReport)
+        uuid7_time(report.id)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Invalid([FieldError("body", str(error))]) from None
+    for moment in (report.created_at, report.expires_at, report.held_until):
+        if moment is not None and moment.tzinfo is None:
+            raise Invalid([FieldError("body", "a time has no zone; write 2026-01-01T00:00:00Z")])
+    raised = control.stores.oversight.raise_escalation(report)
+    return one(view_of(raised, now=control.clock()), status=201)
+
+
+@routes.add(
+    "GET", "/v1/escalations/{escalation_id}", Scope.ESCALATIONS_READ, answer=One[EscalationView]
+)
+def show_escalation(control: Ctl, escalation_id: EscalationId) -> Response:
+    """One escalation."""
+    return _shown(control, control.stores.oversight.escalation(escalation_id))
+
+
+@routes.add(
+    "POST",
+    "/v1/escalations/{escalation_id}/claim",
+    Scope.ESCALATIONS_RESOLVE,
+    answer=One[EscalationView],
+)
+def claim_escalation(control: Ctl, caller: Caller, escalation_id: EscalationId) -> Response:
+    """Say that you look into it; nobody else may decide then."""
+    claimed = control.stores.oversight.claim(escalation_id, by=caller.name, now=control.clock())
+    return _shown(control, claimed)
+
+
+@routes.add(
+    "POST",
+    "/v1/escalations/{escalation_id}/approve",
+    Scope.ESCALATIONS_RESOLVE,
+    answer=One[EscalationView],
+)
+def approve_escalation(
+    control: Ctl, caller: Caller, escalation_id: EscalationId, decided: Decided
+) -> Response:
+    """Let exactly this action through, once."""
+    return _resolve(control, escalation_id, approved=True, by=caller.name, reason=decided.reason)
+
+
+@routes.add(
+    "POST",
+    "/v1/escalations/{escalation_id}/reject",
+    Scope.ESCALATIONS_RESOLVE,
+    answer=One[EscalationView],
+)
+def reject_escalation(
+    control: Ctl, caller: Caller, escalation_id: EscalationId, decided: Decided
+) -> Response:
+    """Do not let it through."""
+    return _resolve(control, escalation_id, approved=False, by=caller.name, reason=decided.reason)
+
+
+@routes.add(
+    "POST",
+    "/v1/escalations/{escalation_id}/use",
+    Scope.GATEWAYS_WRITE,
+    answer=One[EscalationView],
+)
+def use_approval(control: Ctl, escalation_id: EscalationId, use: Use) -> Response:
+    """A gateway lets the approved action through now; 409 when the approval is not good for it."""
+    used = control.stores.oversight.use(
+        escalation_id,
+        action_digest=use.action_digest,
+        revision=use.revision,
+        by=use.event_id,
+        now=control.clock(),
+    )
+    return _shown(control, used)
+
+
+def view_of(escalation: Escalation, *, now: datetime) -> EscalationView:
+    """As the API and the console show it."""
+    report = escalation.report
+    who = report.identity
+    return EscalationView(
+        id=report.id,
+        status=escalation.at(now),
+        created_at=report.created_at,
+        expires_at=report.expires_at,
+        held_until=report.held_until,
+        event_id=report.id,
+        policy_name=report.policy_name,
+        reason_code=report.reason_code,
+        phase=report.phase,
+        gateway_id=report.gateway_id,
+        user_id=who.user_id,
+        team_id=who.team_id,
+        session_id=who.session_id,
+        agent_id=who.agent_id,
+        workflow=who.workflow,
+        key_name=who.key_name,
+        model=report.model,
+        config_version=report.config_version,
+        revision=report.revision,
+        action_digest=report.action_digest,
+        approvable=bool(report.action_digest),
+        claimed_by=escalation.claimed_by,
+        claimed_at=escalation.claimed_at,
+        resolved_by=escalation.resolved_by,
+        resolved_at=escalation.resolved_at,
+        reason=escalation.reason,
+        used_at=escalation.used_at,
+        used_by=escalation.used_by,
+    )
+
+
+def _resolve(
+    control: Control, escalation_id: str, *, approved: bool, by: str, reason: str
+) -> Response:
+    if not reason.strip():
+        raise InvalidInput("body.reason: say why; it is kept with the decision")
+    resolved = control.stores.oversight.resolve(
+        escalation_id, approved=approved, by=by, reason=reason.strip(), now=control.clock()
+    )
+    return _shown(control, resolved)
+
+
+def _shown(control: Control, escalation: Escalation) -> Response:
+    return one(view_of(escalation, now=control.clock()))

@@ -7,6 +7,7 @@ the last position that its reader saw, so that nothing is missed or sent twice.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -14,9 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from kintsugi.api import sse
 from kintsugi.api.control import Control
 from kintsugi.errors import NotFound, Unauthenticated
+from kintsugi.model.oversight import Escalation, OversightPush, Resolution
 from kintsugi.model.stores import ConfigurationVersion, EventFilter, StoredEvent
 
 _PIECE = 200
+# More than a control plane's reviewers decide within the life of an approval.
+_RESOLUTIONS_MAX = 1000
+_QUARANTINES_MAX = 10_000
+# A gateway that was away for longer learns of a release from what is in force.
+_RELEASED_OF_LATE = timedelta(days=7)
 # How long a stream may outlive its token.
 _TOKEN_CHECK_SECONDS = 1.0
 
@@ -72,8 +79,10 @@ async def follow_events(
 async def follow_configuration(
     control: Control, config_id: str, *, still_allowed: StillAllowed
 ) -> AsyncIterator[bytes]:
-    """Frames ``configuration``: the newest version at once, then each newer one."""
+    """Frames ``configuration``: the newest version at once, then each newer one; and frames
+    ``oversight``: what people have decided, at once and whenever it changes."""
     sent = 0
+    told: OversightPush | None = None
 
     def newest() -> ConfigurationVersion | None:
         try:
@@ -83,10 +92,14 @@ async def follow_configuration(
 
     with control.metrics.streams.labels("configurations").track_inprogress():
         yield sse.HEARTBEAT
-        async for turn in turns(control, ("configurations",), still_allowed):
+        async for turn in turns(control, ("configurations", "oversight"), still_allowed):
             if turn is None:
                 yield sse.HEARTBEAT
                 continue
+            decided = await run_in_threadpool(oversight_now, control)
+            if decided != told:
+                told = decided
+                yield sse.frame("oversight", msgspec.json.encode(decided))
             version = await run_in_threadpool(newest)
             if version is not None and version.version > sent:
                 sent = version.version
@@ -94,6 +107,30 @@ async def follow_configuration(
                     version.id, version.version, version.revision, version.content
                 )
                 yield sse.frame("configuration", msgspec.json.encode(push), position=sent)
+
+
+def oversight_now(control: Control) -> OversightPush:
+    """What gateways must know of people's decisions now."""
+    oversight = control.stores.oversight
+    now = control.clock()
+    return OversightPush(
+        tuple(_resolution(one) for one in oversight.usable(now=now, limit=_RESOLUTIONS_MAX)),
+        tuple(oversight.quarantines(in_force=True, limit=_QUARANTINES_MAX)),
+        tuple(oversight.released_since(now - _RELEASED_OF_LATE)),
+    )
+
+
+def _resolution(escalation: Escalation) -> Resolution:
+    report = escalation.report
+    return Resolution(
+        escalation_id=report.id,
+        action_digest=report.action_digest,
+        revision=report.revision,
+        expires_at=report.expires_at,
+        approved=escalation.status == "approved",
+        resolved_by=escalation.resolved_by,
+        resolved_at=escalation.resolved_at,
+    )
 
 
 async def turns(

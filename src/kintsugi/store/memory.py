@@ -69,8 +69,9 @@ def memory_stores(
     """
     changes = MemoryChanges()
     log = MemoryLog()
+    oversight = MemoryOversight(lambda: changes.announce("oversight"))
     return Stores(
-        events=MemoryEvents(changes, log, now=now),
+        events=MemoryEvents(changes, log, oversight, now=now),
         configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
@@ -181,11 +182,13 @@ class MemoryEvents:
         self,
         changes: MemoryChanges,
         log: MemoryLog,
+        oversight: MemoryOversight,
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._changes = changes
         self._log = log
+        self._oversight = oversight
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -203,6 +206,7 @@ class MemoryEvents:
                 added = list(reversed(new.values()))
                 self._log.add_events(added, after=len(self._stored) - len(added), now=self._now())
         if new:
+            self._oversight.note_events(new.values())
             self._changes.announce("events")
         return Ingested(stored=len(new), duplicates=len(events) - len(new))
 

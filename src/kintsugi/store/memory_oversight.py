@@ -1,0 +1,159 @@
+"""Escalations and quarantines in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import msgspec
+
+from kintsugi.errors import NotFound
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.oversight import (
+    Escalation,
+    EscalationReport,
+    QuarantineRecord,
+    escalation_of,
+    quarantine_of,
+)
+from kintsugi.store import oversight_moves as moves
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+
+
+class MemoryOversight:
+    """The same promises as ``PostgresOversight``.
+
+    Args:
+        announce: wakes whoever waits for a change.
+    """
+
+    def __init__(self, announce: Callable[[], None]) -> None:
+        self._announce = announce
+        self._lock = threading.Lock()
+        self._escalations: dict[str, Escalation] = {}
+        self._quarantines: dict[str, QuarantineRecord] = {}
+
+    def raise_escalation(self, report: EscalationReport) -> Escalation:
+        with self._lock:
+            return self._escalations.setdefault(report.id, Escalation(report))
+
+    def escalation(self, escalation_id: str) -> Escalation:
+        try:
+            return self._escalations[escalation_id.lower()]
+        except KeyError:
+            raise NotFound(f'there is no escalation "{escalation_id}"') from None
+
+    def escalations(
+        self, status: str | None, *, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Escalation], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        found = [
+            one
+            for one in self._newest_first()
+            if _is(one, status, now)
+            and (before is None or (one.report.created_at, one.id) < before)
+        ]
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].report.created_at, shown[-1].id)
+
+    def count_escalations(self, status: str | None, *, now: datetime) -> int:
+        return sum(_is(one, status, now) for one in self._escalations.values())
+
+    def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
+        return self._move(escalation_id, lambda before: moves.claim(before, by=by, now=now))
+
+    def resolve(
+        self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
+    ) -> Escalation:
+        return self._move(
+            escalation_id,
+            lambda before: moves.resolve(before, approved=approved, by=by, reason=reason, now=now),
+        )
+
+    def use(
+        self, escalation_id: str, *, action_digest: str, revision: str, by: str, now: datetime
+    ) -> Escalation:
+        return self._move(
+            escalation_id,
+            lambda before: moves.use(
+                before, action_digest=action_digest, revision=revision, by=by, now=now
+            ),
+        )
+
+    def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
+        found = [
+            one
+            for one in self._newest_first()
+            if one.resolved_at is not None and one.used_at is None and one.report.expires_at > now
+        ]
+        return found[:limit]
+
+    def quarantines(self, *, in_force: bool | None, limit: int) -> list[QuarantineRecord]:
+        found = [
+            one
+            for one in self._quarantines.values()
+            if in_force is None or (one.released_at is None) == in_force
+        ]
+        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
+
+    def quarantine(self, quarantine_id: str) -> QuarantineRecord:
+        try:
+            return self._quarantines[quarantine_id.lower()]
+        except KeyError:
+            raise NotFound(f'there is no quarantine "{quarantine_id}"') from None
+
+    def release(
+        self, quarantine_id: str, *, by: str, reason: str, now: datetime
+    ) -> QuarantineRecord:
+        before = self.quarantine(quarantine_id)
+        if before.released_at is None:
+            self._quarantines[before.id] = msgspec.structs.replace(
+                before, released_at=now, released_by=by, release_reason=reason
+            )
+            self._announce()
+        return self._quarantines[before.id]
+
+    def released_since(self, moment: datetime) -> list[str]:
+        return [
+            one.id
+            for one in self._quarantines.values()
+            if one.released_at is not None and one.released_at >= moment
+        ]
+
+    def note_events(self, events: Iterable[DecisionEvent]) -> None:
+        """Keep what stored events tell of."""
+        found = False
+        for event in events:
+            report, record = escalation_of(event), quarantine_of(event)
+            if report is not None:
+                self.raise_escalation(report)
+            if record is not None:
+                self._quarantines.setdefault(record.id, record)
+            found = found or report is not None or record is not None
+        if found:
+            self._announce()
+
+    def _newest_first(self) -> list[Escalation]:
+        return sorted(
+            self._escalations.values(),
+            key=lambda one: (one.report.created_at, one.id),
+            reverse=True,
+        )
+
+    def _move(self, escalation_id: str, move: Callable[[Escalation], Escalation]) -> Escalation:
+        with self._lock:
+            before = self.escalation(escalation_id)
+            after = self._escalations[before.id] = move(before)
+        if after != before:
+            self._announce()
+        return after
+
+
+def _is(escalation: Escalation, status: str | None, now: datetime) -> bool:
+    found = escalation.at(now)
+    if status == "resolved":
+        return found in ("approved", "rejected")
+    return status is None or found == status

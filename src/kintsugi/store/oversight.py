@@ -1,0 +1,202 @@
+"""Escalations and quarantines in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.oversight import (
+    Escalation,
+    EscalationReport,
+    QuarantineRecord,
+    escalation_of,
+    quarantine_of,
+)
+from kintsugi.store import oversight_moves as moves
+from kintsugi.store.connections import Connection, Database
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.statements import load_statements
+
+_SQL: Final = load_statements("oversight")
+_REPORT: Final = msgspec.json.Decoder(EscalationReport)
+_RECORD: Final = msgspec.json.Decoder(QuarantineRecord)
+
+
+class PostgresOversight:
+    """The oversight store of the protocol in ``model/stores.py``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def raise_escalation(self, report: EscalationReport) -> Escalation:
+        with self._database.transaction() as connection:
+            _raise(connection, report)
+            return _escalation(connection, report.id, _SQL["escalation"])
+
+    def escalation(self, escalation_id: str) -> Escalation:
+        with self._database.transaction() as connection:
+            return _escalation(connection, escalation_id, _SQL["escalation"])
+
+    def escalations(
+        self, status: str | None, *, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Escalation], str | None]:
+        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
+        if before_id is not None and _uuid(before_id) is None:
+            raise InvalidInput("the cursor is not one that this server gave out")
+        values = {
+            "status": status,
+            "now": now,
+            "before_at": before_at,
+            "before_id": before_id,
+            "limit": limit + 1,
+        }
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["page"], values).fetchall()
+        shown = [_read(row) for row in rows[:limit]]
+        if len(rows) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].report.created_at, shown[-1].id)
+
+    def count_escalations(self, status: str | None, *, now: datetime) -> int:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["count"], {"status": status, "now": now}).fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
+        return self._move(escalation_id, lambda before: moves.claim(before, by=by, now=now))
+
+    def resolve(
+        self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
+    ) -> Escalation:
+        return self._move(
+            escalation_id,
+            lambda before: moves.resolve(before, approved=approved, by=by, reason=reason, now=now),
+        )
+
+    def use(
+        self, escalation_id: str, *, action_digest: str, revision: str, by: str, now: datetime
+    ) -> Escalation:
+        return self._move(
+            escalation_id,
+            lambda before: moves.use(
+                before, action_digest=action_digest, revision=revision, by=by, now=now
+            ),
+        )
+
+    def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["usable"], [now, limit]).fetchall()
+        return [_read(row) for row in rows]
+
+    def quarantines(self, *, in_force: bool | None, limit: int) -> list[QuarantineRecord]:
+        values = {"in_force": in_force, "limit": limit}
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["quarantines"], values).fetchall()
+        return [_read_quarantine(row) for row in rows]
+
+    def quarantine(self, quarantine_id: str) -> QuarantineRecord:
+        with self._database.transaction() as connection:
+            return _quarantine(connection, quarantine_id)
+
+    def release(
+        self, quarantine_id: str, *, by: str, reason: str, now: datetime
+    ) -> QuarantineRecord:
+        with self._database.transaction() as connection:
+            _quarantine(connection, quarantine_id)
+            done = connection.execute(_SQL["release"], [now, by, reason, quarantine_id])
+            if done.rowcount:
+                connection.execute(_SQL["announce"])
+            return _quarantine(connection, quarantine_id)
+
+    def released_since(self, moment: datetime) -> list[str]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["released_since"], [moment]).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def _move(self, escalation_id: str, move: Callable[[Escalation], Escalation]) -> Escalation:
+        """Decide and write in one transaction, while nobody else can."""
+        with self._database.transaction() as connection:
+            before = _escalation(connection, escalation_id, _SQL["lock_escalation"])
+            after = move(before)
+            if after != before:
+                values: list[Any] = [
+                    after.status,
+                    after.claimed_by,
+                    after.claimed_at,
+                    after.resolved_by,
+                    after.resolved_at,
+                    after.reason,
+                    after.used_at,
+                    after.used_by,
+                    escalation_id,
+                ]
+                connection.execute(_SQL["save"], values)
+                connection.execute(_SQL["announce"])
+            return after
+
+
+def note_events(connection: Connection, events: Iterable[DecisionEvent]) -> None:
+    """Keep the escalations and quarantines that stored events tell of."""
+    found = False
+    for event in events:
+        report = escalation_of(event)
+        if report is not None:
+            _raise(connection, report)
+        record = quarantine_of(event)
+        if record is not None:
+            values = [record.id, record.created_at, msgspec.json.encode(record).decode()]
+            connection.execute(_SQL["quarantine"], values)
+        found = found or report is not None or record is not None
+    if found:
+        connection.execute(_SQL["announce"])
+
+
+def _raise(connection: Connection, report: EscalationReport) -> None:
+    text = msgspec.json.encode(report).decode()
+    connection.execute(_SQL["raise"], [report.id, report.created_at, report.expires_at, text])
+
+
+def _escalation(connection: Connection, escalation_id: str, statement: bytes) -> Escalation:
+    row = None
+    if _uuid(escalation_id) is not None:
+        row = connection.execute(statement, [escalation_id]).fetchone()
+    if row is None:
+        raise NotFound(f'there is no escalation "{escalation_id}"')
+    return _read(row)
+
+
+def _quarantine(connection: Connection, quarantine_id: str) -> QuarantineRecord:
+    row = None
+    if _uuid(quarantine_id) is not None:
+        row = connection.execute(_SQL["get_quarantine"], [quarantine_id]).fetchone()
+    if row is None:
+        raise NotFound(f'there is no quarantine "{quarantine_id}"')
+    return _read_quarantine(row)
+
+
+def _read(row: tuple[Any, ...]) -> Escalation:
+    report, *rest = row
+    return Escalation(_REPORT.decode(report), *rest)
+
+
+def _read_quarantine(row: tuple[Any, ...]) -> QuarantineRecord:
+    record, released_at, released_by, reason = row
+    return msgspec.structs.replace(
+        _RECORD.decode(record),
+        released_at=released_at,
+        released_by=released_by,
+        release_reason=reason,
+    )
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,93 @@
+-- Escalations and quarantines. Both are lists of pages, newest first.
+
+-- name: raise
+INSERT INTO kintsugi.escalations (id, created_at, expires_at, status, report)
+VALUES (%s, %s, %s, 'pending', %s)
+ON CONFLICT DO NOTHING
+
+-- name: escalation
+SELECT report, status, claimed_by, claimed_at, resolved_by, resolved_at, reason, used_at, used_by
+FROM kintsugi.escalations
+WHERE id = %s
+
+-- name: lock_escalation
+SELECT report, status, claimed_by, claimed_at, resolved_by, resolved_at, reason, used_at, used_by
+FROM kintsugi.escalations
+WHERE id = %s
+FOR UPDATE
+
+-- name: page
+-- "now" tells which of the open ones have expired.
+SELECT report, status, claimed_by, claimed_at, resolved_by, resolved_at, reason, used_at, used_by
+FROM kintsugi.escalations
+WHERE
+    (
+        %(status)s::text IS NULL
+        OR (%(status)s IN ('pending', 'claimed') AND status = %(status)s AND expires_at > %(now)s)
+        OR (%(status)s IN ('approved', 'rejected') AND status = %(status)s)
+        OR (%(status)s = 'resolved' AND status IN ('approved', 'rejected'))
+        OR (
+            %(status)s = 'expired'
+            AND status IN ('pending', 'claimed') AND expires_at <= %(now)s
+        )
+    )
+    AND (
+        %(before_at)s::timestamptz IS NULL
+        OR (created_at, id) < (%(before_at)s, %(before_id)s::uuid)
+    )
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s
+
+-- name: count
+SELECT count(*)
+FROM kintsugi.escalations
+WHERE
+    %(status)s::text IS NULL
+    OR (%(status)s IN ('pending', 'claimed') AND status = %(status)s AND expires_at > %(now)s)
+    OR (%(status)s IN ('approved', 'rejected') AND status = %(status)s)
+    OR (%(status)s = 'resolved' AND status IN ('approved', 'rejected'))
+    OR (%(status)s = 'expired' AND status IN ('pending', 'claimed') AND expires_at <= %(now)s)
+
+-- name: save
+UPDATE kintsugi.escalations
+SET
+    status = %s, claimed_by = %s, claimed_at = %s, resolved_by = %s, resolved_at = %s,
+    reason = %s, used_at = %s, used_by = %s
+WHERE id = %s
+
+-- name: usable
+SELECT report, status, claimed_by, claimed_at, resolved_by, resolved_at, reason, used_at, used_by
+FROM kintsugi.escalations
+WHERE resolved_at IS NOT NULL AND used_at IS NULL AND expires_at > %s
+ORDER BY resolved_at DESC, id
+LIMIT %s
+
+-- name: quarantine
+INSERT INTO kintsugi.quarantines (id, created_at, record)
+VALUES (%s, %s, %s)
+ON CONFLICT DO NOTHING
+
+-- name: quarantines
+SELECT record, released_at, released_by, release_reason
+FROM kintsugi.quarantines
+WHERE %(in_force)s::boolean IS NULL OR (released_at IS NULL) = %(in_force)s
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s
+
+-- name: get_quarantine
+SELECT record, released_at, released_by, release_reason
+FROM kintsugi.quarantines
+WHERE id = %s
+
+-- name: release
+-- The first time counts.
+UPDATE kintsugi.quarantines
+SET released_at = %s, released_by = %s, release_reason = %s
+WHERE id = %s AND released_at IS NULL
+
+-- name: released_since
+SELECT id::text FROM kintsugi.quarantines WHERE released_at >= %s ORDER BY released_at, id
+
+-- name: announce
+-- Delivered when the transaction commits, not before.
+SELECT pg_notify('kt_oversight', '')
