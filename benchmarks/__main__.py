@@ -45,6 +45,7 @@ BENCHMARKS = (
         ("--records", "2000", "--seconds", "0.3"),
     ),
     Benchmark("store", "Store: ingest beside a raw COPY, and every read", ("--events", "20000")),
+    Benchmark("log_cost", "Log: append and proofs as the tree grows", ("--quick",)),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),
     Benchmark("start", "Start: kt up to the first governed answer", ("--rounds", "1")),
