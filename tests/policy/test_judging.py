@@ -200,3 +200,9 @@ def test_what_was_really_used_is_asked_of_the_rules_that_reserved_it() -> None:
     plan = plan_of(one=Settling(), two=Judge([]))
     assert settlements(plan, Phase.INPUT, ended, FACTS) == {"calls": 7.0}
     assert settlements(plan_of(one=Judge([])), Phase.INPUT, ended, FACTS) == {}
+
+
+def test_when_to_try_again_comes_from_the_policy_that_decides() -> None:
+    later = msgspec.structs.replace(ABOUT_ALL, retry_after_seconds=9.5)
+    sooner = msgspec.structs.replace(ABOUT_ALL, retry_after_seconds=1.0, verdict=Verdict.FLAG)
+    assert judged(plan_of(one=Judge([sooner]), two=Judge([later]))).retry_after_seconds == 9.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import msgspec
 
 from kintsugi.gateway.commands import Reply
@@ -139,13 +141,19 @@ _CODES = {
 }
 
 
+# What passes again when time has gone by: 429 instead of 409.
+_LIMITED = {"rate_limit.exceeded": "rate_limited", "spend_limit.exceeded": "budget_exceeded"}
+# Longer than this no SDK waits; it would try again at once instead.
+_RETRY_SECONDS_MAX = 60
+
+
 def stopped(decision: Decision, phase: Phase, *, event_id: str, rejected: bool = False) -> Problem:
     """Why a policy stopped the exchange, for the client. Free of the exchange's content.
 
     Args:
         rejected: a reviewer was asked, and said no.
     """
-    code = _CODES[phase]
+    code = _LIMITED.get(decision.reason_code, _CODES[phase])
     escalation_id = ""
     if decision.verdict is Verdict.ESCALATE:
         code = "escalation_rejected" if rejected else "escalation_required"
@@ -153,7 +161,7 @@ def stopped(decision: Decision, phase: Phase, *, event_id: str, rejected: bool =
     elif decision.verdict is Verdict.QUARANTINE:
         code = "contained"
     return Problem(
-        "policy_violation",
+        "rate_limit" if code in _LIMITED.values() else "policy_violation",
         code,
         decision.message or f"Stopped by policy {decision.policy_name}: {decision.reason_code}.",
         policy=decision.policy_name,
@@ -163,9 +171,16 @@ def stopped(decision: Decision, phase: Phase, *, event_id: str, rejected: bool =
     )
 
 
-def block(dialect: Dialect, problem: Problem) -> Reply:
+def block(dialect: Dialect, problem: Problem, retry_after_seconds: float = 0.0) -> Reply:
     """Status, headers and body of an answer that a policy put in the place of the model's."""
-    return 409, [_JSON, _NO_RETRY], dialect.problem_body(problem)
+    if problem.type != "rate_limit":
+        return 409, [_JSON, _NO_RETRY], dialect.problem_body(problem)
+    headers = [_JSON]
+    if retry_after_seconds:
+        headers.append((b"retry-after", b"%d" % ceil(retry_after_seconds)))
+    if not 0 < retry_after_seconds <= _RETRY_SECONDS_MAX:
+        headers.append(_NO_RETRY)
+    return 429, headers, dialect.problem_body(problem)
 
 
 def own_headers(

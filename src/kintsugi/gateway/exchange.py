@@ -880,7 +880,7 @@ class Exchange:
             account.escalation = self._unapprovable(phase, at_ns)
         commands = self._freeze(decision)
         problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
-        reply = block(account.dialect, problem)
+        reply = block(account.dialect, problem, decision.retry_after_seconds)
         return commands + self._record(ExchangeStatus.BLOCKED, reply, at_ns)
 
     def _unapprovable(self, phase: Phase, at_ns: int) -> RaisedEscalation:

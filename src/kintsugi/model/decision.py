@@ -103,6 +103,7 @@ class Decision(msgspec.Struct, frozen=True):
         quarantine: what to freeze, where the verdict is ``quarantine``.
         escalation: how to ask a person, where the verdict is ``escalate``.
         target_ids: the targets that may answer; None where no policy narrowed them down.
+        retry_after_seconds: when the same may pass; 0 where that is not known.
     """
 
     verdict: Verdict
@@ -116,3 +117,4 @@ class Decision(msgspec.Struct, frozen=True):
     quarantine: QuarantineScope | None = None
     escalation: Escalation | None = None
     target_ids: tuple[str, ...] | None = None
+    retry_after_seconds: float = 0.0

@@ -175,6 +175,7 @@ def _judge(
     deciding: Evaluation | None = None
     options: RuleOptions | None = None
     message = ""
+    retry_after_seconds = 0.0
     for position, rule in enumerate(in_force.rules):
         if blocked_by:
             evaluations.append(_skipped(rule, phase, blocked_by))
@@ -193,6 +194,7 @@ def _judge(
             blocked_by = rule.kind.name
         if deciding is None or verdict.strictness > deciding.effective.strictness:
             deciding, message = evaluation, rule.rule.message or rule.kind.message
+            retry_after_seconds = judged.retry_after_seconds
             options = rule.options
     order = {part.path: index for index, part in enumerate(exchange.parts)}
     edits = _edits([spot for spot in spans if spot.edits], order)
@@ -218,6 +220,7 @@ def _judge(
         quarantine=options.quarantine if options and verdict is Verdict.QUARANTINE else None,
         escalation=options.escalation if options and verdict is Verdict.ESCALATE else None,
         target_ids=target_ids,
+        retry_after_seconds=retry_after_seconds,
     )
 
 
@@ -227,12 +230,14 @@ def _both(some: tuple[str, ...] | None, others: tuple[str, ...]) -> tuple[str, .
 
 
 class _Judged(NamedTuple):
-    """What one rule finds, what that hides, the targets that it leaves, what it changes."""
+    """What one rule finds, what that hides, the targets that it leaves, what it changes, when to
+    try again."""
 
     evaluation: Evaluation
     spots: Sequence[_Spot]
     target_ids: tuple[str, ...] | None = None
     transforms: Sequence[Transform] = ()
+    retry_after_seconds: float = 0.0
 
 
 def _evaluate(
@@ -247,6 +252,7 @@ def _evaluate(
     spots: list[_Spot] = []
     target_ids: tuple[str, ...] | None = None
     transforms: list[Transform] = []
+    retry_after_seconds = 0.0
     notes = 0
     for part, sightings in seen:
         if position not in sightings:
@@ -268,6 +274,7 @@ def _evaluate(
                     target_ids = _both(target_ids, observed.target_ids)
                 if observed.transform is not None:
                     transforms.append(observed.transform)
+                retry_after_seconds = max(retry_after_seconds, observed.retry_after_seconds)
         except Exception as error:  # noqa: BLE001  # the same edge
             return _Judged(_error(rule, phase, error, findings), spots)
     if len(findings) == notes:
@@ -291,6 +298,7 @@ def _evaluate(
         spots,
         target_ids,
         transforms,
+        retry_after_seconds,
     )
 
 

@@ -89,6 +89,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
             whole exchange, and equal numbers are about the whole part.
         verdict: what is asked for; None for the policy's own action.
         target_ids: in the route phase, the targets that may answer; None leaves them.
+        retry_after_seconds: when the same may pass, where that is known; 0 where it is not.
         transform: what to change where ``verdict`` is ``transform``; None for what the options
             say.
         note: only to be recorded: it allows, and leaves the evaluation clear.
@@ -103,6 +104,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     verdict: Verdict | None = None
     target_ids: tuple[str, ...] | None = None
+    retry_after_seconds: float = 0.0
     transform: Transform | None = None
     note: bool = False
 

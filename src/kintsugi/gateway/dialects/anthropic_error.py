@@ -11,7 +11,11 @@ from kintsugi.gateway.dialects.dialect import Problem
 _encode = msgspec.json.Encoder().encode
 
 # Anthropic's own words for what goes wrong; its clients ask for them.
-_TYPES = {"upstream_error": "api_error", "server_error": "api_error"}
+_TYPES = {
+    "upstream_error": "api_error",
+    "server_error": "api_error",
+    "rate_limit": "rate_limit_error",
+}
 _TYPES_BY_CODE = {
     "model_not_found": "not_found_error",
     "unknown_url": "not_found_error",

@@ -37,8 +37,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why the gateway itself answers, in words that every dialect can carry.
 
     Attributes:
-        type: ``policy_violation``, ``invalid_request_error``, ``authentication_error``,
-            ``upstream_error`` or ``server_error``.
+        type: ``policy_violation``, ``rate_limit``, ``invalid_request_error``,
+            ``authentication_error``, ``upstream_error`` or ``server_error``.
         param: the field of the request that was wrong, if it was one field.
     """
 

@@ -88,10 +88,14 @@ class RateRule(Rule):
             if not counter.granted:
                 limit = counted.limit
                 detail = f"{counted.allowed} {counted.what} in {limit.window_seconds} s"
-                if counter.retry_after_seconds:
-                    detail += f"; again in {counter.retry_after_seconds:.0f} s"
-                name = f"{counted.what}_per_{limit.per}"
-                seen.append(Observation(rule=name, reason_code=_EXCEEDED, detail=detail))
+                seen.append(
+                    Observation(
+                        rule=f"{counted.what}_per_{limit.per}",
+                        reason_code=_EXCEEDED,
+                        detail=detail,
+                        retry_after_seconds=counter.retry_after_seconds,
+                    )
+                )
         return seen
 
     def settle(self, exchange: ExchangeView, facts: Facts) -> Mapping[str, float]:

@@ -97,9 +97,14 @@ class SpendRule(Rule):
             name = f"usd_per_{limit.per}"
             detail = f"{limit.usd:g} USD in a {limit.period}"
             if not counter.granted:
-                if counter.retry_after_seconds:
-                    detail += f"; again in {counter.retry_after_seconds:.0f} s"
-                seen.append(Observation(rule=name, reason_code=_EXCEEDED, detail=detail))
+                seen.append(
+                    Observation(
+                        rule=name,
+                        reason_code=_EXCEEDED,
+                        detail=detail,
+                        retry_after_seconds=counter.retry_after_seconds,
+                    )
+                )
             elif warn_at and counter.used >= limit.usd * warn_at:
                 detail = f"{counter.used / limit.usd:.0%} of {detail}"
                 seen.append(
