@@ -14,6 +14,7 @@ import typer
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, json_text, report_error
 from kintsugi.cli.parts import program
+from kintsugi.cli.policy_bench import bench
 from kintsugi.cli.policy_diff import diff
 from kintsugi.cli.policy_eval import evaluate_file
 from kintsugi.cli.policy_fmt import fmt
@@ -252,3 +253,4 @@ app.command("schema")(schema)
 app.command("diff")(diff)
 app.command("fmt")(fmt)
 app.command("graph")(graph)
+app.command("bench")(bench)
