@@ -241,3 +241,53 @@ def test_a_tool_call_in_an_answer_is_judged() -> None:
     for stream in (False, True):
         one = case(response={"tool_calls": [call]}, stream=stream, verdict="block")
         assert result_of(config_of("block"), one).passed
+
+
+GOVERNED = """\
+pack: {name: governed, version: 1.0.0, enabled: true}
+policies: {chain: [rate-limit, agent-firewall, human-oversight]}
+policy:
+  rate-limit: {per_user: {rpm: 60, tpm: TOKENS}}
+  agent-firewall:
+    bindings: [{argument: account_id, claim: X-Account-ID}]
+    transaction_limits: {require_approval_above: 100, max_daily_total: 1000}
+  human-oversight: {tools: [delete_*], escalation: {hold_seconds: 30}}
+"""
+
+
+def call_answer(name: str, arguments: str) -> dict[str, Any]:
+    call = {"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {"choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "verdict", "reason_code"),
+    [
+        ("refund", '{"account_id": "A1", "amount": 20}', "allow", "policy.passed"),
+        ("refund", '{"account_id": "A2"}', "block", "agent_firewall.binding_violated"),
+        ("refund", '{"amount": 200}', "escalate", "agent_firewall.approval_required"),
+        ("refund", '{"amount": 2000}', "block", "agent_firewall.transaction_limit"),
+        ("delete_user", "{}", "escalate", "human_oversight.required"),
+    ],
+)
+def test_tool_rules_are_tested_with_counters_of_their_own(
+    tool: str, arguments: str, verdict: str, reason_code: str, stream: bool
+) -> None:
+    one = case(
+        response=call_answer(tool, arguments),
+        stream=stream,
+        headers={"X-User-ID": "ada", "X-Account-ID": "A1"},
+        verdict=verdict,
+        reason_code=reason_code,
+    )
+    governed = parse_config(GOVERNED.replace("TOKENS", "5000"))
+    results = run(governed, one, one).results  # the first leaves nothing behind for the second
+    assert [result.outcome for result in results] == [CaseOutcome.PASS] * 2
+
+
+def test_a_limit_that_no_request_can_meet_is_reached_at_once() -> None:
+    one = case(headers={"X-User-ID": "ada"}, verdict="block", reason_code="rate_limit.exceeded")
+    governed = parse_config(GOVERNED.replace("TOKENS", "5"))
+    assert result_of(governed, one).outcome is CaseOutcome.PASS

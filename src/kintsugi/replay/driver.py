@@ -22,17 +22,25 @@ from kintsugi.gateway.commands import (
     Command,
     DropClient,
     EndStream,
+    Gather,
+    Hold,
     Pause,
     Record,
+    Redeem,
     SendData,
+    Settle,
     StartStream,
 )
+from kintsugi.gateway.counters import CounterBook
 from kintsugi.gateway.events import (
     AdmissionDurable,
     Event,
+    Gathered,
     Headers,
+    HoldOver,
     PauseOver,
     RecordDurable,
+    Redeemed,
     RequestReceived,
     UpstreamData,
     UpstreamEnd,
@@ -42,6 +50,7 @@ from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
 from kintsugi.model.config import Case, Config, Target
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.facts import RemoteAnswer
 from kintsugi.model.ids import uuid7
 from kintsugi.policy.plan import compile_plan
 from kintsugi.replay import provider
@@ -52,6 +61,7 @@ _SECRET = Secret("not-a-secret")
 _FINGERPRINT_KEY = b"kt policy test"
 # Stands in where a configuration has no target: its policies can be tested all the same.
 _STAND_IN = Target(id="case", provider="simulator")
+_OWNER = "case"
 _SIMULATOR_URL = "http://127.0.0.1:1/v1"
 
 
@@ -137,6 +147,8 @@ class _Wire:
         self._request = request
         self._case = case
         self._upstream: Iterator[Event] = iter(())
+        self._counters = CounterBook()
+        self._reservations = 0
         self.event: DecisionEvent | None = None
         self.sent = b""
         self.status = 0
@@ -153,6 +165,14 @@ class _Wire:
                 self._upstream = self._answer(msgspec.json.decode(body))
             case Pause():
                 return (PauseOver(0),)
+            case Gather():
+                return (self._gather(command),)
+            case Settle(reservation=reservation, used=used):
+                self._counters.settle(_OWNER, reservation, used, NOW.timestamp())
+            case Redeem():
+                return (Redeemed(0),)  # nobody has approved of anything yet
+            case Hold():
+                return (HoldOver(0),)  # and nobody is there to ask
             case AbortUpstream():
                 self._upstream = iter(())
             case Record(event=event):
@@ -170,6 +190,13 @@ class _Wire:
             case EndStream():
                 pass
         return ()
+
+    def _gather(self, wish: Gather) -> Gathered:
+        """What a case finds: counters that nobody used before, and nobody to ask."""
+        self._reservations += 1
+        told = self._counters.reserve(_OWNER, self._reservations, wish.counters, NOW.timestamp())
+        asked = {call.key: RemoteAnswer(error="not_asked") for call in wish.remote}
+        return Gathered(0, told, asked, self._reservations if wish.counters else 0)
 
     def _begin(self, status: int, headers: Headers) -> None:
         self.status = status
