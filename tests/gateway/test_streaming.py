@@ -31,7 +31,7 @@ from tests.gateway.playbook import (
     kinds_of,
     stream_of,
 )
-from tests.gateway.wires import CHAT_WIRE, WIRES, Wire, fragments
+from tests.gateway.wires import CHAT_WIRE, WIRES, Wire, fragments, near_matches
 
 COMMENT = b": kt decision="
 NUMBER = re.compile(r"\d{3}-\d{2}-\d{4}")
@@ -73,7 +73,7 @@ places = st.lists(st.integers(0, 4000), max_size=12)
 def test_bytes_pass_unchanged_when_no_rule_changes_them(
     wire: Wire, data: st.DataObject, at: list[int]
 ) -> None:
-    stream = data.draw(wire.streams)
+    stream = data.draw(wire.streams(near_matches))
     for mode in ("buffer", "window", "observe"):
         play = play_stream(FLAGGING, mode, cut(stream, at), wire)
         assert without_comment(play.sent()) == stream
@@ -85,7 +85,7 @@ def test_bytes_pass_unchanged_when_no_rule_changes_them(
 def test_redaction_gives_the_same_text_and_record_in_any_chunking(
     wire: Wire, data: st.DataObject, at: list[int]
 ) -> None:
-    stream = data.draw(wire.streams)
+    stream = data.draw(wire.streams(near_matches))
     whole = play_stream(REDACTING, "buffer", [stream], wire)
     for mode in ("buffer", "window"):
         play = play_stream(REDACTING, mode, cut(stream, at), wire)
@@ -102,7 +102,7 @@ def test_redaction_gives_the_same_text_and_record_in_any_chunking(
 def test_a_block_is_found_in_any_chunking_and_nothing_of_it_is_sent(
     wire: Wire, data: st.DataObject, at: list[int]
 ) -> None:
-    stream = data.draw(wire.streams)
+    stream = data.draw(wire.streams(near_matches))
     whole = play_stream(BLOCKING, "buffer", [stream], wire)
     for mode in ("buffer", "window"):
         play = play_stream(BLOCKING, mode, cut(stream, at), wire)

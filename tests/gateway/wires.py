@@ -32,7 +32,7 @@ fragments = st.sampled_from(
         '"',
     ]
 )
-said = st.lists(fragments, max_size=3).map("".join)
+near_matches = st.lists(fragments, max_size=3).map("".join)
 newlines = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])
 
 
@@ -41,7 +41,7 @@ class Wire:
     """One dialect from outside.
 
     Attributes:
-        streams: streams with all that the dialect has, well-behaved and not.
+        streams: streams that say such texts with all that the dialect has, well-behaved and not.
         stream_of: a well-behaved stream that says these texts, each in a delta of its own.
         answer: the same as an answer that is not streamed.
         contents: what a client reads in a stream, by place.
@@ -51,7 +51,7 @@ class Wire:
     name: str
     target: bytes
     request: Callable[[bool], bytes]
-    streams: st.SearchStrategy[bytes]
+    streams: Callable[[st.SearchStrategy[str]], st.SearchStrategy[bytes]]
     stream_of: Callable[..., bytes]
     answer: Callable[[str], bytes]
     contents: Callable[[bytes], dict[str, str]]
@@ -63,11 +63,11 @@ class Wire:
 
 
 @st.composite
-def chat_streams(draw: st.DrawFn) -> bytes:
+def chat_streams(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
     """Frames that mix two choices, fields, tool calls, comments and unknown frames."""
     frames = [frame({"role": "assistant", "content": ""})]
     for _ in range(draw(st.integers(0, 14))):
-        text = draw(said)
+        text = draw(texts)
         choice = draw(st.integers(0, 1))
         kind = draw(st.integers(0, 6))
         if kind <= 2:
@@ -211,14 +211,14 @@ def responses_answer(text: str) -> bytes:
 
 
 @st.composite
-def responses_streams(draw: st.DrawFn) -> bytes:
+def responses_streams(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
     """Events that mix messages, reasoning, calls, comments and events that nobody knows; some
     providers leave out what others repeat, and some repeat it wrongly."""
     made = Responses()
     made.begin()
     opened = [made.open_message()]
     for _ in range(draw(st.integers(0, 14))):
-        text = draw(said)
+        text = draw(texts)
         kind = draw(st.integers(0, 7))
         if kind <= 3:
             made.say(draw(st.sampled_from(opened)), text)
@@ -235,7 +235,7 @@ def responses_streams(draw: st.DrawFn) -> bytes:
         if draw(st.integers(0, 5)):
             made.close(index)
     if not draw(st.integers(0, 4)):
-        made.event("response.output_text.done", output_index=0, content_index=0, text=draw(said))
+        made.event("response.output_text.done", output_index=0, content_index=0, text=draw(texts))
     if draw(st.integers(0, 5)):
         made.end()
     end = draw(st.sampled_from([b"", b"\n", DONE]))
@@ -357,14 +357,14 @@ def messages_stream_of(*texts: str) -> bytes:
 
 
 @st.composite
-def messages_streams(draw: st.DrawFn) -> bytes:
+def messages_streams(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
     """Events that mix texts, thoughts and calls, also at the same time, citations, pings, and
     events and deltas that nobody knows; some servers forget to end what they began."""
     made = Messages()
     made.begin()
     opened = [made.open()]
     for _ in range(draw(st.integers(0, 14))):
-        text = draw(said)
+        text = draw(texts)
         kind = draw(st.integers(0, 8))
         if kind <= 3:
             made.say(draw(st.sampled_from(opened)), text)
@@ -411,7 +411,7 @@ CHAT_WIRE = Wire(
     name="openai.chat",
     target=playbook.CHAT,
     request=lambda stream: playbook.chat(stream=stream),
-    streams=chat_streams(),
+    streams=chat_streams,
     stream_of=playbook.stream_of,
     answer=playbook.completion,
     contents=playbook.contents,
@@ -424,7 +424,7 @@ RESPONSES_WIRE = Wire(
     request=lambda stream: json.dumps(
         {"model": "sim-echo", "input": "hello", **({"stream": True} if stream else {})}
     ).encode(),
-    streams=responses_streams(),
+    streams=responses_streams,
     stream_of=responses_stream_of,
     answer=responses_answer,
     contents=responses_contents,
@@ -435,7 +435,7 @@ MESSAGES_WIRE = Wire(
     name="anthropic.messages",
     target=b"/v1/messages",
     request=lambda stream: playbook.chat(stream=stream, max_tokens=64),
-    streams=messages_streams(),
+    streams=messages_streams,
     stream_of=messages_stream_of,
     answer=lambda text: json.dumps(message([{"type": "text", "text": text}])).encode(),
     contents=messages_contents,
