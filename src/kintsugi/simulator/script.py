@@ -88,11 +88,58 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
 
 
+class McpTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool of the simulated MCP server.
+
+    Attributes:
+        input_schema: JSON Schema of the arguments; anything when left out.
+        text: the result. ``{name}`` stands for an argument, ``{answer}`` for what the user said.
+        structured: sent as ``structuredContent`` as well.
+        is_error: the result says that the tool failed.
+        error, error_code: answer with a JSON-RPC error instead.
+        logs: messages before the result; ``progress``: how many steps are told.
+        asks: a question to the user before the result (elicitation).
+        delay_ms: before each of these, or before the result.
+        streams: answer with a stream even where nothing comes before the result.
+    """
+
+    name: str
+    description: str = ""
+    input_schema: dict[str, Any] | None = None
+    text: str = ""
+    structured: dict[str, Any] | None = None
+    is_error: bool = False
+    error: str = ""
+    error_code: int = -32603
+    logs: tuple[str, ...] = ()
+    progress: int = 0
+    asks: str = ""
+    delay_ms: int = 0
+    streams: bool = False
+
+
+class McpScript(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the simulated MCP server offers, besides what is built in.
+
+    Attributes:
+        resources: text by URI.
+        prompts: text by name; ``{name}`` stands for an argument.
+        notifications: log messages for everybody who listens.
+    """
+
+    instructions: str = ""
+    tools: tuple[McpTool, ...] = ()
+    resources: dict[str, str] = {}
+    prompts: dict[str, str] = {}
+    notifications: tuple[str, ...] = ()
+
+
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first rule that fits answers; then the model's built-in answer; then ``default``."""
 
     default: Response = Response()
     rules: tuple[Rule, ...] = ()
+    mcp: McpScript = McpScript()
 
     def response_for(self, *, model: str, last_user_message: str) -> Response:
         """What to answer."""

@@ -26,6 +26,8 @@ from kintsugi.simulator import (
     openai_embeddings,
     openai_responses,
 )
+from kintsugi.simulator.mcp import McpSimulator
+from kintsugi.simulator.mcp_endpoint import McpEndpoint
 from kintsugi.simulator.script import BUILT_IN, BadRequest, Response, Script, load_script
 
 _BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -115,7 +117,8 @@ async def serve(
         OSError: the address cannot be used.
     """
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: SimulatorProtocol(script, clock), host, port)
+    mcp = McpEndpoint(McpSimulator(script.mcp))
+    return await loop.create_server(lambda: SimulatorProtocol(script, clock, mcp), host, port)
 
 
 def url_of(server: asyncio.Server) -> str:
@@ -154,6 +157,7 @@ class _Request(msgspec.Struct, frozen=True):
 
     method: bytes
     path: bytes
+    headers: dict[bytes, bytes]
     body: bytes
     too_large: bool
     keep_alive: bool
@@ -162,9 +166,10 @@ class _Request(msgspec.Struct, frozen=True):
 class SimulatorProtocol(asyncio.Protocol):
     """One client connection; requests on it are answered in turn."""
 
-    def __init__(self, script: Script, clock: Callable[[], float]) -> None:
+    def __init__(self, script: Script, clock: Callable[[], float], mcp: McpEndpoint) -> None:
         self._script = script
         self._clock = clock
+        self._mcp = mcp
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[_Request] = deque()
@@ -173,6 +178,7 @@ class SimulatorProtocol(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._url = b""
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -213,6 +219,7 @@ class SimulatorProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._url = b""
+        self._headers = {}
         self._body = []
         self._body_bytes = 0
 
@@ -222,6 +229,7 @@ class SimulatorProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
+        self._headers[name.lower()] = value
         if name.lower() == b"expect" and value.lower() == b"100-continue":
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -237,6 +245,7 @@ class SimulatorProtocol(asyncio.Protocol):
             _Request(
                 method=self._parser.get_method(),
                 path=self._url.partition(b"?")[0],
+                headers=self._headers,
                 body=b"".join(self._body),
                 too_large=self._body_bytes > _BODY_BYTES_MAX,
                 keep_alive=self._parser.should_keep_alive(),
@@ -271,6 +280,10 @@ class SimulatorProtocol(asyncio.Protocol):
         endpoint = _ENDPOINTS.get(path.removeprefix(b"/v1"))
         if request.too_large:
             self._send(413, openai_chat.error_document(413, "the body is too large"))
+        elif path == b"/mcp":
+            return asyncio.get_running_loop().create_task(
+                self._mcp.answer(request.method, request.headers, request.body, self._write)
+            )
         elif endpoint is not None and request.method == b"POST":
             return self._answer_model(endpoint, request.body)
         elif path in _MODEL_PATHS and request.method == b"GET":
