@@ -19,6 +19,7 @@ from kintsugi.cli.policy_diff import diff
 from kintsugi.cli.policy_eval import evaluate_file
 from kintsugi.cli.policy_fmt import fmt
 from kintsugi.cli.policy_graph import graph
+from kintsugi.cli.policy_new_rule import new_rule
 from kintsugi.cli.policy_schema import schema
 from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
@@ -254,3 +255,4 @@ app.command("diff")(diff)
 app.command("fmt")(fmt)
 app.command("graph")(graph)
 app.command("bench")(bench)
+app.command("new-rule")(new_rule)
