@@ -204,7 +204,8 @@ def make_report(*, now: datetime, version: int = 3, **changes: Any) -> GatewayRe
 
 def make_token(stores: Stores, *scopes: Scope, now: datetime = NOON, **options: Any) -> str:
     """The text of a new token."""
-    token, text = mint("test", scopes or (Scope.ADMIN,), now=now, **options)
+    name = options.pop("name", "test")
+    token, text = mint(name, scopes or (Scope.ADMIN,), now=now, **options)
     keep(stores.tokens, token, text)
     return text
 

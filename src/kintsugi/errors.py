@@ -4,6 +4,7 @@ KintsugiError
 ├── ConfigurationInvalid      a configuration does not parse, lint or compile
 ├── NotFound                  no such thing
 ├── VersionConflict           somebody else changed it first
+├── StateConflict             what was asked does not fit what it has become
 ├── IdempotencyMismatch       the same Idempotency-Key with another body
 ├── InvalidInput              a parameter or body that cannot be used
 ├── Unauthenticated           no valid token
@@ -59,6 +60,12 @@ class VersionConflict(KintsugiError):
     """Someone else changed this first; read it again and retry."""
 
     code = "version_conflict"
+
+
+class StateConflict(KintsugiError):
+    """What was asked does not fit what this has become."""
+
+    code = "state_conflict"
 
 
 class IdempotencyMismatch(KintsugiError):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,10 @@ from kintsugi.api.app import end_streams
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.permissions import Scope
 from kintsugi.errors import StoreUnavailable
+from kintsugi.model.decision import Phase
+from kintsugi.model.event import Quarantine, RaisedEscalation
 from kintsugi.model.stores import EventFilter, StoredEvent, Stores
+from kintsugi.model.verdict import Verdict
 from kintsugi.store.memory import MemoryChanges, memory_stores
 from tests.control_plane import (
     CONFIGURATION,
@@ -70,6 +74,10 @@ def reading(
         yield frames(lines)
 
 
+# What every follower is told first where people have decided nothing.
+NOTHING_DECIDED: dict[str, Any] = {"resolutions": [], "quarantines": [], "released": []}
+
+
 def frames(lines: Iterator[str]) -> Iterator[Frame]:
     fields: dict[str, str] = {}
     for line in lines:
@@ -78,7 +86,8 @@ def frames(lines: Iterator[str]) -> Iterator[Frame]:
             fields[name] = value
         elif fields:
             data = msgspec.json.decode(fields["data"])
-            yield Frame(fields["event"], int(fields["id"]), data)
+            if fields["event"] != "oversight" or data != NOTHING_DECIDED:
+                yield Frame(fields["event"], int(fields.get("id", 0)), data)
             fields = {}
 
 
@@ -242,3 +251,30 @@ def test_a_reader_that_does_not_read_makes_the_server_read_no_further(
         reached = max(asked)
         assert reached < 10_000
         assert [frame.position for frame in take(stream, 20_000)] == [*range(1, 20_001)]
+
+
+def test_a_follower_hears_at_once_what_people_decide(server: Server) -> None:
+    escalated, frozen = make_event(1), make_event(2)
+    escalated = msgspec.structs.replace(
+        escalated,
+        verdict=Verdict.ESCALATE,
+        escalation=RaisedEscalation(
+            escalated.id, Phase.INPUT, "sha256:action", datetime(2100, 1, 1, tzinfo=UTC)
+        ),
+    )
+    frozen = msgspec.structs.replace(
+        frozen,
+        verdict=Verdict.QUARANTINE,
+        quarantine=Quarantine(frozen.id, "session", "s-1"),
+    )
+    oversight = server.stores.oversight
+    with reading(server, "/v1/gateways/gw-1/follow?config_id=support") as stream:
+        server.stores.events.append([escalated, frozen])
+        assert next(stream).data["quarantines"][0]["subject"] == "s-1"
+        now = escalated.timestamp
+        oversight.resolve(escalated.id, approved=True, by="rita", reason="known", now=now)
+        (approval,) = next(stream).data["resolutions"]
+        assert approval["action_digest"] == "sha256:action"
+        assert approval["approved"] is True
+        oversight.release(frozen.id, by="rita", reason="over", now=now)
+        assert next(stream).data["quarantines"] == []

@@ -29,6 +29,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.NotFound: 404,
     # Only a request with If-Match can meet it (RFC 9110 §13.1.1).
     errors.VersionConflict: 412,
+    errors.StateConflict: 409,
     errors.IdempotencyMismatch: 422,
     errors.InvalidInput: 422,
     errors.Unauthenticated: 401,

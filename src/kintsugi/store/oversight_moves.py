@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from kintsugi.errors import Forbidden, VersionConflict
+from kintsugi.errors import Forbidden, StateConflict
 from kintsugi.model.oversight import OPEN, Escalation
 
 
@@ -14,13 +14,13 @@ def claim(before: Escalation, *, by: str, now: datetime) -> Escalation:
     """Somebody looks into it, so that nobody else has to; claiming one's own again is no error.
 
     Raises:
-        VersionConflict: it is not open any more, or somebody else's.
+        StateConflict: it is not open any more, or somebody else's.
         Forbidden: it is about the reviewer's own request.
     """
     _require_open(before, now)
     _require_other(before, by)
     if before.status == "claimed" and before.claimed_by != by:
-        raise VersionConflict(f'"{before.claimed_by}" has claimed it already')
+        raise StateConflict(f'"{before.claimed_by}" has claimed it already')
     if before.status == "claimed":
         return before
     return msgspec.structs.replace(before, status="claimed", claimed_by=by, claimed_at=now)
@@ -32,7 +32,7 @@ def resolve(
     """Approve or reject it; again with the same outcome by the same reviewer is no error.
 
     Raises:
-        VersionConflict: it is not open any more, or somebody else claimed it.
+        StateConflict: it is not open any more, or somebody else claimed it.
         Forbidden: it is about the reviewer's own request.
     """
     status = "approved" if approved else "rejected"
@@ -41,7 +41,7 @@ def resolve(
     _require_open(before, now)
     _require_other(before, by)
     if before.status == "claimed" and before.claimed_by != by:
-        raise VersionConflict(f'"{before.claimed_by}" has claimed it')
+        raise StateConflict(f'"{before.claimed_by}" has claimed it')
     return msgspec.structs.replace(
         before, status=status, resolved_by=by, resolved_at=now, reason=reason
     )
@@ -53,28 +53,28 @@ def use(
     """Use an approval up for the exchange ``by``; again by the same exchange is no error.
 
     Raises:
-        VersionConflict: it is no approval of this action under this revision, or not any more.
+        StateConflict: it is no approval of this action under this revision, or not any more.
     """
     report = before.report
     if before.used_by == by and before.used_at is not None:
         return before
     if before.status != "approved":
-        raise VersionConflict(f"the escalation is {before.at(now)}, not approved")
+        raise StateConflict(f"the escalation is {before.at(now)}, not approved")
     if not report.action_digest or report.action_digest != action_digest:
-        raise VersionConflict("the approval is for another action")
+        raise StateConflict("the approval is for another action")
     if report.revision != revision:
-        raise VersionConflict("the approval is for another revision of the configuration")
+        raise StateConflict("the approval is for another revision of the configuration")
     if before.used_at is not None:
-        raise VersionConflict("the approval has been used")
+        raise StateConflict("the approval has been used")
     if now >= report.expires_at:
-        raise VersionConflict("the approval has expired")
+        raise StateConflict("the approval has expired")
     return msgspec.structs.replace(before, used_at=now, used_by=by)
 
 
 def _require_open(escalation: Escalation, now: datetime) -> None:
     status = escalation.at(now)
     if status not in OPEN:
-        raise VersionConflict(f"the escalation is {status} by now")
+        raise StateConflict(f"the escalation is {status} by now")
 
 
 def _require_other(escalation: Escalation, by: str) -> None:
