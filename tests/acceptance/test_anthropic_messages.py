@@ -243,3 +243,12 @@ def test_tokens_are_counted_and_the_request_is_judged(
     assert event["dialect"] == "anthropic.count_tokens"
     with pytest.raises(anthropic.ConflictError):
         client.messages.count_tokens(model="sim-echo", messages=says(INJECTION))
+
+
+def test_models_are_listed(client: Anthropic) -> None:
+    listed = list(client.models.list())
+    assert "sim-echo" in {model.id for model in listed}
+    assert {model.type for model in listed} == {"model"}
+    assert client.models.retrieve("sim-echo").display_name == "sim-echo"
+    with pytest.raises(anthropic.NotFoundError):
+        client.models.retrieve("nobody")

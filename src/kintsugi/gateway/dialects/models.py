@@ -1,4 +1,7 @@
-"""``GET /v1/models`` and ``/v1/models/{id}``: what the configuration offers. Calls no upstream."""
+"""``GET /v1/models`` and ``/v1/models/{id}``: what the configuration offers. Calls no upstream.
+
+OpenAI and Anthropic ask at the same path and name different fields, so one answer has both.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,30 @@ def model_names(targets: Sequence[Target]) -> dict[str, str]:
 
 
 def answer_models(targets: Sequence[Target], path: bytes) -> Reply | None:
-    """The list, or one of them, as OpenAI writes models; None when there is none of that name."""
+    """The list, or one of them; None when there is none of that name."""
     names = model_names(targets)
     if path == MODELS_PATH:
-        data = [_model(name, owner) for name, owner in names.items()]
-        return 200, [_JSON], _encode({"object": "list", "data": data})
+        listed = {
+            "object": "list",
+            "data": [_model(name, owner) for name, owner in names.items()],
+            "has_more": False,
+            "first_id": next(iter(names), None),
+            "last_id": next(reversed(names), None),
+        }
+        return 200, [_JSON], _encode(listed)
     name = unquote(path.removeprefix(MODELS_PATH + b"/").decode("latin-1"))
     owner = names.get(name)
     return None if owner is None else (200, [_JSON], _encode(_model(name, owner)))
 
 
 def _model(name: str, owner: str) -> dict[str, str | int]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,  # when, nobody knows
+        "owned_by": owner,
+        "type": "model",
+        "display_name": name,
+        "created_at": "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+    }
