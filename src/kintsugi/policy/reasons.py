@@ -252,6 +252,23 @@ REASONS: Mapping[str, Reason] = _registry(
             "Tell the model which language to answer in, or set same_as_request: false.",
         ),
         Reason(
+            "bias.wording",
+            "Wording about a protected group",
+            "bias-monitor",
+            "The text says something general about a protected group, or rests a decision on a "
+            "protected characteristic. The finding names the characteristic and the pattern.",
+            "Read the span in its context: the pattern cannot tell a quote from a judgement. "
+            "policy.bias-monitor.protected_characteristics says what is watched.",
+        ),
+        Reason(
+            "bias.mentioned",
+            "Protected groups spoken of",
+            "bias-monitor",
+            "The text speaks of protected groups; the finding counts how often of which. By "
+            "itself this means nothing: the counts are there to be compared over many events.",
+            "Nothing.",
+        ),
+        Reason(
             "custom.matched",
             "Rule of your own",
             "custom",

@@ -108,10 +108,12 @@ _POOR = "A poor answer takes no adversary, and no agent that acts."
 
 _LANGUAGE = "No list has a language as such; where it hides an attack, that has its own code."
 
+_NOT_SECURITY = "OWASP's lists are about security; harmful content as such is in neither."
+
 _LEAK = Mapped(llm=("LLM02:2025",), atlas=("AML.T0057",), none=_NOT_AGENTIC)
 _HARMFUL = Mapped(
     atlas=("AML.T0048",),
-    none="OWASP's lists are about security; harmful content as such is in neither.",
+    none=_NOT_SECURITY,
 )
 _UNTRUE = Mapped(llm=("LLM09:2025",), agentic=("ASI09",), none=_NO_ADVERSARY)
 _MALFORMED = Mapped(llm=("LLM05:2025",), agentic=("ASI08",), none=_NO_ADVERSARY)
@@ -162,6 +164,8 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "quality.below_threshold": Mapped(llm=("LLM09:2025",), none=_POOR),
         "language.not_allowed": Mapped(none=_LANGUAGE),
         "language.not_requested": Mapped(none=_LANGUAGE),
+        "bias.wording": Mapped(atlas=("AML.T0048.002",), none=_NOT_SECURITY),
+        "bias.mentioned": _OURS,
         "custom.matched": Mapped(none="What it means is for the author of the expression to say."),
         "agent_firewall.tool_denied": _MISUSED,
         "agent_firewall.arguments_unreadable": _MISUSED,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from kintsugi.policy.rule import RuleKind
 from kintsugi.policy.rules.agent_firewall.rule import KIND as AGENT_FIREWALL
 from kintsugi.policy.rules.audit_logger.rule import KIND as AUDIT_LOGGER
+from kintsugi.policy.rules.bias_monitor.rule import KIND as BIAS_MONITOR
 from kintsugi.policy.rules.citation_verifier.rule import KIND as CITATION_VERIFIER
 from kintsugi.policy.rules.custom.rule import KIND as CUSTOM
 from kintsugi.policy.rules.data_routing_policy.rule import KIND as DATA_ROUTING_POLICY
@@ -51,6 +52,7 @@ KINDS: Mapping[str, RuleKind] = MappingProxyType(
             GROUNDEDNESS,
             QUALITY_SCORER,
             LANGUAGE_VALIDATOR,
+            BIAS_MONITOR,
             CUSTOM,
             AUDIT_LOGGER,
         )
