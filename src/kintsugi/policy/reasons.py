@@ -518,6 +518,14 @@ REASONS: Mapping[str, Reason] = _registry(
             "mostly mean a wrong address, key or model name.",
         ),
         Reason(
+            "quarantine.in_force",
+            "In quarantine",
+            "gateway",
+            "An earlier decision froze this session, agent, user, key or address; nothing of it "
+            "passes, and nobody looked at this request. The event names the quarantine.",
+            "Find out why with kt events show QUARANTINE-ID; kt quarantine release ends it.",
+        ),
+        Reason(
             "exchange.interrupted",
             "Interrupted",
             "gateway",

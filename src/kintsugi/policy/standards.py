@@ -136,6 +136,7 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "audit.recorded": _OURS,
         "exchange.rejected": _OURS,
         "exchange.interrupted": _OURS,
+        "quarantine.in_force": _OURS,
         "mcp_server.tool_denied": Mapped(
             llm=("LLM06:2025",), agentic=("ASI02",), atlas=("AML.T0053",)
         ),
