@@ -165,8 +165,9 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model provider that requests may be sent to. Upstreams exist only here.
 
     Attributes:
-        provider: ``openai`` speaks OpenAI's dialect at ``base_url``; ``simulator`` is the local
-            ``kt simulate``, whose address the gateway learns when it starts.
+        provider: ``openai`` and ``anthropic`` speak their dialect at ``base_url``; ``simulator``
+            speaks both and is the local ``kt simulate``, whose address the gateway learns when it
+            starts.
         model: requests for this model go here; empty takes any model.
         upstream_model: what the provider calls the model, where that differs from the name that
             was asked for.
