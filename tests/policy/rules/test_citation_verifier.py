@@ -42,7 +42,7 @@ def test_a_number_resolves_exactly_if_a_source_has_it(cited: list[int], count: i
 @given(st.text(alphabet="abc \n.,", min_size=30, max_size=200), st.integers(0, 10))
 def test_whatever_stands_in_the_request_may_be_quoted(text: str, cut: int) -> None:
     quote = " ".join(text.split()[cut:])
-    found = findings(judged(f'It says "{quote}".', text, require_sources=False))
+    found = findings(judged(f'It says "{quote}" [1].', f"[1] {text}"))
     assert [finding.reason_code for finding in found] == []
 
 

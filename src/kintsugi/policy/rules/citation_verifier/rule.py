@@ -118,7 +118,7 @@ class CitationRule(Rule):
         text = without_code(answer.text)
         cited = [
             one
-            for one in citations(text, self._options.extract_patterns, given.labels.keys())
+            for one in citations(text, self._forms(answer, given), given.labels.keys())
             if one.form != "quote" or len(one.keys) >= self._options.quote_words_min
         ]
         for one in cited:
@@ -133,6 +133,14 @@ class CitationRule(Rule):
             return
         if self._options.min_coverage or self._options.require_source_match:
             yield from self._statements(answer, text, cited, given)
+
+    def _forms(self, answer: Answer, given: _Given) -> set[Form]:
+        """The forms that mean a citation here: without sources, quotation marks are for names and
+        drafts; in JSON they and brackets are signs of the format."""
+        forms = set(self._options.extract_patterns)
+        if not given.sources:
+            forms.discard("quote")
+        return forms - {"quote", "bracket"} if _is_json(answer.text) else forms
 
     def _problem(self, one: Citation, given: _Given) -> str:
         """The reason code of what is wrong with a citation; empty when nothing is."""
@@ -265,6 +273,16 @@ class _Given:
         if index not in self._source_words:
             self._source_words[index] = frozenset(content_words(self.sources[index].text))
         return self._source_words[index]
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _stands_at(one: Citation, reach: int, text: str) -> bool:
