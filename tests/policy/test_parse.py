@@ -99,6 +99,12 @@ def test_an_openai_target_needs_no_url() -> None:
     assert config_of(source).targets[0].base_url == "https://api.openai.com/v1"
 
 
+def test_an_anthropic_target_needs_no_url() -> None:
+    source = changed("base_url: https://api.example.com/v1, ", "")
+    source = source.replace("provider: openai", "provider: anthropic", 1)
+    assert config_of(source).targets[0].base_url == "https://api.anthropic.com/v1"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "code", "path", "suggestion"),
     [
@@ -371,6 +377,14 @@ def test_what_is_wrong_with_routing_is_told_with_its_place(
     old: str, new: str, code: str, path: str
 ) -> None:
     assert only(ROUTED.replace(old, new, 1), code).path == path
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "simulator"])
+def test_only_a_target_of_the_same_dialect_can_take_over(provider: str) -> None:
+    source = ROUTED.replace("{id: other, provider: openai", f"{{id: other, provider: {provider}", 1)
+    _, diagnostics = check_config(source)
+    wrong = [one.path for one in diagnostics if one.code == "E008"]
+    assert wrong == (["providers.targets.1.fallback.0"] if provider == "anthropic" else [])
 
 
 def test_a_mistyped_fallback_is_told_what_was_probably_meant() -> None:
