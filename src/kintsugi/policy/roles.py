@@ -9,6 +9,7 @@ one that is listed, is never overruled by a header.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -53,6 +54,16 @@ def claim_name(header: str, path: str) -> str:
     return name
 
 
+class _Lists(NamedTuple):
+    """Who has one role, ready to ask."""
+
+    role: str
+    keys: Names
+    users: Names
+    teams: Names
+    agents: Names
+
+
 class RoleBook:
     """The roles of one policy.
 
@@ -72,7 +83,7 @@ class RoleBook:
             )
         self._roles = frozenset(members)
         self._lists = [
-            (role, Names(m.keys), Names(m.users), Names(m.teams), Names(m.agents))
+            _Lists(role, Names(m.keys), Names(m.users), Names(m.teams), Names(m.agents))
             for role, m in members.items()
         ]
         self._default = default
@@ -100,25 +111,23 @@ class RoleBook:
         who = facts.identity
         if who.key_name in self._key_roles:
             return self._key_roles[who.key_name]
-        by_key = self._listed(who, key=True)
-        if by_key:
-            return by_key
-        listed = self._listed(who, key=False)
+        listed = self._role_by_key(who.key_name) or self._role_by_name(who)
         if listed:
             return listed
         claimed = facts.claims.get(self.header, "") if self.header else ""
         return claimed if claimed in self._roles else self._default
 
-    def _listed(self, who: Identity, *, key: bool) -> str:
-        for role, keys, users, teams, agents in self._lists:
-            if key:
-                found = bool(who.key_name) and who.key_name in keys
-            else:
-                found = (
-                    (bool(who.user_id) and who.user_id in users)
-                    or (bool(who.team_id) and who.team_id in teams)
-                    or (bool(who.agent_id) and who.agent_id in agents)
-                )
-            if found:
-                return role
+    def _role_by_key(self, key_name: str) -> str:
+        if not key_name:
+            return ""
+        return next((one.role for one in self._lists if key_name in one.keys), "")
+
+    def _role_by_name(self, who: Identity) -> str:
+        for one in self._lists:
+            if (
+                (who.user_id and who.user_id in one.users)
+                or (who.team_id and who.team_id in one.teams)
+                or (who.agent_id and who.agent_id in one.agents)
+            ):
+                return one.role
         return ""

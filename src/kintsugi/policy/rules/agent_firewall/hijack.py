@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from kintsugi.model.content import Part
 from kintsugi.model.verdict import Verdict
@@ -29,9 +30,10 @@ class HijackCheck(Check):
 
     def judge(self, turn: Turn) -> Iterator[Observation]:
         """See ``Check``."""
+        suspect = cache(self._suspect)  # the calls of one answer ask about the same results
         parts = [part for part in turn.exchange.parts if part.kind == "tool_call"]
         for part, call in list(zip(parts, turn.calls, strict=True))[:_CALLS_MAX]:
-            found = suspicion(part, turn.exchange.request, suspect=self._suspect)
+            found = suspicion(part, turn.exchange.request, suspect=suspect)
             if found.score >= self._threshold:
                 yield about(call, "hijack", HIJACK, _reasons(found))
 
@@ -48,7 +50,7 @@ class HijackCheck(Check):
         conversation = [
             part for at, part in enumerate(parts) if part.kind != "tool_call" or at in latest
         ]
-        worst = worst_call(conversation, suspect=self._suspect)
+        worst = worst_call(conversation, suspect=cache(self._suspect))
         if worst is None or worst[1].score < self._threshold:
             return []
         call, found = worst
