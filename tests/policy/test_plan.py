@@ -89,7 +89,7 @@ def test_an_industry_as_mode_enforces() -> None:
     ("chain", "code", "path"),
     [
         ({"pii-detector": {"action": "shred"}}, "E008", "policy.pii-detector.action"),
-        ({"pii-detector": {"action": "escalate"}}, "E008", "policy.pii-detector.action"),
+        ({"pii-detector": {"action": "transform"}}, "E008", "policy.pii-detector.action"),
         ({"pii-detector": {"output_action": "?"}}, "E008", "policy.pii-detector.output_action"),
         ({"pii-detector": {"on_error": "redact"}}, "E008", "policy.pii-detector.on_error"),
         ({"pii-detector": {"entities": ["emial"]}}, "E008", "policy.pii-detector.entities.0"),

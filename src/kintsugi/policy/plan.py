@@ -220,6 +220,17 @@ def _rule(
             '"transform" needs to know what to change',
             "add transform: {inject_text: ..., strip_tools: [...], max_output_tokens: ...}",
         )
+    if (
+        action is Verdict.TRANSFORM
+        and phase in (Phase.TOOL, Phase.OUTPUT)
+        and options.transform is not None
+        and not options.transform.confirmation
+    ):
+        raise OptionInvalid(
+            "transform",
+            "these changes are made to requests; an answer can only be given a confirmation",
+            "set output_action, limit phases to [input], or add confirmation: ...",
+        )
     mode = Mode.MONITOR if options.mode == Mode.MONITOR.value else Mode.ENFORCE
     built = kind.build(options, phase).bind(config)
     return RuleInForce(
