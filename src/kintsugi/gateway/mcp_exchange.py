@@ -441,9 +441,10 @@ class McpExchange(Exchange):
     ) -> list[Command]:
         """An answer that is no message: what a server says of an error may be any text."""
         fails_open = self._in_force.gateway.fail_mode == "allow"
-        if status < 400 and not fails_open:
+        answers = bool(self._requests) and status < 400
+        if answers and not fails_open:
             return self._fail("upstream.unreadable", at_ns)
-        account.failed_open = status < 400
+        account.failed_open = answers
         decision = judge_opaque(account, body.decode(errors="replace"))
         if decision.verdict.stops or decision.edits:
             problem = stopped(decision, Phase.OUTPUT, event_id=account.event_id)

@@ -488,10 +488,10 @@ class ClientConnection(asyncio.Protocol):
         self._carrier = None
         if self._state is not State.BUSY:
             return
-        if self._close_after:
+        shell = self._shell
+        if self._close_after or shell.draining:  # a stream's head may have left before that
             self._linger()
             return
-        shell = self._shell
         self._state = State.IDLE
         self._deadline = shell.now + shell.gateway.client_idle_timeout_seconds
         if self._requests or self._held:
