@@ -173,6 +173,13 @@ def test_an_international_host_can_be_allowed_as_it_is_written() -> None:
     assert problems("https://xn--bcher-kva.example/", rules) == set()
 
 
+def test_a_placeholder_in_a_text_is_no_address_unless_hosts_are_listed() -> None:
+    text = "Send it to http://[IP]:8080/ or http://<ip>/ as you like."
+    assert problems(text) == set()
+    assert problems(text, ONE) == {"unreadable_url"}
+    assert problems("http://[IP]:8080/") == {"unreadable_url"}
+
+
 def test_a_flood_of_addresses_is_refused_not_judged() -> None:
     assert "too_many_urls" in problems("https://a.example/ " * 200)
 

@@ -168,16 +168,20 @@ class EgressRules:
         for leaf in leaves:
             if same_name(leaf.name) in self._ignored:
                 continue
-            for url, disguised, schemed in self._addresses(leaf.name, str(leaf.value)):
+            for url, disguised, schemed, alone in self._addresses(leaf.name, str(leaf.value)):
                 if left == 0:
                     return {*found, "too_many_urls"}
                 left -= 1
                 found |= {"disguised_url"} if disguised else set()
-                found |= self._about(url, schemed=schemed)
+                wrong = self._about(url, schemed=schemed)
+                # In a text, http://{host}/ is a way to speak of addresses. As the whole of an
+                # argument it is one, which some program may read after all.
+                strict = alone or bool(self._allowed)
+                found |= wrong if strict else wrong - {"unreadable_url"}
         return found
 
-    def _addresses(self, name: str, text: str) -> Iterator[tuple[str, bool, bool]]:
-        """Each address, whether it was disguised, and whether it says its scheme itself."""
+    def _addresses(self, name: str, text: str) -> Iterator[tuple[str, bool, bool, bool]]:
+        """Each address; whether it was disguised, says its scheme itself, is the whole text."""
         whole = text.strip(" \t\r\n\x00\x0b\x0c")
         if not whole:
             return
@@ -186,24 +190,24 @@ class EgressRules:
         if single:
             is_host = same_name(name) in self._hosts_in
             if joined.startswith(("//", "\\\\", "/\\", "\\/")) and len(joined) > 2:
-                yield "https:" + joined, joined != whole, True
+                yield "https:" + joined, joined != whole, True, True
                 return
             if _HOST_AND_PORT.match(joined) and (
                 is_host or joined.lower().startswith("localhost:")
             ):
-                yield "https://" + joined, joined != whole, False
+                yield "https://" + joined, joined != whole, False, True
                 return
             scheme = _OPAQUE.match(joined)
             if scheme is not None and scheme[1].lower() in _SPECIAL | self._no_schemes:
-                yield joined, joined != whole, True
+                yield joined, joined != whole, True, True
                 return
             if is_host and not _WITH_SCHEME.match(joined):
-                yield "https://" + joined, joined != whole, False
+                yield "https://" + joined, joined != whole, False, True
                 return
         for match in _URL.finditer(text):
             scheme_word = match[1].lower()
             if scheme_word in _SPECIAL | self._no_schemes or len(match[2]) > 1:
-                yield match[0], False, True
+                yield match[0], False, True, False
 
     def _about(self, url: str, *, schemed: bool) -> set[EgressRule]:
         scheme = url.partition(":")[0].lower()
