@@ -46,6 +46,7 @@ def plan_of(when: str, *, name: str = "mine", **options: Any) -> Plan:
         ("parts.exists(p, request.text.contains(p.text))", "column 17: request.text inside a loop"),
         ("parts.all(a, parts.all(b, parts.all(c, true)))", "more than 2 deep"),
         ("claims['X-Role'] == 'admin'", "lower case"),
+        ("claims['authorization'] == 'x'", "is a credential"),
     ],
 )
 def test_what_cannot_be_used_is_said_when_the_configuration_is_read(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPRESSION_CHARS_MAX = 4_096
 LOOPS_DEEP_MAX = 2
+_CREDENTIALS = frozenset(("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"))
 _LOOPS = frozenset(("all", "exists", "exists_one", "filter", "map"))
 
 _TOKEN = re.compile(
@@ -194,6 +195,11 @@ def _check_claims(names: Sequence[str]) -> None:
             raise ExpressionInvalid(
                 f'claims holds headers in lower case; "{name}" would never be there',
                 help=f'write "{name.lower()}"',
+            )
+        if name in _CREDENTIALS:
+            raise ExpressionInvalid(
+                f'the header "{name}" is a credential, and claims are on record',
+                help="compare identity.key_name",
             )
 
 
