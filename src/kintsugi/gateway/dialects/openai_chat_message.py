@@ -89,7 +89,8 @@ def _read_tool_calls(calls: object, said: list[Said], whole_structures: bool) ->
         if type(index) is not int or index < 0:
             raise MalformedDocument("the index of a tool call must be a whole number")
         for key, value in call.items():
-            at, path = f"/tool_calls/{position}/{key}", f"/tool_calls/{index}/{key}"
+            token = pointer_token(key)
+            at, path = f"/tool_calls/{position}/{token}", f"/tool_calls/{index}/{token}"
             if key in ("function", "custom"):
                 _read_function(value, at, path, said)
             elif key not in _SILENT_IN_CALL:
@@ -111,7 +112,8 @@ def _read_function(function: object, at: str, path: str, said: list[Said]) -> No
         if not isinstance(value, str):
             # Some servers send arguments as an object where the contract says a string.
             value = json_text(value)
-        said.append(Said("tool_call", value, f"{at}/{key}", f"{path}/{key}", name))
+        token = pointer_token(key)
+        said.append(Said("tool_call", value, f"{at}/{token}", f"{path}/{token}", name))
         named = True
     if name and not named:
         said.append(Said("tool_call", "", f"{at}/arguments", f"{path}/arguments", name))
