@@ -16,6 +16,7 @@ import pytest_asyncio
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
+from kintsugi.ledger.journal import Damage
 from kintsugi.ledger.journal_reader import read_segment
 from kintsugi.simulator.script import McpScript, McpTool, Script
 from kintsugi.simulator.server import serve, url_of
@@ -79,11 +80,15 @@ class Proxied:
         """Every decision in the journals, by its id."""
         found: dict[str, dict[str, Any]] = {}
         for segment in self.state.rglob("journal/*.jsonl"):
-            for line in read_segment(segment, on_damage=lambda damage: None):
+            for line in read_segment(segment, on_damage=_passed_over):
                 record = json.loads(line.record)
                 if record["kind"] == "decision":
                     found[record["id"]] = record
         return found
+
+
+def _passed_over(_damage: Damage) -> None:
+    """The line that is being written now is not whole yet."""
 
 
 @asynccontextmanager
