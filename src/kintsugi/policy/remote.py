@@ -39,7 +39,7 @@ def answer_of(facts: Facts, key: str) -> Any:
         KeyError: it was not asked.
     """
     answer = facts.remote[key]
-    if answer.error == "timeout":
+    if "timeout" in answer.error:  # of the connection, of the first byte, of the whole
         raise RemoteTimeout
     if answer.error:
         raise RemoteFailed(answer.error)
