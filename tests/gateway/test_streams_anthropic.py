@@ -384,3 +384,61 @@ def test_a_stop_names_everything_that_a_block_names() -> None:
     )
     data = MessageStream().stop_frames(problem, set()).partition(b"data: ")[2]
     assert json.loads(data) == json.loads(ANTHROPIC_MESSAGES.problem_body(problem))
+
+
+CONFIRMING = (
+    "dlp-filter: {action: transform, phases: [input], detect_patterns: [please],"
+    " transform: {confirmation: 'May I?'}}"
+)
+
+
+def confirmed(made: Messages, mode: str) -> Playbook:
+    """An exchange whose tool calls are asked about instead of made."""
+    personal = "pii-detector: {action: redact}"
+    play = Playbook(in_force(CONFIRMING, personal, gateway=f"streaming: {mode}"))
+    play.request(chat("please", stream=True, max_tokens=64), target=MESSAGES)
+    play.streamed(made.events)
+    return play
+
+
+@pytest.mark.parametrize("mode", ["buffer", "window"])
+def test_the_user_is_asked_in_the_place_of_a_call(mode: str) -> None:
+    made = Messages()
+    made.begin()
+    for kind, text in (
+        ("text", "Let me see. " * 9),
+        ("tool_use", '{"a":1}'),
+        ("text", "My SSN is 536-22-8841."),
+        ("tool_use", '{"b":2}'),
+    ):
+        block = made.open(kind)
+        made.say(block, text)
+        made.close(block)
+    made.end()
+    play = confirmed(made, mode)
+    http_client = httpx2.Client(transport=transport(play.sent()))
+    with (
+        anthropic.Anthropic(
+            api_key="k", base_url="http://g.example", http_client=http_client
+        ) as sdk,
+        sdk.messages.stream(model="m", max_tokens=9, messages=ASKED) as events,
+    ):
+        final = events.get_final_message()
+    texts = [block.text for block in final.content if block.type == "text"]
+    assert len(texts) == len(final.content) == 3
+    assert texts[0] == "Let me see. " * 9
+    assert texts[1].startswith("My SSN is [REDACTED")
+    assert texts[2] == 'May I?\n\n- f({"a":1})\n- f({"b":2})'
+    assert (final.stop_reason, final.usage.output_tokens) == ("end_turn", 7)
+    assert b"tool_use" not in play.sent()
+    assert play.sent().count(b"event: message_stop") == 1
+
+
+def test_what_the_providers_own_tools_did_is_not_asked_about_but_stopped() -> None:
+    made = Messages()
+    made.begin()
+    block = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": "x"}}
+    made.event("content_block_start", index=0, content_block=block)
+    made.event("content_block_stop", index=0)
+    made.end()
+    assert confirmed(made, "window").only(c.Answer).status == 409

@@ -6,13 +6,14 @@ whatever its type says, so that a text is judged in an event of a type that nobo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import msgspec
 
 from kintsugi.gateway.dialects.anthropic_error import error_document
 from kintsugi.gateway.dialects.anthropic_messages_blocks import BlockReader, Speaker, is_sealed
+from kintsugi.gateway.dialects.changes import Called, CannotChange
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
 from kintsugi.gateway.dialects.openai_chat_message import words
@@ -121,7 +122,42 @@ class MessageStream:
     def stop_frames(self, problem: Problem, released: Set[int]) -> bytes:  # noqa: ARG002
         """See ``StreamReader``. The SDKs raise an ``error`` event as an exception, wherever it
         comes, so a stopped answer is never taken for a short one."""
-        return b"event: error\ndata: %b\n\n" % _encode(error_document(problem))
+        return _frame(error_document(problem))
+
+    def confirmation_frames(
+        self,
+        say: Callable[[Sequence[Called]], str],
+        said: Mapping[str, str],
+        released: Set[int],  # noqa: ARG002
+    ) -> tuple[bytes, int]:
+        """Frames that end the answer, with words in the place of its tool calls.
+
+        Args:
+            said: texts that have not gone out, by path: those after the first call.
+            released: see ``stop_frames``.
+
+        Returns:
+            The frames, and how many calls they stand for.
+
+        Raises:
+            CannotChange: a tool of the provider's own was called; its results are in the answer.
+        """
+        kinds = {index: block.get("type") for index, block in sorted(self._blocks.items())}
+        calls = [index for index, kind in kinds.items() if kind == "tool_use"]
+        first = min(calls, default=0)
+        held = [kind for index, kind in kinds.items() if index >= first]
+        if not calls or not {"tool_use", "text", "thinking"}.issuperset(held):
+            raise CannotChange("what the provider's own tools did cannot be taken out of a stream")
+        called = [self._called(index) for index in calls]
+        texts = [said.get(f"/content/{index}/text", "") for index in kinds if index >= first]
+        spoken = [*filter(None, texts), say(called)]
+        events = [
+            event for place, text in enumerate(spoken, first) for event in _block(place, text)
+        ]
+        usage = {"output_tokens": self.output_tokens}
+        delta = {"stop_reason": "end_turn", "stop_sequence": None}
+        events.append({"type": "message_delta", "delta": delta, "usage": usage})
+        return b"".join(map(_frame, events)), len(calls)
 
     def whole(self, edits: Sequence[Edit]) -> bytes:
         """See ``StreamReader``. The arguments of a call stay the text that the model wrote: it is
@@ -146,6 +182,10 @@ class MessageStream:
         if self._usage:
             document["usage"] = self._usage
         return _encode(document)
+
+    def _called(self, index: int) -> Called:
+        channel = self._by_path.get(f"/content/{index}/input")
+        return Called("", "{}") if channel is None else Called(channel.name, channel.text())
 
     def _open_block(self, index: int, block: object, pieces: list[Piece]) -> None:
         if index in self._blocks:
@@ -306,6 +346,18 @@ class MessageStream:
 def _totals(usage: Mapping[str, Any]) -> tuple[int, int]:
     counts = {key: value for key in _COUNTED if type(value := usage.get(key)) is int}
     return sum(counts.get(key, 0) for key in _INPUT), counts.get("output_tokens", 0)
+
+
+def _block(index: int, text: str) -> Iterator[dict[str, Any]]:
+    """The events of a block that says one text."""
+    at: dict[str, Any] = {"index": index}
+    yield {"type": "content_block_start", **at, "content_block": {"type": "text", "text": ""}}
+    yield {"type": "content_block_delta", **at, "delta": {"type": "text_delta", "text": text}}
+    yield {"type": "content_block_stop", **at}
+
+
+def _frame(event: Mapping[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), _encode(event))
 
 
 def _append(channel: Channel, text: str, pointer: str, pieces: list[Piece]) -> None:
