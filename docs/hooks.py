@@ -32,6 +32,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/policies.md": policies(),
         "reference/reasons.md": reasons(),
         "reference/lint.md": lint_codes(),
+        "reference/templates.md": templates(),
         "reference/routes.md": routes(),
         f"reference/{SCHEMA_FILE}": schema_text(),
     }
@@ -126,6 +127,21 @@ def lint_codes() -> str:
     """The page of every lint code."""
     pages = [page.read_text() for page in sorted((ROOT / "docs/lint").glob("*.md"))]
     return "\n\n".join(["# Lint codes\n", *(_deeper(page) for page in pages)])
+
+
+def templates() -> str:
+    """The page of every template, and the configuration itself."""
+    intro = """# Templates
+
+`kt init --template NAME` writes one of these with test cases that pass, and the JSON Schema for
+your editor; `kt init --list` names them. Each lints clean, and its cases make every policy both act and
+stay quiet (`kt policy test --threshold 100`).
+"""
+    pages = []
+    for folder in sorted((ROOT / "src/kintsugi/policy/templates").iterdir()):
+        source = (folder / "policy-config.yaml").read_text()
+        pages.append(f"{_deeper((folder / 'page.md').read_text())}\n\n```yaml\n{source}```")
+    return "\n\n".join([intro, *pages])
 
 
 def _deeper(page: str) -> str:

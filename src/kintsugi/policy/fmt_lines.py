@@ -108,16 +108,16 @@ def weave(text: str, notes: Sequence[Note]) -> str:
 
 def arrange(text: str, sections: Sequence[str]) -> str:
     """Sections in their order, one blank line before each, at most one anywhere."""
-    inside = {
-        row for event in read_events(text) for row in range(event.line + 1, event.last_line + 1)
-    }
+    found = read_events(text)
+    inside = {row for event in found for row in range(event.line + 1, event.last_line + 1)}
+    keys = {event.line for event in found if not event.column}
     lines: list[str] = []
     heads: list[int] = []
     for number, row in enumerate(text.rstrip("\n").split("\n")):
         if number not in inside:
             if not row and (not lines or not lines[-1]):
                 continue
-            if row and row[0] not in " #-}]":
+            if number in keys:
                 heads.append(len(lines))
         lines.append(row)
     return "\n".join(_in_order(lines, heads, sections)).rstrip("\n") + "\n"
@@ -214,7 +214,7 @@ def _last_before(found: Sequence[Event], row: int, column: int) -> int:
 def _in_order(lines: list[str], heads: list[int], sections: Sequence[str]) -> Iterator[str]:
     """The blocks of a file in the order of their sections, those that are none last."""
     starts = [_with_comments(lines, head) for head in heads]
-    ends = [*starts[1:], len(lines)]
+    ends = [*starts[1:], len(lines)] if starts else []
     ranks = {name: rank for rank, name in enumerate(sections)}
     blocks = [(-1, lines[: starts[0]] if starts else lines)]
     for head, start, end in zip(heads, starts, ends, strict=True):

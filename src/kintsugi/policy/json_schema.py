@@ -190,7 +190,7 @@ def _block(kind: RuleKind, defined: _Definitions) -> Schema:
         ("output_action", kind.actions),
         ("on_error", _ON_ERROR),
     ):
-        if name in properties:
+        if properties.get(name, {}).get("type") == "string":
             told = {k: v for k, v in properties[name].items() if k == "description"}
             properties[name] = told | {"enum": ["", *_spellings(verdicts)]}
     words = "Who answers for what is relaxed here, why, and until when."
