@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -291,3 +292,98 @@ def test_a_limit_that_no_request_can_meet_is_reached_at_once() -> None:
     one = case(headers={"X-User-ID": "ada"}, verdict="block", reason_code="rate_limit.exceeded")
     governed = parse_config(GOVERNED.replace("TOKENS", "5"))
     assert result_of(governed, one).outcome is CaseOutcome.PASS
+
+
+LIMITED = """\
+pack: {name: limited, version: 1.0.0}
+providers:
+  targets:
+    - {id: sim, provider: simulator}
+    - {id: checker, provider: openai, base_url: "https://moderation.example.com/v1"}
+policies: {chain: [rate-limit, external-moderation]}
+policy:
+  rate-limit: {limits: [{per: user, requests: 3, window_seconds: 3600}]}
+  external-moderation: {target: checker, on_error: flag}
+testing:
+  suites:
+    - name: limits
+      cases:
+CASES
+"""
+
+
+def run_stating(*facts: str, **expected: str) -> CaseResult:
+    """One case with these facts."""
+    wanted = ", ".join(f"{key}: {value}" for key, value in expected.items())
+    lines = [
+        "        - name: c",
+        "          input:",
+        "            messages: [{role: user, content: hello}]",
+        *(f"            {line}" for line in facts),
+        f"          expected: {{{wanted}}}",
+    ]
+    config = parse_config(LIMITED.replace("CASES", "\n".join(lines)), file="c.yaml")
+    suite = config.suites[0]
+    located = [Located(suite.name, one, config.file, Position()) for one in suite.cases]
+    [result] = run_cases(config, located).results
+    return result
+
+
+def test_a_case_states_what_counters_and_other_machines_say() -> None:
+    used = 'facts: {counters: {"rate-limit/*": {used: 3, retry_after_seconds: 60}}}'
+    assert run_stating(used, verdict="block", reason_code="rate_limit.exceeded").passed
+    fits = 'facts: {counters: {"rate-limit/*": {used: 2}}}'
+    assert run_stating(fits, reason_code="rule.error").passed  # nobody answers the other question
+    said = 'facts: {remote: {"*": {body: {results: [{flagged: true}]}}}}'
+    assert run_stating(said, reason_code="moderation.flagged").passed
+
+
+def test_the_same_file_works_without_facts() -> None:
+    assert run_stating(verdict="flag").passed
+
+
+def test_facts_that_nobody_asks_for_are_an_error() -> None:
+    result = run_stating("facts: {counters: {spend: {used: 3}}}", verdict="allow")
+    assert result.outcome is CaseOutcome.ERROR
+    assert "no policy asks for spend" in result.why
+
+
+GUIDE = Path(__file__).parents[2] / "docs/tools.md"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "verdict", "policy"),
+    [
+        ("refund", '{"account_id": "A1", "amount": 20}', "allow", None),
+        ("refund", '{"account_id": "A2", "amount": 20}', "block", "agent-firewall"),
+        ("refund", '{"account_id": "A1", "amount": 900}', "block", "agent-firewall"),
+        ("refund", '{"account_id": "A1", "amount": 200}', "escalate", "agent-firewall"),
+        ("refund", '{"account_id": "A1", "amount": 20, "x": 1}', "block", "tool-validation"),
+        ("close_case", "{}", "block", "rbac"),
+    ],
+)
+def test_the_guide_to_tools_keeps_its_word(
+    tool: str, arguments: str, verdict: str, policy: str | None
+) -> None:
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    guide = parse_config("pack: {name: guide, version: 1.0.0, enabled: true}\n" + example)
+    one = case(
+        response=call_answer(tool, arguments),
+        headers={"X-User-ID": "ada", "X-Account-ID": "A1"},
+    )
+    expected = CaseExpected(verdict=verdict, policy=policy)
+    request = {"model": "small-1", "messages": [{"role": "user", "content": "my refund, please"}]}
+    given = msgspec.structs.replace(one.input, request=request)
+    result = result_of(guide, msgspec.structs.replace(one, input=given, expected=expected))
+    assert result.outcome is CaseOutcome.PASS, result
+
+
+def test_a_keys_name_stands_for_the_key() -> None:
+    keys = "\n".join(f"    - {{name: {name}, sha256: '{'0' * 64}'}}" for name in ("a", "b"))
+    source = f"gateway:\n  keys:\n{keys}\n" + GOVERNED.replace("TOKENS", "5000")
+    bound = put_in_force(parse_config(source))
+    told = [
+        carry(bound, case(headers=headers), 1).event
+        for headers in ({}, {"Authorization": "Bearer b"})
+    ]
+    assert [event.key_name for event in told if event] == ["a", "b"]

@@ -247,6 +247,41 @@ class Mcp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     stream_seconds_max: float = 3600.0
 
 
+class CaseCounter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a counter says in a test case.
+
+    Attributes:
+        used: before this exchange.
+        granted: whether its amount still fits; null works that out from the limit.
+    """
+
+    used: float = 0.0
+    granted: bool | None = None
+    retry_after_seconds: float = 0.0
+
+
+class CaseAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What another machine answers in a test case.
+
+    Attributes:
+        body: text, or a document that is sent as JSON.
+        error: ``timeout``, ``connect_failed`` and so on, where it does not answer.
+    """
+
+    status: int = 200
+    body: dict[str, Any] | str = ""
+    error: str = ""
+
+
+class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is counted and asked in a test case, by key; ``*`` stands for any characters. A
+    counter that is not named has been used by nobody; a machine that is not named does not answer.
+    """
+
+    counters: dict[str, CaseCounter] = {}
+    remote: dict[str, CaseAnswer] = {}
+
+
 class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a test case sends; ``upstream_response`` lets output rules run without a model."""
 
@@ -255,6 +290,7 @@ class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request: dict[str, Any] | None = None
     upstream_response: dict[str, Any] | str | None = None
     stream: bool = False
+    facts: CaseFacts = CaseFacts()
 
 
 class CaseExpected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -48,10 +49,11 @@ from kintsugi.gateway.events import (
 )
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
-from kintsugi.model.config import Case, Config, Target
+from kintsugi.model.config import Case, CaseAnswer, CaseCounter, Config, Target
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.facts import RemoteAnswer
+from kintsugi.model.facts import Counter, CounterNeed, RemoteAnswer
 from kintsugi.model.ids import uuid7
+from kintsugi.policy.names import Names
 from kintsugi.policy.plan import compile_plan
 from kintsugi.replay import provider
 
@@ -63,6 +65,10 @@ _FINGERPRINT_KEY = b"kt policy test"
 _STAND_IN = Target(id="case", provider="simulator")
 _OWNER = "case"
 _SIMULATOR_URL = "http://127.0.0.1:1/v1"
+
+
+class FactsUnused(Exception):
+    """A case states facts that no policy asked for: it does not test what it seems to test."""
 
 
 class Carried(msgspec.Struct, frozen=True):
@@ -85,13 +91,17 @@ class Carried(msgspec.Struct, frozen=True):
 def put_in_force(config: Config) -> InForce:
     """A configuration compiled for cases.
 
-    It is switched on, asks for no gateway key and has a target, whatever the file says: cases are
-    about its policies.
+    It is switched on and has a target, whatever the file says: cases are about its policies. Of a
+    gateway key only the digest is in the file, so here its name is the key.
     """
+    keys = tuple(
+        msgspec.structs.replace(key, sha256=sha256(key.name.encode()).hexdigest())
+        for key in config.gateway.keys
+    )
     surroundings = msgspec.structs.replace(
         config,
         pack=msgspec.structs.replace(config.pack, enabled=True),
-        gateway=msgspec.structs.replace(config.gateway, keys=()),
+        gateway=msgspec.structs.replace(config.gateway, keys=keys),
         targets=config.targets or (_STAND_IN,),
     )
     plan = compile_plan(surroundings)
@@ -112,11 +122,14 @@ def carry(in_force: InForce, case: Case, number: int) -> Carried:
 
     Args:
         number: of the case in its run; makes its identifiers differ from its neighbours'.
+
+    Raises:
+        FactsUnused: the case states a fact that nobody asked for.
     """
     request = request_body(case, in_force.config)
     wire = _Wire(request, case)
     exchange = Exchange(in_force)
-    events: deque[Event] = deque([_received(case, request, number)])
+    events: deque[Event] = deque([_received(case, request, number, in_force)])
     at_ns = 0
     while events:
         event = msgspec.structs.replace(events.popleft(), at_ns=at_ns)
@@ -125,6 +138,8 @@ def carry(in_force: InForce, case: Case, number: int) -> Carried:
             events.extend(wire.perform(command))
         if not events:
             events.extend(wire.next_upstream_event())
+    if wire.unused:
+        raise FactsUnused(f"no policy asks for {', '.join(sorted(wire.unused))}")
     return Carried(wire.event, wire.sent, wire.status, bytes(wire.body), wire.streamed)
 
 
@@ -149,6 +164,10 @@ class _Wire:
         self._upstream: Iterator[Event] = iter(())
         self._counters = CounterBook()
         self._reservations = 0
+        facts = case.input.facts
+        self._stated_counters = {key: (Names((key,)), one) for key, one in facts.counters.items()}
+        self._stated_remote = {key: (Names((key,)), one) for key, one in facts.remote.items()}
+        self.unused = {*facts.counters, *facts.remote}
         self.event: DecisionEvent | None = None
         self.sent = b""
         self.status = 0
@@ -192,11 +211,24 @@ class _Wire:
         return ()
 
     def _gather(self, wish: Gather) -> Gathered:
-        """What a case finds: counters that nobody used before, and nobody to ask."""
+        """What a case states; where it says nothing, counters that nobody used before, and nobody
+        to ask."""
         self._reservations += 1
         told = self._counters.reserve(_OWNER, self._reservations, wish.counters, NOW.timestamp())
-        asked = {call.key: RemoteAnswer(error="not_asked") for call in wish.remote}
+        for need in wish.counters:
+            for key, (names, stated) in self._stated_counters.items():
+                if need.key in names:
+                    self.unused.discard(key)
+                    told[need.key] = _counter(need, stated)
+        asked = {call.key: self._told(call.key) for call in wish.remote}
         return Gathered(0, told, asked, self._reservations if wish.counters else 0)
+
+    def _told(self, asked: str) -> RemoteAnswer:
+        for key, (names, stated) in self._stated_remote.items():
+            if asked in names:
+                self.unused.discard(key)
+                return _answer(stated)
+        return RemoteAnswer(error="not_asked")
 
     def _begin(self, status: int, headers: Headers) -> None:
         self.status = status
@@ -224,9 +256,29 @@ class _Wire:
         yield UpstreamEnd(0)
 
 
-def _received(case: Case, request: dict[str, Any], number: int) -> RequestReceived:
+def _counter(need: CounterNeed, stated: CaseCounter) -> Counter:
+    granted = stated.granted
+    if granted is None:
+        granted = stated.used + need.amount <= need.limit
+    return Counter(stated.used, granted, stated.retry_after_seconds)
+
+
+def _answer(stated: CaseAnswer) -> RemoteAnswer:
+    if stated.error:
+        return RemoteAnswer(stated.status if stated.status != 200 else 0, error=stated.error)
+    body = stated.body
+    text = body if isinstance(body, str) else msgspec.json.encode(body).decode()
+    return RemoteAnswer(stated.status, text)
+
+
+def _received(
+    case: Case, request: dict[str, Any], number: int, in_force: InForce
+) -> RequestReceived:
     headers = [(b"content-type", b"application/json")]
     headers += [(k.lower().encode(), v.encode()) for k, v in case.input.headers.items()]
+    shown = any(name in (b"authorization", b"x-api-key") for name, _ in headers)
+    if in_force.gateway.keys and not shown:
+        headers.append((b"authorization", b"Bearer " + in_force.gateway.keys[0].name.encode()))
     return RequestReceived(
         at_ns=0,
         event_id=uuid7(int(NOW.timestamp() * 1000), number.to_bytes(10, "big")),
