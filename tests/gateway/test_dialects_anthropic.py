@@ -415,6 +415,19 @@ def test_tokens_are_counted_by_the_provider_of_a_request_that_was_judged() -> No
     assert flat(part) == ("assistant", "text", "n", "/note", "")
 
 
+def test_a_request_that_is_counted_gets_the_changes_that_it_would_get() -> None:
+    changing = (
+        "dlp-filter: {action: transform, phases: [input], detect_patterns: [please], transform:"
+        " {inject_text: Be kind., max_output_tokens: 5, confirmation: 'May I?'}}"
+    )
+    play = Playbook(in_force(changing))
+    play.request(chat("please"), target=COUNT)
+    sent = json.loads(play.only(c.CallUpstream).body)
+    assert sent["system"] == "Be kind."
+    assert "max_tokens" not in sent
+    assert play.exchange_of(b'{"input_tokens": 8}').body == b'{"input_tokens": 8}'
+
+
 def test_both_endpoints_are_in_the_table() -> None:
     assert BY_PATH[MESSAGES] is ANTHROPIC_MESSAGES
     assert BY_PATH[COUNT] is ANTHROPIC_COUNT_TOKENS

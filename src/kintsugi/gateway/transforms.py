@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kintsugi.gateway.dialects.anthropic_changes import AnthropicChanges
+from kintsugi.gateway.dialects.anthropic_changes import AnthropicChanges, AnthropicCountChanges
 from kintsugi.gateway.dialects.changes import Called, CannotChange, Changes, Document
 from kintsugi.gateway.dialects.openai_chat_changes import OpenAIChatChanges
 from kintsugi.gateway.dialects.openai_responses_changes import OpenAIResponsesChanges
@@ -25,6 +25,7 @@ CHANGES: Mapping[str, Changes] = {
     "openai.chat": OpenAIChatChanges(),
     "openai.responses": OpenAIResponsesChanges(),
     "anthropic.messages": AnthropicChanges(),
+    "anthropic.count_tokens": AnthropicCountChanges(),
 }
 _CALLS = "{calls}"
 _NAMES_SHOWN = 8

@@ -76,6 +76,22 @@ class AnthropicChanges:
         return len(calls)
 
 
+class AnthropicCountChanges(AnthropicChanges):
+    """Changes to a request whose tokens are counted: those that the request itself would get."""
+
+    def cap_tokens(self, request: Document, tokens_max: int) -> bool:  # noqa: ARG002
+        """See ``Changes``. There is no answer to bound, and no field for it."""
+        return False
+
+    def take_calls(
+        self,
+        answer: Document,  # noqa: ARG002
+        say: Callable[[Sequence[Called]], str],  # noqa: ARG002
+    ) -> int:
+        """See ``Changes``. A number calls nothing."""
+        return 0
+
+
 def _is_call(block: object) -> bool:
     return isinstance(block, dict) and block.get("type") == "tool_use"
 
