@@ -134,8 +134,8 @@ def templates() -> str:
     intro = """# Templates
 
 `kt init --template NAME` writes one of these with test cases that pass, and the JSON Schema for
-your editor; `kt init --list` names them. Each lints clean, and its cases make every policy both act and
-stay quiet (`kt policy test --threshold 100`).
+your editor; `kt init --list` names them. Each lints clean, and its cases make every policy both
+act and stay quiet (`kt policy test --threshold 100`).
 """
     pages = []
     for folder in sorted((ROOT / "src/kintsugi/policy/templates").iterdir()):
