@@ -13,6 +13,8 @@ from importlib.resources import files
 
 # Stems shorter than this would be the beginning of too many words.
 _STEM_CHARS_MIN = 3
+_HAN_FIRST = "\u3400"
+_HAN_CLASSES = 1_024
 
 
 class Concepts:
@@ -25,7 +27,8 @@ class Concepts:
     def __init__(self, listing: str) -> None:
         self.names: list[str] = []
         self._words: dict[str, int] = {}
-        self._stems: dict[str, int] = {}
+        # By their first three letters, the longest first: most words have no such beginning.
+        self._stems: dict[str, list[tuple[str, int]]] = {}
         self._terms: dict[str, list[str]] = {}
         number = 0
         for line in listing.splitlines():
@@ -41,13 +44,18 @@ class Concepts:
                 self._add(word, number)
         for terms in self._terms.values():
             terms.sort(key=len, reverse=True)
+        for stems in self._stems.values():
+            stems.sort(key=lambda stem: -len(stem[0]))
 
     def _add(self, word: str, number: int) -> None:
         if unspaced(word):
             self._terms.setdefault(word[0], []).append(word)
-            self._words.setdefault(word, number)
+            self._words.setdefault(without_accents(word), number)
         elif word.endswith("*"):
-            self._stems.setdefault(without_accents(word[:-1]), number)
+            stem = without_accents(word[:-1])
+            stems = self._stems.setdefault(stem[:_STEM_CHARS_MIN], [])
+            if stem not in (known for known, _ in stems):
+                stems.append((stem, number))
         else:
             self._words.setdefault(without_accents(word), number)
 
@@ -56,10 +64,9 @@ class Concepts:
         found = self._words.get(word)
         if found is not None:
             return found
-        for size in range(min(len(word), 14), _STEM_CHARS_MIN - 1, -1):
-            found = self._stems.get(word[:size])
-            if found is not None:
-                return found
+        for stem, number in self._stems.get(word[:_STEM_CHARS_MIN], ()):
+            if word.startswith(stem):
+                return number
         return 0
 
     def split(self, run: str, into: list[str]) -> None:
@@ -73,7 +80,10 @@ class Concepts:
                     at += len(term)
                     break
             else:
-                into.append(run[at])
+                sign = run[at]
+                if sign >= _HAN_FIRST:  # there are tens of thousands; a thousand classes do
+                    sign = chr(0x4E00 + ord(sign) % _HAN_CLASSES)
+                into.append(sign)
                 at += 1
 
 

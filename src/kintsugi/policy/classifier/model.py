@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import accumulate, repeat
+from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -51,7 +52,7 @@ _BITS = 21
 _FIELD = 1 << _BITS
 _HALF = 1 << (_BITS - 1)
 _MASK = BUCKETS - 1
-_KNOWN_MAX = 20_000
+_KNOWN_MAX = 12_000
 
 
 class Score(NamedTuple):
@@ -212,9 +213,8 @@ class Model:
     def _weights(self, text: str) -> list[int]:
         """By word, the packed weights of everything that the word completes."""
         table = self._table
-        own, keys, before, before_one, after_one, first, second, concepts = zip(
-            *map(self._known.__getitem__, words(text, self._concepts)), strict=True
-        )
+        rows = list(map(self._known.__getitem__, words(text, self._concepts)))
+        own, keys, before, before_one, after_one, first, second, concepts = _columns(rows)
         weights = list(own)
         if len(keys) > 1:
             weights[1] += table[before[0] + keys[1]]
@@ -251,6 +251,17 @@ class Model:
                         weights[at] += three[first * count * count + two]
                 long_before, first = earlier, previous
                 earlier, previous = at, concept
+
+
+# Rows turned into columns at once up to here: beyond, as many iterators cost more than passes.
+_ROWS_AT_ONCE = 2_048
+_GETTERS = tuple(itemgetter(number) for number in range(8))
+
+
+def _columns(rows: Sequence[tuple[int, ...]]) -> Sequence[Sequence[int]]:
+    if len(rows) <= _ROWS_AT_ONCE:
+        return tuple(zip(*rows, strict=True))
+    return [list(map(getter, rows)) for getter in _GETTERS]
 
 
 def _sigmoid(logit: float) -> float:

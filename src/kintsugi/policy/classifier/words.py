@@ -90,12 +90,13 @@ def describe(word: str, concepts: Concepts) -> Word:
     """What a word says by itself."""
     shape = _shape(word)
     concept = concepts.of(shape)
-    features = [bucket(f"w{shape}")]
+    data = shape.encode("utf-8", "replace")
+    features = [crc32(b"w" + data) & _MASK]
     if len(shape) >= _STEM_CHARS_MIN and shape.isalpha():
-        features += [bucket(f"p{shape[:5]}"), bucket(f"s{shape[-4:]}")]
+        features += (bucket("p" + shape[:5]), bucket("s" + shape[-4:]))
     if concept:
         features.append(bucket(f"c{concept}"))
-    return Word(tuple(features), crc32(shape.encode("utf-8", "replace")) & _MASK, concept)
+    return Word(tuple(features), crc32(data) & _MASK, concept)
 
 
 def bucket(name: str) -> int:
@@ -109,6 +110,8 @@ def _shape(word: str) -> str:
         return word[:3]
     if not word.isascii():
         word = without_accents(word).replace("\u2019", "'")
+    if word.isalpha():
+        return word[:_WORD_CHARS_MAX]
     if word.isdigit():
         return "0" if len(word) < 3 else "000"
     if len(word) > 7 and any(one.isdigit() for one in word):
