@@ -56,8 +56,13 @@ def test_what_is_as_strict_as_its_kind_is_not_relaxed(options: str) -> None:
     assert lint(source(f"{{{options}}}")).relaxed == ()
 
 
-def test_a_kind_that_only_records_is_not_relaxed() -> None:
-    assert lint(source(kind="audit-logger")).relaxed == ()
+@pytest.mark.parametrize("kind", ["audit-logger", "bias-monitor"])
+def test_a_kind_that_only_records_or_watches_is_not_relaxed(kind: str) -> None:
+    assert lint(source(kind=kind)).relaxed == ()
+
+
+def test_an_industry_in_the_place_of_a_mode_is_not_relaxed() -> None:
+    assert lint(source("{mode: education}", kind="safety-filter")).relaxed == ()
 
 
 def test_an_action_in_an_inner_block_counts_too() -> None:

@@ -64,7 +64,7 @@ def _judges_answers(config: Config) -> bool:
 def _block(block: PolicyBlock) -> Iterator[Relaxed]:
     place = f"policy.{block.kind}"
     options = block.options
-    if options.mode != Mode.ENFORCE.value:
+    if options.mode == Mode.MONITOR.value and not _only_watches(block.kind):
         meaning = "what it finds is recorded and never stopped"
         yield Relaxed(place, f"{place}.mode", f"mode: {options.mode}", meaning, block.relaxed)
     else:
@@ -76,6 +76,12 @@ def _block(block: PolicyBlock) -> Iterator[Relaxed]:
         setting = f"on_error: {options.on_error}"
         meaning = "the exchange goes through when the policy itself fails"
         yield Relaxed(place, f"{place}.on_error", setting, meaning, block.relaxed)
+
+
+def _only_watches(kind: str) -> bool:
+    """Whether a kind monitors unless it is told otherwise: then it is no weaker than it could be."""
+    fields = msgspec.structs.fields(KINDS[kind].options)
+    return any(field.name == "mode" and field.default == Mode.MONITOR.value for field in fields)
 
 
 def _weak_actions(
