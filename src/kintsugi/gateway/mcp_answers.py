@@ -137,7 +137,7 @@ def block(messages: Sequence[Message], problem: Problem, *, is_batch: bool) -> R
 def _data(problem: Problem) -> dict[str, str]:
     """What programs read of a problem."""
     data = {"type": problem.type, "code": problem.code}
-    for name in ("policy", "reason_code", "event_id"):
+    for name in ("policy", "reason_code", "event_id", "escalation_id"):
         if value := getattr(problem, name):
             data[name] = value
     return data
