@@ -79,7 +79,7 @@ def _block(block: PolicyBlock) -> Iterator[Relaxed]:
 
 
 def _only_watches(kind: str) -> bool:
-    """Whether a kind monitors unless it is told otherwise: then it is no weaker than it could be."""
+    """Whether a kind monitors unless it is told otherwise, so that it is as strict as it can be."""
     fields = msgspec.structs.fields(KINDS[kind].options)
     return any(field.name == "mode" and field.default == Mode.MONITOR.value for field in fields)
 
