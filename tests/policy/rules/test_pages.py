@@ -16,6 +16,7 @@ from kintsugi.policy.lint import lint
 from kintsugi.policy.rules import KINDS
 
 FOLDER = Path(kintsugi.policy.rules.__file__).parent
+GUIDE = Path(__file__).parents[3] / "docs/tools.md"
 # What examples may name without saying what it is.
 TARGETS = ("local", "small-model")
 KEYS = ("ops", "support-bot")
@@ -27,6 +28,8 @@ def _examples() -> Iterator[Any]:
         page = FOLDER / kind.replace("-", "_") / "page.md"
         for number, block in enumerate(_BLOCK.findall(page.read_text(encoding="utf-8"))):
             yield pytest.param(block, id=f"{kind} {number}")
+    for block in _BLOCK.findall(GUIDE.read_text(encoding="utf-8")):
+        yield pytest.param(block, id="guide")
 
 
 def _whole(block: str) -> str:
@@ -39,9 +42,11 @@ def _whole(block: str) -> str:
         kinds = keys
         inner = "policy:\n" + "".join(f"  {line}\n" for line in block.splitlines())
     text = "pack: {name: example, version: 1.0.0, enabled: true}\n" + inner
-    text += f"\npolicies: {{chain: [{', '.join(kinds)}]}}\n"
-    held = ", ".join(f"{{name: {name}, sha256: '{'0' * 64}'}}" for name in KEYS)
-    text += f"gateway: {{keys: [{held}]}}\n"
+    if "policies" not in keys:
+        text += f"\npolicies: {{chain: [{', '.join(kinds)}]}}\n"
+    if "gateway" not in keys:
+        held = ", ".join(f"{{name: {name}, sha256: '{'0' * 64}'}}" for name in KEYS)
+        text += f"gateway: {{keys: [{held}]}}\n"
     if "providers" not in keys:
         targets = ", ".join(f"{{id: {name}, provider: simulator}}" for name in TARGETS)
         text += f"providers: {{targets: [{targets}]}}\n"
