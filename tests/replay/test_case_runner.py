@@ -334,7 +334,7 @@ def test_a_case_states_what_counters_and_other_machines_say() -> None:
     assert run_stating(used, verdict="block", reason_code="rate_limit.exceeded").passed
     fits = 'facts: {counters: {"rate-limit/*": {used: 2}}}'
     assert run_stating(fits, reason_code="rule.error").passed  # nobody answers the other question
-    said = 'facts: {remote: {"*": {body: {results: [{flagged: true}]}}}}'
+    said = 'facts: {remote: {"*": {body: {results: [{category_scores: {violence: 0.97}}]}}}}'
     assert run_stating(said, reason_code="moderation.flagged").passed
 
 
