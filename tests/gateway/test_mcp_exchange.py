@@ -354,6 +354,23 @@ def test_what_the_client_answers_a_server_is_judged_and_recorded() -> None:
     assert book.record.verdict is Verdict.REDACT
 
 
+def test_a_server_is_told_that_an_answer_of_the_client_was_stopped_and_not_why() -> None:
+    book = play(BLOCKING)
+    content = {"type": "text", "text": "STOPME"}
+    book.request(result("q-9", role="assistant", content=content, model="m"))
+    sent = json.loads(book.call.body)
+    assert sent["id"] == "q-9"
+    assert "error" in sent
+    assert b"dlp" not in book.call.body
+    assert b"STOPME" not in book.call.body
+    book.admitted()
+    book.head(202)
+    book.data(b"", ended=True)
+    book.durable()
+    assert book.answer.status == 409
+    assert book.record.status is ExchangeStatus.BLOCKED
+
+
 def test_a_stream_that_the_server_closes_before_its_answer_ends_properly() -> None:
     book = play()
     book.request(call())

@@ -73,6 +73,13 @@ def test_an_id_is_used_once() -> None:
     assert "line 7" in error.help
 
 
+def test_a_gateway_may_stand_before_mcp_servers_only() -> None:
+    without = BASE.replace("providers: {targets: [{id: sim, provider: simulator}]}\n", "")
+    section = "mcp: {servers: [{id: a, provider: simulator}]}\n"
+    assert "W104" not in [one.code for one in check_config(without + section)[1]]
+    assert "W104" in [one.code for one in check_config(without)[1]]
+
+
 def test_a_secret_itself_is_refused_and_not_shown() -> None:
     section = (
         "mcp: {servers: [{id: a, url: 'https://x.example', secret_key_ref: {env: 'sk-1 2'}}]}\n"

@@ -134,6 +134,13 @@ def block(messages: Sequence[Message], problem: Problem, *, is_batch: bool) -> R
     return 200, [JSON], _encode(answers if is_batch else answers[0])
 
 
+def no_answer(answers: Sequence[Message], is_batch: bool) -> bytes:
+    """What a server gets in the place of answers that a policy stopped."""
+    error = {"code": POLICY_VIOLATION, "message": "The client's answer was stopped."}
+    documents = [{"jsonrpc": "2.0", "id": one.id, "error": error} for one in answers]
+    return _encode(documents if is_batch else documents[0])
+
+
 def _data(problem: Problem) -> dict[str, str]:
     """What programs read of a problem."""
     data = {"type": problem.type, "code": problem.code}

@@ -63,6 +63,7 @@ from kintsugi.gateway.mcp_answers import (
     JSON,
     block,
     from_server,
+    no_answer,
     refuse,
     stopped_document,
     to_server,
@@ -112,7 +113,7 @@ class McpExchange(Exchange):
     _opens_session = False
     _calls: tuple[Part, ...] = ()
     _edits: Sequence[Edit] = ()
-    _rejected = False  # by a reviewer
+    _instead: Reply | None = None  # what the client gets whatever the server says
     _request: Head
 
     def __init__(self, in_force: InForce, listeners: Callable[[], int]) -> None:
@@ -288,7 +289,16 @@ class McpExchange(Exchange):
             problem = msgspec.structs.replace(problem, message=confirmation_of(decision))
         batch = account.asked is not None and account.asked.is_batch
         reply = block(self._requests, problem, is_batch=batch)
+        answers = [one for one in self._messages() if one.kind == "response"]
+        if answers and len(answers) == len(self._messages()):
+            # The server waits for it: it is told that there is none, and nothing of why.
+            self._instead = reply
+            return commands + self._call_server(b"POST", no_answer(answers, batch), at_ns)
         return commands + self._record(ExchangeStatus.BLOCKED, reply, at_ns)
+
+    def _messages(self) -> Sequence[Message]:
+        account = self._known()
+        return account.asked.messages if account.asked is not None else ()
 
     def _call_server(self, method: bytes, body: bytes, at_ns: int) -> list[Command]:
         account, server = self._known(), self._server
@@ -659,6 +669,8 @@ class McpExchange(Exchange):
     ) -> list[Command]:
         """Hand over the record; what is left to send waits for it."""
         account = self._known()
+        if self._instead is not None and last is not None:
+            status, last = ExchangeStatus.BLOCKED, self._instead
         self._last = last
         commands: list[Command] = []
         if self.state in _CALLED and not account.upstream_ended:

@@ -32,6 +32,8 @@ def read_providers(document: Mapping, problems: Problems) -> Providers:
     """Targets and routing with their defaults filled in; what is wrong goes to ``problems``."""
     section = document.entry("providers")
     if section is None:
+        if document.entry("mcp") is not None:
+            return Providers()  # it stands before MCP servers only
         problems.add(
             "W104",
             "there is no provider target, so the gateway can answer nothing",
