@@ -42,6 +42,9 @@ def _free(text: str, start: int, end: int) -> bool:
     return not (end + 1 < len(text) and text[end] in ".,-/" and text[end + 1].isdigit())
 
 
+_LETTER = re.compile(r"[^\W\d_]")
+
+
 def _touches(character: str) -> bool:
     """Whether a value that this stands beside is a piece of something; not where words are
     written without spaces."""
@@ -61,7 +64,10 @@ def near(words: str, *, unspaced: str = "") -> Accept:
     pattern = re2.compile(rf"(?i)(?:^|[^\pL])(?:{words})(?:[^\pL]|$){more}")
 
     def accept(text: str, start: int, end: int) -> bool:  # noqa: ARG001
-        before = text[max(start - CONTEXT_CHARS, 0) : start]
+        first = max(start - CONTEXT_CHARS, 0)
+        if _LETTER.search(text, first, start) is None:
+            return False  # numbers among numbers: no word to look for
+        before = text[first:start]
         return pattern.search(before.encode("utf-8", "replace")) is not None
 
     return accept
@@ -123,8 +129,8 @@ def card(text: str, start: int, end: int) -> bool:
         return False
     digits = text[start:end].translate(_SEPARATORS)
     return (
-        len(set(digits)) > 1
-        and luhn(digits)
+        luhn(digits)
+        and len(set(digits)) > 1
         and (_CARD_SCHEMES.fullmatch(digits) is not None or bool(_said_card(text, start, end)))
     )
 
@@ -235,12 +241,12 @@ def phone(text: str, start: int, end: int) -> bool | Resume:
         return False
     if value.startswith(("+", "00")) and _valid_phone("+" + value.lstrip("+0")):
         return True
-    if _SAID_OTHER(text, start, end):
-        return False
-    if _NORTH_AMERICAN.fullmatch(value):
-        return True
-    said = _SAID_PHONE(text, start, end) or _SAYS_PHONE.match(text, end, end + AFTER_CHARS)
-    return bool(said) and _possible_phone(value)
+    written_as_one = _NORTH_AMERICAN.fullmatch(value) is not None
+    if not written_as_one:
+        said = _SAID_PHONE(text, start, end) or _SAYS_PHONE.match(text, end, end + AFTER_CHARS)
+        if not said or not _possible_phone(value):
+            return False
+    return not _SAID_OTHER(text, start, end)
 
 
 def _past_groups(text: str, start: int, end: int) -> bool | Resume:
