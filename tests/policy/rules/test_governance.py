@@ -379,3 +379,19 @@ def test_switches_that_cannot_be_turned_off_say_so() -> None:
     kind = KINDS["agent-firewall"]
     options = msgspec.convert({"monitoring": {"alert_on_rate_limit": False}}, kind.options)
     assert [note.path for note in kind.notes(options)] == ["monitoring.alert_on_rate_limit"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase", "options"),
+    [
+        ("agent-firewall", Phase.INPUT, {}),
+        ("agent-firewall", Phase.INPUT, {"blocked_tools": ["a"], "offered_tools": "ignore"}),
+        ("rbac", Phase.ROUTE, {"roles": {"a": {}}}),
+        ("rbac", Phase.TOOL, {}),
+        ("human-oversight", Phase.TOOL, {"sample_percent": 1}),
+    ],
+)
+def test_a_phase_in_which_nothing_could_be_found_is_not_judged(
+    kind: str, phase: Phase, options: dict[str, Any]
+) -> None:
+    assert not plan(kind, **options).judges(phase)

@@ -17,7 +17,7 @@ from kintsugi.model.facts import Facts, Need
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.egress import EgressRules
 from kintsugi.policy.names import Names
-from kintsugi.policy.offered import denied_offers
+from kintsugi.policy.offered import Offered, denied_offers
 from kintsugi.policy.probe import Probe
 from kintsugi.policy.recogniser import RecogniserRule
 from kintsugi.policy.roles import RoleBook
@@ -62,6 +62,11 @@ class Permissions:
             name: (Names(role.allowed), Names(role.denied, loose=True))
             for name, role in roles.items()
         }
+
+    @property
+    def restrict(self) -> bool:
+        """Whether there is any tool that some caller may not call."""
+        return bool(self._allowed or self._blocked or self._roles)
 
     def may_call(self, tool: str, facts: Facts) -> bool:
         """Whether this caller may call this tool."""
@@ -213,15 +218,14 @@ class CallRule(Rule):
 class RequestRule(Rule):
     """Judges the tools that a request offers, and what the results that it brings reveal."""
 
-    judges = True
-
     def __init__(self, options: Options) -> None:
         self._permissions = Permissions(options)
-        self._how = options.offered_tools
+        self._how: Offered = options.offered_tools if self._permissions.restrict else "ignore"
         chosen = options.provenance
         looks = chosen.enabled and chosen.afterwards != "ignore"
         self._hijack = HijackCheck(chosen) if looks else None
         self._afterwards = Verdict.FLAG if chosen.afterwards == "flag" else None
+        self.judges = looks or self._how != "ignore"
         self.claim_names = tuple(filter(None, (self._permissions.book.header,)))
 
     def bind(self, config: Config) -> Self:

@@ -111,8 +111,6 @@ class _Rights(NamedTuple):
 class AccessRule(Rule):
     """One phase's questions: who and which model, which data, which tools."""
 
-    judges = True
-
     def __init__(self, options: Options, phase: Phase) -> None:
         self._options = options
         self._phase = phase
@@ -135,6 +133,11 @@ class AccessRule(Rule):
         ]
         claims = [name for name in self._required if name not in _IDENTITY_FIELDS]
         self.claim_names = tuple(filter(None, (*claims, self._book.header)))
+        self.judges = {
+            Phase.INPUT: bool(self._required or options.require_auth or self._rights),
+            Phase.ROUTE: bool(options.data_access or options.minimum_necessary.enabled),
+            Phase.TOOL: bool(self._rights),
+        }[phase]
 
     def bind(self, config: Config) -> Self:
         """See ``Rule``."""
