@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from math import isfinite
+from typing import Any, NamedTuple, NoReturn
 
 import jsonschema_rs
 
@@ -168,7 +169,9 @@ def json_in(text: str, *, fenced: bool) -> Any:
 
 def _decoded(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refused)
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refused, parse_float=_finite
+        )
     except RecursionError:
         raise NotJson("it is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -185,5 +188,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refused(word: str) -> None:
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if isfinite(number) else _refused("a number beyond all bounds")
+
+
+def _refused(word: str) -> NoReturn:
     raise NotJson(f"{word} is no JSON number")
