@@ -73,6 +73,7 @@ ANYTHING = answer(call("a"))
             },
         ),
         ("agent-firewall", Phase.TOOL, {"repeats": {"once_tools": ["a"]}}),
+        ("agent-firewall", Phase.TOOL, {"repeats": {"max_identical_per_session": 2}}),
     ],
 )
 def test_what_cannot_be_reserved_is_refused_and_what_can_passes(
@@ -279,6 +280,12 @@ def test_the_same_payment_twice_in_one_answer_is_refused() -> None:
     made = plan("agent-firewall", repeats={"once_tools": ["pay"]})
     twice = answer(call("pay", '{"to":1}'), call("pay", '{"to": 1}', 1))
     assert [one.path for one in findings(judged(made, Phase.TOOL, twice))] == [twice.parts[1].path]
+
+
+def test_the_same_call_twice_in_one_answer_counts_twice() -> None:
+    made = plan("agent-firewall", repeats={"max_identical_per_session": 5})
+    view = answer(call("a"), call("a", "{ }", 1), call("b", "{}", 2))
+    assert [need.amount for need in asked(made, Phase.TOOL, view)] == [2, 1]
 
 
 def test_keys_of_counters_tell_nothing_of_a_call() -> None:

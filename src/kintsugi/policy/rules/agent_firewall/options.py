@@ -120,12 +120,14 @@ class Repeats(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     Attributes:
         max_identical: of one call with the same arguments in a conversation; 0 for no limit.
+        max_identical_per_session: the same, counted over all requests of a session.
         max_cycles: of the same sequence of up to four calls, one after the other; 0 for no limit.
         once_tools: tools of which the same call succeeds once in a session, such as payments.
         once_seconds: how long such a call is remembered besides the conversation.
     """
 
     max_identical: Annotated[int, msgspec.Meta(ge=0)] = 10
+    max_identical_per_session: Annotated[int, msgspec.Meta(ge=0)] = 0
     max_cycles: Annotated[int, msgspec.Meta(ge=0)] = 5
     once_tools: tuple[str, ...] = ()
     once_seconds: Count = 86_400

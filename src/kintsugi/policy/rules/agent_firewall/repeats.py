@@ -27,18 +27,20 @@ class RepeatedCall(Check):
 
     def needs(self, turn: Turn) -> Iterator[CounterNeed]:
         """See ``Check``."""
+        most = self._options.max_identical_per_session
         for call in turn.calls:
             if call.name in self._once:
-                yield CounterNeed(
-                    key=self._key(turn, call),
-                    amount=1,
-                    limit=1,
-                    window_seconds=self._options.once_seconds,
-                )
+                seconds = self._options.once_seconds
+                key = self._key(turn, call, "once")
+                yield CounterNeed(key=key, amount=1, limit=1, window_seconds=seconds)
+        if most:
+            for key, times in Counter(self._key(turn, c, "identical") for c in turn.calls).items():
+                yield CounterNeed(key=key, amount=times, limit=most)
 
     def judge(self, turn: Turn) -> Iterator[Observation]:
         """See ``Check``."""
         yield from self._once_only(turn)
+        yield from self._in_session(turn)
         most, cycles = self._options.max_identical, self._options.max_cycles
         if not (most or cycles) or not (turn.steps or len(turn.calls) > 1):
             return
@@ -64,17 +66,24 @@ class RepeatedCall(Check):
                 continue
             same = canonical(call)
             # The counter cannot know that a call came to nothing; the conversation does.
-            counted = not turn.facts.counters[self._key(turn, call)].granted
+            counted = not turn.facts.counters[self._key(turn, call, "once")].granted
             if same in done or (counted and same not in failed):
                 yield about(call, "once", REPEATED, "the same call was made before")
             done.add(same)
 
-    def _key(self, turn: Turn, call: ToolCall) -> str:
+    def _in_session(self, turn: Turn) -> Iterator[Observation]:
+        if most := self._options.max_identical_per_session:
+            for call in turn.calls:
+                if not turn.facts.counters[self._key(turn, call, "identical")].granted:
+                    detail = f"more than {most} times"
+                    yield about(call, "identical_in_session", REPEATED, detail)
+
+    def _key(self, turn: Turn, call: ToolCall, what: str) -> str:
         """Names the call without telling it: keys of counters are on the record."""
         key = turn.facts.fingerprint_key[:64]
         digest = blake2b(canonical(call), digest_size=12, key=key).hexdigest()
         who = turn.facts.identity
-        return counter_key("agent-firewall", "session", who, turn.exchange.model, "call", digest)
+        return counter_key("agent-firewall", "session", who, turn.exchange.model, what, digest)
 
 
 def _succeeded(step: Step) -> bool:
