@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import pytest
 from msgspec import Meta
 
+import kintsugi.policy
+from kintsugi.errors import ConfigurationInvalid
 from kintsugi.model.config import Case, CaseExpected, CaseInput
+from kintsugi.model.decision import Phase
+from kintsugi.policy.automata import width
 from kintsugi.policy.diagnostics import Problems
 from kintsugi.policy.document import read_document
 from kintsugi.policy.lint import LintReport, lint
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import compile_plan
 from kintsugi.policy.rules import KINDS
 from kintsugi.policy.typed import TypedReader
+from tests.policy.configs import config_of
+
+TEMPLATES = sorted((Path(kintsugi.policy.__file__).parent / "templates").glob("*/*.yaml"))
 
 HEAD = """\
 pack: {{name: dlp, version: 1.0.0}}
@@ -123,3 +134,28 @@ def test_a_case_that_expects_only_the_empty_text_asserts_nothing() -> None:
         'expected: {response_contains: ""}}]}]}'
     )
     assert [d.code for d in report.diagnostics] == ["E017"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_patterns_that_come_with_a_kind_need_no_lint(kind: str) -> None:
+    """Lint does not compile them: they are accepted, and end, which a streaming window needs."""
+    try:
+        plan = compile_plan(config_of({kind: {}}))
+    except ConfigurationInvalid:
+        pytest.skip("this kind has an option that must be given")
+    for phase, in_phase in plan.phases.items():
+        for rule in in_phase.rules:
+            for pattern in rule.rule.patterns if phase is Phase.OUTPUT else ():
+                assert None not in width(pattern), pattern.name
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.parent.name)
+def test_lint_and_the_compiler_agree_on_streaming(template: Path) -> None:
+    source = template.read_text(encoding="utf-8")
+    for mode in ("window", "buffer"):
+        text = re.sub(r"streaming: \w+", f"streaming: {mode}", source)
+        plan = compile_plan(parse_config(text))
+        refused = "E023" in {one.code for one in lint(text).diagnostics}
+        unbounded = plan.hold_chars is None
+        assert refused is (plan.config.gateway.streaming == "window" and unbounded)
+        assert refused or lint(text).revision == plan.revision

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -14,9 +14,11 @@ from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, harmless
 from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
-from kintsugi.policy.diff import Change, Difference, compare
 from kintsugi.policy.parse import parse_config
 from kintsugi.replay.sources import read_source
+
+if TYPE_CHECKING:
+    from kintsugi.policy.diff import Change, Difference
 
 EXIT_DIFFERENT = 3
 
@@ -42,6 +44,8 @@ def diff(
     Exit codes: 0 compared, 1 the control plane does not answer, 2 a file cannot be read, 3 one
     has errors, or with --exit-code: they differ.
     """
+
+    from kintsugi.policy.diff import compare  # here: only this pays for it
 
     def source(name: str) -> bytes:
         if name == "-":

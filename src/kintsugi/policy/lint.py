@@ -7,15 +7,16 @@ from datetime import date
 
 import msgspec
 
-from kintsugi.errors import ConfigurationInvalid
 from kintsugi.model.config import Case, Config, Diagnostic, Pack, Position
+from kintsugi.model.decision import Phase
+from kintsugi.policy.automata import Automaton, PatternInvalid
 from kintsugi.policy.diagnostics import CODES, Problems, any_error
 from kintsugi.policy.lint_relaxed import check_relaxed
-from kintsugi.policy.lint_rules import check_rules
+from kintsugi.policy.lint_rules import RulesByPhase, check_rules
 from kintsugi.policy.lint_streaming import check_streaming
 from kintsugi.policy.lint_tests import check_tested
 from kintsugi.policy.parse import DEFAULT_FILE, read_config
-from kintsugi.policy.plan import Plan, compile_plan
+from kintsugi.policy.plan import build_rules, revision
 from kintsugi.policy.relaxed import Relaxed, relaxed
 from kintsugi.policy.rules import KINDS
 from kintsugi.policy.suites import read_fragment
@@ -73,12 +74,12 @@ def lint(
         if any(problem.code == "E024" for problem in problems.found):  # it holds only tests
             return lint_fragment(source, file=file)
         return LintReport(file, problems.found)
-    plan = _compiled(config, problems) if config.chain else None
+    rules = _rules(config, problems)
     _check_notes(config, problems)
     check_relaxed(config, problems, today=today)
-    if plan is not None:
-        check_rules(config, {phase: own.rules for phase, own in plan.phases.items()}, problems)
-        check_streaming(plan, problems)
+    if rules is not None:
+        check_rules(config, rules, problems)
+        check_streaming(config, rules.get(Phase.OUTPUT, ()), problems)
     if cases is not None:
         check_tested(config, cases, problems)
     return LintReport(
@@ -86,7 +87,7 @@ def lint(
         problems.found,
         pack=None if problems.reported("pack") else config.pack,
         chain=tuple(block.kind for block in config.chain),
-        revision="" if plan is None or problems.has_errors else plan.revision,
+        revision="" if not config.chain or problems.has_errors else revision(config),
         case_count=sum(len(suite.cases) for suite in config.suites),
         relaxed=relaxed(config),
     )
@@ -105,14 +106,31 @@ def lint_fragment(
     return LintReport(file, diagnostics, chain=chain or (), case_count=count)
 
 
-def _compiled(config: Config, problems: Problems) -> Plan | None:
-    try:
-        return compile_plan(config)
-    except ConfigurationInvalid as error:
-        if not error.diagnostics:
-            problems.add("E027", str(error), Position())
-        problems.extend(_placed(diagnostic, config) for diagnostic in error.diagnostics)
-        return None
+def _rules(config: Config, problems: Problems) -> RulesByPhase | None:
+    """The rules of each phase; None when they cannot be built.
+
+    Only what an author can get wrong is compiled: the patterns that come with the kinds are a
+    thousand, and the tests have compiled them.
+    """
+    found = Problems(config.file)
+    rules = build_rules(config, found, built_in_patterns=False)
+    if not found.has_errors:
+        _check_sets(config, rules, found)
+    problems.extend(_placed(diagnostic, config) for diagnostic in found.found)
+    return None if found.has_errors else rules
+
+
+def _check_sets(config: Config, rules: RulesByPhase, found: Problems) -> None:
+    """Whether the author's own patterns also compile together, as a plan will have them."""
+    for in_phase in rules.values():
+        for rule in in_phase:
+            own = [pattern for pattern in rule.rule.patterns if pattern.path]
+            try:
+                Automaton(own)
+            except PatternInvalid as error:
+                path = f"policy.{rule.kind.name}.{own[0].path}"
+                at = config.positions.get(path, Position())
+                found.add("E014", f"{error.pattern!r}: {error}", at, path)
 
 
 def _placed(diagnostic: Diagnostic, config: Config) -> Diagnostic:

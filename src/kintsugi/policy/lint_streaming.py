@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from kintsugi.model.config import Position
-from kintsugi.model.decision import Mode, Phase
+from collections.abc import Sequence
+
+from kintsugi.model.config import Config, Position
+from kintsugi.model.decision import Mode
 from kintsugi.model.verdict import Verdict
+from kintsugi.policy.automata import width
 from kintsugi.policy.diagnostics import Problems
-from kintsugi.policy.plan import Plan
+from kintsugi.policy.plan import RuleInForce
 
 
-def check_streaming(plan: Plan, problems: Problems) -> None:
-    """Refuse a mode in which a policy of the chain cannot act."""
-    config = plan.config
+def check_streaming(config: Config, answers: Sequence[RuleInForce], problems: Problems) -> None:
+    """Refuse a mode in which a policy of the chain cannot act.
+
+    Args:
+        answers: the rules that judge answers.
+    """
     mode = config.gateway.streaming
-    if mode == "buffer" or not plan.has(Phase.OUTPUT):
-        return
-    if mode == "observe" and _acts_on_answers(plan):
+    enforced = [rule for rule in answers if rule.mode is Mode.ENFORCE]
+    if mode == "observe" and any(_acts(rule) for rule in enforced):
         reason = "streaming: observe only looks on, and a policy of the chain acts on answers"
         help_text = "use streaming: window or buffer, or set action: flag or mode: monitor"
-    elif mode == "window" and plan.hold_chars is None:
+    elif mode == "window" and any(_needs_whole(rule) for rule in enforced):
         reason = "streaming: window cannot enforce a policy that needs the whole answer"
         help_text = "use streaming: buffer"
     else:
@@ -27,11 +32,15 @@ def check_streaming(plan: Plan, problems: Problems) -> None:
     problems.add("E023", reason, at, "gateway.streaming", help=help_text)
 
 
-def _acts_on_answers(plan: Plan) -> bool:
-    in_force = plan.phase(Phase.OUTPUT)
-    return in_force is not None and any(
-        rule.mode is Mode.ENFORCE
-        and rule.action.strictness > Verdict.FLAG.strictness
-        and (rule.rule.judges or rule.rule.patterns)
-        for rule in in_force.rules
-    )
+def _acts(rule: RuleInForce) -> bool:
+    looks = rule.rule.judges or rule.rule.patterns
+    return rule.action.strictness > Verdict.FLAG.strictness and bool(looks)
+
+
+def _needs_whole(rule: RuleInForce) -> bool:
+    """Whether no window is wide enough, as ``Plan.hold_chars`` has it. Patterns that come with
+    the kinds all end; a test holds them to it."""
+    if rule.kind.needs_whole_text or rule.rule.judges:
+        return True
+    own = (width(pattern) for pattern in rule.rule.patterns if pattern.path)
+    return any(reach.longest is None or reach.before is None for reach in own)

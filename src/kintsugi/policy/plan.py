@@ -126,11 +126,10 @@ def compile_plan(config: Config) -> Plan:
             accepted; every such place is in its ``diagnostics``.
     """
     problems = Problems(config.file)
+    rules = build_rules(config, problems)
     phases: dict[Phase, PhasePlan] = {}
-    for phase in Phase:
-        rules = _rules(config, phase, problems)
-        if rules and not problems.has_errors:
-            phases[phase] = _phase_plan(rules, phase)
+    if not problems.has_errors:
+        phases = {phase: _phase_plan(in_phase, phase) for phase, in_phase in rules.items()}
     if problems.has_errors:
         found = problems.found
         raise ConfigurationInvalid(
@@ -144,6 +143,19 @@ def compile_plan(config: Config) -> Plan:
         for name in rule.rule.claim_names
     )
     return Plan(config, revision(config), hold_chars, context_chars, phases, claim_names)
+
+
+def build_rules(
+    config: Config, problems: Problems, *, built_in_patterns: bool = True
+) -> dict[Phase, list[RuleInForce]]:
+    """The rules of every phase in which any runs; what is wrong goes to ``problems``.
+
+    Args:
+        built_in_patterns: whether to check the patterns that come with the kinds too. A caller
+            that does not go on to compile a plan can leave that to the tests.
+    """
+    built = {phase: _rules(config, phase, problems, built_in_patterns) for phase in Phase}
+    return {phase: rules for phase, rules in built.items() if rules}
 
 
 def revision(config: Config) -> str:
@@ -172,7 +184,9 @@ def revision(config: Config) -> str:
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
 
 
-def _rules(config: Config, phase: Phase, problems: Problems) -> list[RuleInForce]:
+def _rules(
+    config: Config, phase: Phase, problems: Problems, built_in_patterns: bool
+) -> list[RuleInForce]:
     rules: list[RuleInForce] = []
     first_pattern = len(TRIGGERS) if _decodes(phase) else 0
     for block in config.chain:
@@ -192,7 +206,8 @@ def _rules(config: Config, phase: Phase, problems: Problems) -> list[RuleInForce
                 suggestion=error.suggestion,
             )
             continue
-        _check_patterns(config, block, rule.rule.patterns, problems)
+        checked = [p for p in rule.rule.patterns if p.path or built_in_patterns]
+        _check_patterns(config, block, checked, problems)
         first_pattern += len(rule.rule.patterns)
         rules.append(rule)
     return rules
