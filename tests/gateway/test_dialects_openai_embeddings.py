@@ -49,7 +49,7 @@ def test_fields_beside_the_input_are_judged_unless_they_are_settings() -> None:
 
 
 @pytest.mark.parametrize("tokens", [[15339, 1917], [[15339], [1917]], ["text", 7], [["a"]]])
-def test_token_numbers_cannot_be_judged_so_they_are_refused(tokens: Any) -> None:
+def test_token_numbers_cannot_be_judged_so_they_take_the_fail_mode(tokens: Any) -> None:
     play = Playbook(in_force(BLOCKING))
     play.request(body(tokens), target=EMBEDDINGS)
     play.recorded()
@@ -57,6 +57,12 @@ def test_token_numbers_cannot_be_judged_so_they_are_refused(tokens: Any) -> None
     assert refused.status == 422
     assert error_of(refused)["code"] == "request.invalid"
     assert "token numbers" in error_of(refused)["message"]
+    for rule, gateway in ((BLOCKING, "fail_mode: allow"), ("audit-logger: {}", "")):
+        play = Playbook(in_force(rule, gateway=gateway))
+        play.request(body(tokens), target=EMBEDDINGS)
+        play.exchange_of(answer([0.5]))
+        assert play.only(c.CallUpstream).body == body(tokens)
+        assert play.event.fail_open is (rule == BLOCKING)
 
 
 @pytest.mark.parametrize(

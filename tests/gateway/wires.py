@@ -87,11 +87,16 @@ def chat_streams(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> bytes:
 
 
 class Responses:
-    """A responses stream in the making: events in their order, and what they add up to."""
+    """A responses stream in the making: events in their order, and what they add up to.
+
+    Attributes:
+        repeated: of the request, besides what every answer here repeats.
+    """
 
     def __init__(self) -> None:
         self.events: list[bytes] = []
         self.items: list[dict[str, Any]] = []
+        self.repeated: dict[str, Any] = {}
 
     def event(self, kind: str, **fields: Any) -> None:
         """One event."""
@@ -113,6 +118,7 @@ class Responses:
             "tools": [],
             "text": {"format": {"type": "text"}},
             "usage": None,
+            **self.repeated,
             **fields,
         }
 

@@ -18,6 +18,7 @@ from kintsugi.gateway.dialects.dialect import Dialect, RequestView
 from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.facts import recorded
 from kintsugi.gateway.in_force import InForce, Upstream
+from kintsugi.gateway.repeated import Repeated
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.model.content import Edit, Identity, Part
 from kintsugi.model.decision import Decision, Evaluation
@@ -50,6 +51,8 @@ class Account:
             written to upstream, when upstream was last heard of; 0 while not yet.
         request: None when the body could not be read or was not looked at.
         decisions: one per phase that ran, in order.
+        request_edits: made in the request by its first decision.
+        repeated: what the answer may repeat of it; made when it is first asked for.
         request_masks, answer_masks: what evidence must not show; None where nothing was judged.
         answer_body: upstream's answer as far as it came, when it is not streamed.
         answer_text: the same as text, where it was judged as that: errors and the like.
@@ -68,7 +71,9 @@ class Account:
     request: RequestView | None = None
     upstream: Upstream | None = None
     upstream_status = 0
+    request_edits: Sequence[Edit] = ()
     request_masks: Sequence[Edit] | None = None
+    repeated: Repeated | None = None
     answer_masks: Sequence[Edit] | None = None
     answer_body = b""
     answer_text: str | None = None

@@ -202,6 +202,10 @@ class Exchange:
             request = account.request = dialect.read_request(event.body)
         except MalformedDocument as error:
             return self._reject("request.invalid", event.at_ns, message=f"{error}.")
+        if request.unread and in_force.has_input_rules:
+            if in_force.gateway.fail_mode == "block":
+                return self._reject("request.invalid", event.at_ns, message=f"{request.unread}.")
+            account.failed_open = True
         account.source = event.source
         oversight = in_force.oversight
         if oversight.frozen and (frozen := oversight.stops(account.identity, event.source)):

@@ -11,6 +11,7 @@ from kintsugi.gateway.dialects.changes import CannotChange
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.splice import CannotSplice, apply_edits, splice
 from kintsugi.gateway.facts import found_in
+from kintsugi.gateway.repeated import Repeated, may_repeat
 from kintsugi.gateway.streaming import StreamSession
 from kintsugi.gateway.transforms import change_request, confirm_answer
 from kintsugi.model.config import Streaming
@@ -41,6 +42,7 @@ def judge_request(account: Account) -> Decision:
     decision = decide(account.in_force.plan, Phase.INPUT, request_view(account), account.facts())
     account.decisions.append(decision)
     account.request_masks = decision.masks
+    account.request_edits = decision.edits
     account.found = found_in(decision)
     return decision
 
@@ -121,7 +123,7 @@ def judge_answer(account: Account) -> Decision:
     decision = _decide_answer(account, account.answer_parts)
     if _judges_answers(account):
         account.decisions.append(decision)
-    account.answer_masks = decision.masks
+    account.answer_masks = decision.masks + _masks_of_repeats(account, account.answer_parts)
     audit = judge_audit(account)
     if audit.verdict.stops and not decision.verdict.stops:
         return audit
@@ -211,7 +213,7 @@ def judge_stream(account: Account, session: StreamSession) -> Decision:
     decision = session.decision or account.decision
     if session.mode == "observe":
         decision = observed(decision)
-    account.answer_masks = decision.masks
+    account.answer_masks = decision.masks + _masks_of_repeats(account, session.parts())
     if _judges_answers(account):
         account.decisions.append(decision)
     elif session.failed_open:
@@ -256,13 +258,33 @@ def answer_views(account: Account) -> dict[Phase, ExchangeView]:
     if in_force.has_tool_rules and (calls := calls_of(parts)):
         views[Phase.TOOL] = _view(account, calls)
     if in_force.has_output_rules:
-        views[Phase.OUTPUT] = _view(account, parts)
+        views[Phase.OUTPUT] = _view(account, _said(account, parts))
     return views
 
 
 def calls_of(parts: Sequence[Part]) -> tuple[Part, ...]:
     """What the tool phase judges of an answer."""
     return tuple(part for part in parts if part.kind == "tool_call")
+
+
+def _said(account: Account, parts: Sequence[Part]) -> Sequence[Part]:
+    """What an answer says, without what it repeats of its request."""
+    if not may_repeat(parts):
+        return parts
+    repeated = _repeated(account)
+    return [part for part in parts if not repeated.holds(part)]
+
+
+def _masks_of_repeats(account: Account, parts: Sequence[Part]) -> tuple[Edit, ...]:
+    return _repeated(account).masks(parts) if may_repeat(parts) else ()
+
+
+def _repeated(account: Account) -> Repeated:
+    if account.repeated is None:
+        parts = account.request.parts if account.request is not None else ()
+        masks = account.request_masks or ()
+        account.repeated = Repeated(parts, account.request_edits, masks)
+    return account.repeated
 
 
 def _judges_answers(account: Account) -> bool:
@@ -292,7 +314,7 @@ def _decide_answer(account: Account, parts: Sequence[Part], *, complete: bool = 
     in_force = account.in_force
     plan, facts = in_force.plan, account.facts()
     asks = in_force.asks_of_answers and not account.answer_whole
-    view = _view(account, parts, complete=complete and not asks)
+    view = _view(account, _said(account, parts), complete=complete and not asks)
     output = decide(plan, Phase.OUTPUT, view, facts)
     if asks and complete:
         output = _unasked(account, output)

@@ -15,6 +15,7 @@ class RequestView(msgspec.Struct, frozen=True):
 
     Attributes:
         parts: every text that the model, or anybody behind it, would read.
+        unread: why some of what it says is closed to every rule; empty where all can be read.
         output_tokens_max: the bound that it sets on the answer; 0 where it sets none.
     """
 
@@ -22,6 +23,7 @@ class RequestView(msgspec.Struct, frozen=True):
     stream: bool
     parts: tuple[Part, ...]
     output_tokens_max: int = 0
+    unread: str = ""
 
 
 class AnswerView(msgspec.Struct, frozen=True):

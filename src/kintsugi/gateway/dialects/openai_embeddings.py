@@ -68,14 +68,14 @@ class OpenAIEmbeddings:
         if type(model) is not str or not model:
             raise MalformedDocument('"model" must be the name of a model')
         parts: list[Part] = []
-        _read_input(document.get("input"), parts)
+        unread = _read_input(document.get("input"), parts)
         if not document.keys() <= _KNOWN:
             refuse_look_alikes(document, _KNOWN, "")
         for key, value in document.items():
             if key not in _KNOWN and isinstance(value, str | list | dict):
                 text = value if isinstance(value, str) else json_text(value)
                 parts.append(Part("user", "text", text, "/" + pointer_token(key)))
-        return RequestView(model, False, tuple(parts))
+        return RequestView(model, False, tuple(parts), unread=unread)
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""
@@ -145,11 +145,12 @@ class NoStream:
         return _encode({"frames": frames})
 
 
-def _read_input(value: object, parts: list[Part]) -> None:
-    """Add one text, or several."""
+def _read_input(value: object, parts: list[Part]) -> str:
+    """Add one text, or several; return why some of it is no text."""
+    unread = ""
     if type(value) is str:
         parts.append(Part("user", "text", value, "/input"))
-        return
+        return unread
     if type(value) is not list or not value:
         raise MalformedDocument('"input" must be a text or a list of texts')
     for index, text in enumerate(value):
@@ -158,4 +159,5 @@ def _read_input(value: object, parts: list[Part]) -> None:
         elif type(text) is dict:
             parts.append(Part("user", "text", json_text(text), f"/input/{index}"))
         else:
-            raise MalformedDocument(_TOKENS)
+            unread = _TOKENS
+    return unread
