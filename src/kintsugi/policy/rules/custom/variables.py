@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from kintsugi.model.content import ExchangeView, Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.facts import Facts
+from kintsugi.policy.tool_calls import ToolCall, read_call
 
 JUDGED = (Phase.INPUT, Phase.TOOL, Phase.OUTPUT)
 # More than any conversation has; a longer list is refused rather than judged in part.
@@ -88,20 +88,15 @@ def _calls(scope: Scope) -> list[dict[str, Any]]:
     calls = [part for part in scope.exchange.parts if part.kind == "tool_call"]
     if len(calls) > ENTRIES_MAX:
         raise InputTooLarge
-    return [_call(part) for part in calls]
+    return [_call(read_call(part)) for part in calls]
 
 
-def _call(part: Part) -> dict[str, Any]:
-    try:
-        arguments = json.loads(_clean(part.text))
-    except ValueError:
-        arguments = None
-    valid = isinstance(arguments, dict)
+def _call(call: ToolCall) -> dict[str, Any]:
     return {
-        "name": _clean(part.name),
-        "text": _clean(part.text),
-        "valid": valid,
-        "arguments": arguments if valid else {},
+        "name": _clean(call.name),
+        "text": _clean(call.text),
+        "valid": not call.problem,
+        "arguments": call.arguments,
     }
 
 
@@ -150,7 +145,7 @@ _ALL = (
         "tools.calls",
         "list(map(string, dyn))",
         "the tool calls that this phase judges; each has `name`, `arguments` (a map; empty where "
-        "they are no JSON object), `valid`, `text`",
+        "they are no JSON object, or not in one way only), `valid`, `text`",
         _calls,
     ),
     Variable("tools.declared", "list(string)", "names of the tools on offer", _declared),
