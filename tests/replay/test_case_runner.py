@@ -303,7 +303,7 @@ providers:
 policies: {chain: [rate-limit, external-moderation]}
 policy:
   rate-limit: {limits: [{per: user, requests: 3, window_seconds: 3600}]}
-  external-moderation: {target: checker, on_error: flag}
+  external-moderation: {target: checker, provider: openai-moderation, on_error: flag}
 testing:
   suites:
     - name: limits
