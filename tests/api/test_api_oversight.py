@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from tests.control_plane import NOON, Clock, bearer, make_event, make_token
 HOUR = timedelta(hours=1)
 
 
-def escalated(**changes: object) -> DecisionEvent:
+def escalated(**changes: Any) -> DecisionEvent:
     made = make_event(1, verdict=Verdict.ESCALATE, policy_name="human-oversight", **changes)
     raised = RaisedEscalation(made.id, Phase.INPUT, "sha256:action", NOON + HOUR)
     return msgspec.structs.replace(made, escalation=raised)
