@@ -176,17 +176,29 @@ def test_whatever_an_event_says_beside_its_type_is_judged() -> None:
         {"type": "error", "error": {"type": "overloaded_error", "message": "f"}},
         {"type": "message_delta", "delta": {"stop_sequence": "g", "stop_details": {"why": "h"}}},
         {"list": ["i"]},
+        {"type": "future", "index": "j"},
+        {"type": "message_delta", "delta": {"content": "k"}},
     )
     assert texts_of(reader) == {
         "/frames/1/note": "a",
         "/content/0/text": "b",
         "/content/3/deep/said": "cd",
         "/content/4/input": "e",
-        "/error/message": "f",
+        "/frames/6/error/message": "f",
         "/stop_sequence": "g",
         "/stop_details/why": "h",
         "/frames/8/list": '["i"]',
+        "/frames/9/index": "j",
+        "/frames/10/delta/content": "k",
     }
+    kept = json.loads(reader.whole([]))
+    assert kept["frames"] == [
+        {"note": "a"},
+        {"error": {"message": "f"}},
+        {"list": '["i"]'},
+        {"index": "j"},
+        {"delta": {"content": "k"}},
+    ]
 
 
 def test_a_first_event_that_holds_content_already_is_read() -> None:
@@ -210,6 +222,7 @@ def test_a_first_event_that_holds_content_already_is_read() -> None:
         b'{"type":"content_block_delta","index":"0","delta":{}}',
         b'{"type":"content_block_delta","index":-1,"delta":{}}',
         b'{"type":"content_block_delta","index":0,"delta":"x"}',
+        b'{"type":"content_block_stop","index":"0"}',
         b'{"type":"content_block_start","index":0,"content_block":7}',
         b'{"type":"content_block_start","index":1,"content_block":{"type":"text","Text":"x"}}',
         b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',

@@ -25,7 +25,8 @@ _encode = msgspec.json.Encoder().encode
 
 SETTINGS_OF_ANSWER = words("id type role model stop_reason usage container")
 _TEMPLATE = ("id", "type", "role", "model")
-_SILENT = words("type index")
+# An event with one of these is about a block.
+_OF_BLOCK = words("delta content_block")
 _SILENT_IN_DELTA = words("type estimated_tokens")
 _SILENT_IN_MESSAGE_DELTA = words("stop_reason container")
 # Where the text of a delta stands in the block, if not under the same name.
@@ -81,13 +82,14 @@ class MessageStream:
         if type(kind) is not str:
             raise MalformedDocument('"type" must be the name of an event')
         index = event.get("index", 0)
-        if type(index) is not int or index < 0:
+        of_block = kind == "content_block_stop" or not event.keys().isdisjoint(_OF_BLOCK)
+        if of_block and (type(index) is not int or index < 0):
             raise MalformedDocument('"index" must be a whole number')
         self._frames += 1
         pieces: list[Piece] = []
         seals: list[tuple[Channel, str]] = []
         for key, value in event.items():
-            if key in _SILENT or value is None:
+            if key == "type":
                 continue
             if key == "delta" and kind != "message_delta":
                 self._read_delta(index, value, pieces, seals)
@@ -262,15 +264,17 @@ class MessageStream:
         else:
             silent = words("type")
         for name, below in value.items():
+            pointer = f"/{key}/{pointer_token(name)}"
             if name in silent or below is None:
                 continue
             if name == "stop_details" and type(below) is dict:
                 self._reader.read_block(below, "/stop_details", _MODEL)
+                for part in self._taken():
+                    self._state(part, f"/{key}{part.path}", pieces, closed=True)
+            elif name == "stop_sequence" and type(below) is str:
+                self._state(_MODEL.part(below, "/stop_sequence"), pointer, pieces, closed=True)
             else:
-                self._reader.read_field(name, below, "" if key != "error" else "/error", _MODEL)
-        for part in self._taken():
-            at = part.path.removeprefix("/error")
-            self._state(part, f"/{key}{at}", pieces, closed=True)
+                self._read_unknown(below, pointer, pieces)
 
     def _open_stated_block(self, index: int, block: object, pieces: list[Piece]) -> None:
         """A block that the first event holds already: some compatible servers begin so."""
