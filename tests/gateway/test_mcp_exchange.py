@@ -301,6 +301,14 @@ def test_an_answer_that_cannot_be_read_takes_the_failure_mode() -> None:
         assert book.record.fail_open is (status == 200)
 
 
+def test_what_nobody_would_look_at_passes_also_where_it_cannot_be_read() -> None:
+    book = play("audit-logger: {}")
+    book.request(call())
+    book.answered(b"no json")
+    assert (book.answer.status, book.answer.body) == (200, b"no json")
+    assert not book.record.fail_open
+
+
 # Streams
 
 
@@ -456,6 +464,9 @@ def test_listening_streams_are_bounded() -> None:
     assert book.answer.status == 503
     assert header(book.answer.headers, b"retry-after") == b"1"
     assert not book.sent(c.Record)
+    book = McpPlaybook(configuration, listeners=2)
+    book.request(asking("subscriptions/listen"))
+    assert book.answer.status == 503
 
 
 def test_a_client_resumes_where_it_was() -> None:

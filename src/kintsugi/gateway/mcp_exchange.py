@@ -75,6 +75,7 @@ from kintsugi.gateway.mcp_judgement import (
     judge_asked,
     judge_heard,
     judge_opaque,
+    looks,
     merged,
     redact_asked,
 )
@@ -158,9 +159,12 @@ class McpExchange(Exchange):
         if event.method == b"POST":
             return self._on_post(event, head, account)
         self._listens = account.streamed = event.method == b"GET"
-        if self._listens and self._listeners() >= in_force.config.mcp.streams_max:
+        if self._listens and self._too_many_listen():
             return self._reject("overloaded", event.at_ns)
         return self._call_server(event.method, b"", event.at_ns)
+
+    def _too_many_listen(self) -> bool:
+        return self._listeners() >= self._in_force.config.mcp.streams_max
 
     def _refused(self, event: RequestReceived, head: Head, key_name: str | None) -> str:
         """Why the request is not even looked at; empty when it is."""
@@ -215,6 +219,8 @@ class McpExchange(Exchange):
         if not head.agrees_with(asked):
             return self._reject("header_mismatch", event.at_ns)
         self._listens = any(one.method == _LISTENS for one in asked.messages)
+        if self._listens and self._too_many_listen():
+            return self._reject("overloaded", event.at_ns)
         self._calls = calls_of(account.request.parts) if account.request is not None else ()
         in_force = self._in_force
         if in_force.plan.claim_names:
@@ -451,7 +457,7 @@ class McpExchange(Exchange):
     ) -> list[Command]:
         """An answer that is no message: what a server says of an error may be any text."""
         fails_open = self._in_force.gateway.fail_mode == "allow"
-        answers = bool(self._requests) and status < 400
+        answers = bool(self._requests) and status < 400 and looks(account, self._gate())
         if answers and not fails_open:
             return self._fail("upstream.unreadable", at_ns)
         account.failed_open = answers

@@ -58,6 +58,12 @@ def gate_of(server: McpServer) -> ToolGate | None:
     return ToolGate(server.tools) if server.tools.allow or server.tools.deny else None
 
 
+def looks(account: McpAccount, gate: ToolGate | None) -> bool:
+    """Whether anything of what the server says is looked at."""
+    in_force = account.in_force
+    return gate is not None or in_force.has_input_rules or in_force.has_output_rules
+
+
 class Judged(msgspec.Struct, frozen=True):
     """What became of some data.
 

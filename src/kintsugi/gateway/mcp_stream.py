@@ -16,7 +16,7 @@ from kintsugi.gateway.dialects.dialect import Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.mcp_account import McpAccount
 from kintsugi.gateway.mcp_answers import stopped_document
-from kintsugi.gateway.mcp_judgement import Judged, ToolGate, judge_heard, judge_opaque
+from kintsugi.gateway.mcp_judgement import Judged, ToolGate, judge_heard, judge_opaque, looks
 from kintsugi.gateway.mcp_messages import Message, MessageId
 from kintsugi.gateway.sse import FrameSplitter, frame_data, frame_field, with_data
 from kintsugi.model.decision import Phase
@@ -56,7 +56,8 @@ class McpStream:
         self._listens = listens
         self._frame_bytes_max = frame_bytes_max
         self._splitter = FrameSplitter()
-        self._fails_open = account.in_force.gateway.fail_mode == "allow"
+        self._looks = looks(account, gate)
+        self._fails_open = account.in_force.gateway.fail_mode == "allow" or not self._looks
 
     @property
     def concluded(self) -> bool:
@@ -106,7 +107,7 @@ class McpStream:
             if not self._fails_open:
                 self.unreadable = "upstream.unreadable"
                 return b""
-            self._account.failed_open = True
+            self._account.failed_open = self._looks
             return self._take_opaque(frame, data)
         if judged.stopped_in is not None:
             return self._take_stopped(frame, judged, judged.stopped_in)
