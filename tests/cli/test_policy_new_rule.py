@@ -29,12 +29,10 @@ TESTS = (
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the sources and of the tests that every kind has to pass."""
     copy = tmp_path_factory.mktemp("checkout")
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "src", copy / "src", ignore=ignored)
-    shutil.copytree(ROOT / "tests" / "policy", copy / "tests" / "policy", ignore=ignored)
-    shutil.copytree(ROOT / "tests" / "acceptance", copy / "tests" / "acceptance", ignore=ignored)
-    for file in ("pyproject.toml", "tests/__init__.py"):
-        shutil.copy(ROOT / file, copy / file)
+    ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+    for folder in ("src", "docs", "tests"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", copy)
     return copy
 
 

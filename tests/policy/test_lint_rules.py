@@ -113,6 +113,13 @@ def test_lint_never_raises_on_a_kind_without_options(kind: str) -> None:
     assert linted("{}", kind).file == "d.yaml"
 
 
+def test_observe_refuses_a_policy_that_acts_on_tool_calls() -> None:
+    source = HEAD.format(kind="tool-validation", options="{}") + "gateway: {streaming: observe}\n"
+    assert "E023" in {d.code for d in lint(source).diagnostics}
+    assert lint(source.replace("{}", "{mode: monitor}", 1)).valid
+    assert lint(source.replace("observe", "window")).valid
+
+
 class Renamed(msgspec.Struct):
     new_name: str = ""
     old_name: Annotated[str, Meta(extra={"deprecated": "use new_name"})] = ""

@@ -18,7 +18,7 @@ from kintsugi.policy.parse import parse_config
 from kintsugi.replay.sources import read_source
 
 if TYPE_CHECKING:
-    from kintsugi.policy.diff import Change, Difference
+    from kintsugi.policy.diff import Change, Difference, Direction
 
 EXIT_DIFFERENT = 3
 
@@ -72,9 +72,10 @@ def diff(
 
 def told(found: Difference) -> str:
     """The difference in words, what is relaxed first."""
+    directions: tuple[Direction, ...] = ("relaxed", "tightened", "changed")
     lines = [
         line
-        for direction in ("relaxed", "tightened", "changed")
+        for direction in directions
         for change in found.changes
         if change.direction == direction
         for line in [f"{direction:<9} {_line(change)}"]
@@ -83,8 +84,7 @@ def told(found: Difference) -> str:
     if found.is_empty:
         lines.append("the same behaviour")
     else:
-        counts = (f"{found.count(d)} {d}" for d in ("relaxed", "tightened", "changed"))
-        lines.append(", ".join(counts))
+        lines.append(", ".join(f"{found.count(d)} {d}" for d in directions))
     return "\n".join(lines)
 
 
@@ -98,7 +98,7 @@ def _line(change: Change) -> str:
 
 
 def _as_json(found: Difference) -> dict[str, Any]:
-    directions = ("relaxed", "tightened", "changed")
+    directions: tuple[Direction, ...] = ("relaxed", "tightened", "changed")
     return {
         "same_behaviour": found.is_empty,
         "before": {"revision": found.before},

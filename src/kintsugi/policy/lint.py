@@ -8,7 +8,6 @@ from datetime import date
 import msgspec
 
 from kintsugi.model.config import Case, Config, Diagnostic, Pack, Position
-from kintsugi.model.decision import Phase
 from kintsugi.policy.automata import Automaton, PatternInvalid
 from kintsugi.policy.diagnostics import CODES, Problems, any_error
 from kintsugi.policy.lint_relaxed import check_relaxed
@@ -79,7 +78,7 @@ def lint(
     check_relaxed(config, problems, today=today)
     if rules is not None:
         check_rules(config, rules, problems)
-        check_streaming(config, rules.get(Phase.OUTPUT, ()), problems)
+        check_streaming(config, rules, problems)
     if cases is not None:
         check_tested(config, cases, problems)
     return LintReport(

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from kintsugi.model.config import Config, Position
-from kintsugi.model.decision import Mode
+from kintsugi.model.decision import Mode, Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import width
 from kintsugi.policy.diagnostics import Problems
+from kintsugi.policy.lint_rules import RulesByPhase
 from kintsugi.policy.plan import RuleInForce
 
 
-def check_streaming(config: Config, answers: Sequence[RuleInForce], problems: Problems) -> None:
-    """Refuse a mode in which a policy of the chain cannot act.
-
-    Args:
-        answers: the rules that judge answers.
-    """
+def check_streaming(config: Config, rules: RulesByPhase, problems: Problems) -> None:
+    """Refuse a mode in which a policy of the chain cannot act. Tool calls stay whole in every
+    mode but ``observe``."""
     mode = config.gateway.streaming
-    enforced = [rule for rule in answers if rule.mode is Mode.ENFORCE]
-    if mode == "observe" and any(_acts(rule) for rule in enforced):
-        reason = "streaming: observe only looks on, and a policy of the chain acts on answers"
+    answers, calls = (_enforced(rules, phase) for phase in (Phase.OUTPUT, Phase.TOOL))
+    if mode == "observe" and any(_acts(rule) for rule in (*answers, *calls)):
+        reason = (
+            "streaming: observe only looks on, and a policy of the chain acts on answers "
+            "or tool calls"
+        )
         help_text = "use streaming: window or buffer, or set action: flag or mode: monitor"
-    elif mode == "window" and any(_needs_whole(rule) for rule in enforced):
+    elif mode == "window" and any(_needs_whole(rule) for rule in answers):
         reason = "streaming: window cannot enforce a policy that needs the whole answer"
         help_text = "use streaming: buffer"
     else:
         return
     at = config.positions.get("gateway.streaming", Position())
     problems.add("E023", reason, at, "gateway.streaming", help=help_text)
+
+
+def _enforced(rules: RulesByPhase, phase: Phase) -> list[RuleInForce]:
+    return [rule for rule in rules.get(phase, ()) if rule.mode is Mode.ENFORCE]
 
 
 def _acts(rule: RuleInForce) -> bool:

@@ -58,7 +58,8 @@ def _gateway(config: Config) -> Iterator[Relaxed]:
 
 
 def _judges_answers(config: Config) -> bool:
-    return any(Phase.OUTPUT in KINDS[block.kind].phases for block in config.chain)
+    streamed = {Phase.OUTPUT, Phase.TOOL}
+    return any(streamed & {*KINDS[block.kind].phases} for block in config.chain)
 
 
 def _block(block: PolicyBlock) -> Iterator[Relaxed]:
