@@ -13,7 +13,7 @@ from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern, Sighting
 from kintsugi.policy.classifier.model import HEADS, Classifier, Place, trained
-from kintsugi.policy.normalise import Layer
+from kintsugi.policy.normalise import FOLDINGS, Layer
 from kintsugi.policy.rule import (
     Detection,
     OptionInvalid,
@@ -172,10 +172,12 @@ class PromptInjectionRule(Rule):
                 seen.extend(self._first(sighting, index))
         near: Sequence[Detection] = ()
         known = 0.0
-        # Not worth a look at places while all of them together would not be enough.
-        if seen and (self._classifier is not None or _sum(weights.values()) >= self._threshold):
+        together = _sum(weights.values())
+        if together >= self._threshold:  # else not even all of them, wherever they stand
             near, known = _densest(seen, weights)
-        learnt = self._learnt(part, sightings)
+        learnt = self._learnt(part, sightings) if known < _CERTAIN else None
+        if learnt is not None and seen and not near:
+            near, known = _densest(seen, weights)
         score = _sum((known, learnt.score if learnt else 0.0))
         if score < self._threshold:
             return ()
@@ -188,8 +190,7 @@ class PromptInjectionRule(Rule):
             return None
         place: Place = "user" if part.role == "user" and part.kind == "text" else "tool"
         best: Detection | None = None
-        for sighting in sightings:
-            layer = sighting.layer
+        for layer in _worth_reading([sighting.layer for sighting in sightings]):
             scores = self._classifier.score(layer.text, place)
             head = max(range(len(HEADS)), key=lambda number: scores[number].probability)
             sure = scores[head].probability
@@ -197,6 +198,8 @@ class PromptInjectionRule(Rule):
                 start, end = self._classifier.span(layer.text, scores[head])
                 name = f"classifier_{HEADS[head]}"
                 best = Detection(name, _DETECTED, layer, start, end, score=round(sure, 3))
+                if sure >= _CERTAIN:
+                    break
         return best
 
     def _first(self, sighting: Sighting, index: int) -> Iterator[Detection]:
@@ -211,6 +214,25 @@ _PLACES_MAX = 8
 _DOUBTFUL = 0.2
 # No window need be found that is surer still: a text full of signals is judged by its first.
 _CERTAIN = 0.99
+
+
+# What folding makes of these is no other word.
+_TYPOGRAPHY = frozenset(map(chr, range(128))) | frozenset(
+    "“”„‟«»‘’‚‛–—−‐‑‒―…•·°€£©®™§¶×½¼¾²³¹\u00a0"
+)
+
+
+def _worth_reading(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """The readings in which there may be other words than in the one they were made from."""
+    steps = {layer.steps for layer in layers}
+    for layer in layers:
+        if layer.parent is not None and layer.steps[-1] in FOLDINGS:
+            further = (*layer.steps[:-1], "homoglyph")
+            if layer.steps[-1] != "homoglyph" and further in steps:
+                continue  # the same with look-alikes read as well comes next
+            if _TYPOGRAPHY.issuperset(layer.parent.text):
+                continue
+        yield layer
 
 
 def _group(signal: Signal) -> str:
