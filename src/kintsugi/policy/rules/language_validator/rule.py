@@ -51,6 +51,8 @@ class LanguageRule(Rule):
         self._options = options
         self._phase = phase
         self._allowed = allowed
+        if self.judges:
+            read("a")  # makes the profiles ready now rather than within the first request
 
     def judge(self, exchange: ExchangeView, facts: Facts) -> Iterator[Observation]:  # noqa: ARG002
         """Paragraphs in other languages than they should be in."""
