@@ -140,7 +140,7 @@ def test_no_key_is_shown_whole() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_compared(kind: str) -> None:
-    before = config_of({kind: {}})
+    before = config_of({kind: {"mode": "enforce"}})
     after = config_of({kind: {"mode": "monitor"}})
     assert compare(before, before).is_empty
     assert told(compare(before, after)) == [("relaxed", "changed", f"policy.{kind}.mode")]

@@ -9,6 +9,9 @@ import pytest
 from kintsugi.policy.lint import LintReport, lint
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
+from kintsugi.policy.relaxed import relaxed
+from kintsugi.policy.rules import KINDS
+from tests.policy.configs import config_of
 
 BY = "relaxed: {owner: ada, reason: measuring, expires: 2026-12-31}"
 
@@ -62,6 +65,15 @@ def test_a_kind_that_only_records_or_watches_is_not_relaxed(kind: str) -> None:
 
 
 def test_an_industry_in_the_place_of_a_mode_is_not_relaxed() -> None:
+    assert lint(source("{mode: education}", kind="safety-filter")).relaxed == ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_kind_does_by_default_is_never_relaxed(kind: str) -> None:
+    assert relaxed(config_of({kind: {}})) == ()
+
+
+def test_another_word_for_a_mode_that_acts_is_not_relaxed() -> None:
     assert lint(source("{mode: education}", kind="safety-filter")).relaxed == ()
 
 

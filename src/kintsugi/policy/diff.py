@@ -14,11 +14,12 @@ from typing import Any, Literal
 import msgspec
 
 from kintsugi.model.config import Case, Config, PolicyBlock
-from kintsugi.model.decision import Mode, Phase
+from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.chain import RELAXED
 from kintsugi.policy.document import join, shortened
 from kintsugi.policy.plan import revision
+from kintsugi.policy.relaxed import only_records
 from kintsugi.policy.rule import RuleKind
 from kintsugi.policy.rules import KINDS
 
@@ -91,11 +92,11 @@ def _chain(before: Sequence[PolicyBlock], after: Sequence[PolicyBlock]) -> Itera
     old, new = ({block.kind: block for block in chain} for chain in (before, after))
     for kind, block in old.items():
         if kind not in new:
-            loses = "relaxed" if _judges(block) else "changed"
+            loses: Direction = "relaxed" if _judges(block) else "changed"
             yield Change(f"policy.{kind}", "removed", loses, before=_shown(block.options))
     for kind, block in new.items():
         if kind not in old:
-            gains = "tightened" if _judges(block) else "changed"
+            gains: Direction = "tightened" if _judges(block) else "changed"
             yield Change(f"policy.{kind}", "added", gains, after=_shown(block.options))
         else:
             yield from _block(old[kind], block)
@@ -123,10 +124,11 @@ def _block(before: PolicyBlock, after: PolicyBlock) -> Iterator[Change]:
 def _told(name: str, before: Any, after: Any, kind: RuleKind) -> Direction | None:
     """The direction of an option that every kind has; None for the kind's own."""
     if name == "mode":
-        return "tightened" if after.mode == Mode.ENFORCE.value else "relaxed"
+        was, now = only_records(before), only_records(after)
+        return "changed" if was is now else "relaxed" if now else "tightened"
     if name in ("action", "output_action", "on_error"):
-        was, now = (_verdict(options, name, kind) for options in (before, after))
-        return _by_size(was.strictness, now.strictness, more="tightened")
+        first, last = (_verdict(options, name, kind) for options in (before, after))
+        return _by_size(first.strictness, last.strictness, more="tightened")
     return None
 
 
@@ -211,7 +213,17 @@ def _keyed(before: dict[str, Any], after: dict[str, Any], path: str) -> Iterator
 
 # Words that options are named with, in the code of every kind, and what more of them does.
 _LETS_THROUGH = ("allow", "exempt", "ignore", "skip", "except", "trusted", "permit")
-_STOPS = ("deny", "block", "forbid", "reject", "detect", "attack", "enforce", "require", "pattern")
+_STOPS: tuple[str, ...] = (
+    "deny",
+    "block",
+    "forbid",
+    "reject",
+    "detect",
+    "attack",
+    "enforce",
+    "require",
+    "pattern",
+)
 _STOPS += ("terms", "disabled", "verify", "validate", "check", "decode", "normalize")
 _LIMITS = ("max", "limit", "rpm", "tpm", "budget", "requests", "tokens", "per_minute")
 _RANKS: dict[str, dict[str, int]] = {  # from weak to strict; equal numbers enforce alike

@@ -14,9 +14,11 @@ import msgspec
 from kintsugi.model.config import Config, PolicyBlock, Relaxation
 from kintsugi.model.decision import Mode, Phase
 from kintsugi.model.verdict import Verdict
+from kintsugi.policy.rule import RuleOptions
 from kintsugi.policy.rules import KINDS
 
 _ACTIONS = ("action", "output_action")
+_RECORDING = {mode.value for mode in Mode if mode is not Mode.ENFORCE}
 
 
 class Relaxed(msgspec.Struct, frozen=True):
@@ -68,7 +70,7 @@ def _block(block: PolicyBlock) -> Iterator[Relaxed]:
     if options.mode == Mode.MONITOR.value and not _only_watches(block.kind):
         meaning = "what it finds is recorded and never stopped"
         yield Relaxed(place, f"{place}.mode", f"mode: {options.mode}", meaning, block.relaxed)
-    else:
+    elif not only_records(options):
         for path, word in _weak_actions(options, KINDS[block.kind].default_action):
             meaning = "what it finds goes through unchanged"
             setting = f"{path}: {word}"
@@ -83,6 +85,18 @@ def _only_watches(kind: str) -> bool:
     """Whether a kind monitors unless it is told otherwise, so that it is as strict as it can be."""
     fields = msgspec.structs.fields(KINDS[kind].options)
     return any(field.name == "mode" and field.default == Mode.MONITOR.value for field in fields)
+
+
+def only_records(options: RuleOptions) -> bool:
+    """Whether a policy never acts, whatever it finds. A kind may take other words for a mode that
+    acts."""
+    return options.mode in _RECORDING
+
+
+def _default_mode(options: RuleOptions) -> object:
+    """What a kind does unless told otherwise; one whose place is to watch is not relaxed by it."""
+    fields = msgspec.structs.fields(type(options))
+    return next(field.default for field in fields if field.name == "mode")
 
 
 def _weak_actions(
