@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import Enum
 from typing import Any, Literal
 
@@ -46,6 +47,18 @@ class Diagnostic(msgspec.Struct, frozen=True):
     path: str = ""
     help: str = ""
     suggestion: str = ""
+
+
+class Relaxation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who answers for a setting that is weaker than it could be, why, and for how long.
+
+    Attributes:
+        expires: the last day on which it holds (UTC). After it the configuration has an error.
+    """
+
+    owner: str
+    reason: str
+    expires: date
 
 
 class SecretRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +111,7 @@ class Gateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_total_timeout_seconds: float = 600.0
     drain_timeout_seconds: float = 30.0
     keys: tuple[GatewayKey, ...] = ()
+    relaxed: Relaxation | None = None
 
 
 class DataPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -327,10 +341,13 @@ class PolicyBlock(msgspec.Struct, frozen=True):
 
     Attributes:
         options: an instance of the kind's ``Options`` struct.
+        relaxed: who answers for it where it is weaker than it could be. No part of the revision:
+            it changes nothing that is decided.
     """
 
     kind: str
     options: Any
+    relaxed: Relaxation | None = None
 
 
 class Config(msgspec.Struct, frozen=True):
