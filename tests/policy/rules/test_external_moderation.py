@@ -87,6 +87,13 @@ def test_a_text_that_is_too_long_is_an_error_and_is_not_cut_short() -> None:
     assert decision.verdict is Verdict.BLOCK
 
 
+def test_a_megabyte_is_cut_into_pieces_at_once() -> None:
+    plan = plan_of(piece_chars=100_000)
+    begun = perf_counter()
+    assert len(asked(plan, "a" * (1 << 20))) == 11
+    assert perf_counter() - begun < 0.5
+
+
 def test_what_a_planted_text_says_is_asked_about_too() -> None:
     parts = [*user("hello"), Part("tool", "tool_result", "planted", "/messages/1/content")]
     (need,) = needs(plan_of(), Phase.INPUT, ExchangeView(parts), FACTS)
