@@ -276,6 +276,32 @@ def test_thinking_that_is_redacted_loses_its_signature_and_other_thinking_keeps_
     assert play.event.verdict is Verdict.REDACT
 
 
+def calling(*pieces: str) -> bytes:
+    """A stream with one call, whose arguments come in these pieces."""
+    made = Messages()
+    made.begin()
+    block = made.open("tool_use")
+    for piece in pieces:
+        made.say(block, piece)
+    made.close(block)
+    return made.end()
+
+
+@pytest.mark.parametrize("mode", ["buffer", "window", "observe"])
+def test_redacting_arguments_that_would_no_longer_be_json_blocks(mode: str) -> None:
+    rule = """dlp-filter: {action: redact, detect_patterns: ['x":"y', NUMBER]}"""
+    stream = calling('{"x', '":"y', '"}')
+    play = play_stream(rule, mode, [stream])
+    if mode == "observe":
+        assert play.sent().startswith(stream)
+    else:
+        assert play.event.verdict is Verdict.BLOCK
+        assert b"message_stop" not in play.sent()
+        assert b"output_blocked" in play.sent()
+    play = play_stream(rule, mode, [calling('{"x"', ': "NUM', 'BER"}')])
+    assert play.event.status is ExchangeStatus.ANSWERED
+
+
 def test_the_payload_of_a_stream_is_the_answer_that_its_events_add_up_to() -> None:
     made = Messages()
     made.begin()

@@ -404,6 +404,9 @@ class StreamSession:
                     self.inconsistent = True
             window.edits = whole
             window.settled = channel.length
+        breaks = getattr(self.reader, "breaks", None)
+        if breaks is not None and edits and self.mode != "observe" and breaks(edits):
+            self.cannot_redact = True
 
     def _release(self) -> bytes:
         """The bytes of every frame, from the oldest on, whose texts are all settled."""

@@ -22,6 +22,7 @@ from kintsugi.gateway.dialects.text_tree import TextTree, path_rank, strings_in
 from kintsugi.model.content import Edit, Part, PartKind
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 SETTINGS_OF_ANSWER = words("id type role model stop_reason usage container")
 _TEMPLATE = ("id", "type", "role", "model")
@@ -120,6 +121,21 @@ class MessageStream:
     def clears(self, piece: Piece) -> Sequence[str]:  # noqa: ARG002
         """See ``StreamReader``. No frame repeats a text."""
         return ()
+
+    def breaks(self, edits: Mapping[str, Sequence[Edit]]) -> bool:
+        """Whether edits would leave a call with arguments that are no JSON any more. Where an
+        answer is not streamed they are an object, and cannot be edited so.
+
+        Args:
+            edits: by path.
+        """
+        return any(
+            channel.kind == "tool_call"
+            and channel.path in edits
+            and _is_json(channel.text())
+            and not _is_json(apply_edits(channel.text(), edits[channel.path]))
+            for channel in self.channels
+        )
 
     def stop_frames(self, problem: Problem, released: Set[int]) -> bytes:  # noqa: ARG002
         """See ``StreamReader``. The SDKs raise an ``error`` event as an exception, wherever it
@@ -350,6 +366,14 @@ class MessageStream:
 def _totals(usage: Mapping[str, Any]) -> tuple[int, int]:
     counts = {key: value for key in _COUNTED if type(value := usage.get(key)) is int}
     return sum(counts.get(key, 0) for key in _INPUT), counts.get("output_tokens", 0)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _block(index: int, text: str) -> Iterator[dict[str, Any]]:
