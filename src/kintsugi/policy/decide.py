@@ -196,6 +196,11 @@ def _judge(
             deciding, message = evaluation, rule.rule.message or rule.kind.message
             retry_after_seconds = judged.retry_after_seconds
             options = rule.options
+    if target_ids is None and all(
+        evaluation is rule.clear
+        for evaluation, rule in zip(evaluations, in_force.rules, strict=True)
+    ):
+        return in_force.clear
     order = {part.path: index for index, part in enumerate(exchange.parts)}
     edits = _edits([spot for spot in spans if spot.edits], order)
     masks = _edits([spot for spot in spans if spot.masks], order)
