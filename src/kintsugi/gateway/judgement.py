@@ -137,7 +137,7 @@ def answer_body(account: Account, decision: Decision) -> tuple[Decision, bytes]:
         A decision that blocks instead where it cannot be redacted or changed.
     """
     body = account.answer_body
-    if account.encoded:
+    if account.encoded or not (decision.edits or decision.transforms or account.confirmation):
         return decision, body
     if decision.edits:
         if account.answer_text is not None:
@@ -159,8 +159,8 @@ def answer_body(account: Account, decision: Decision) -> tuple[Decision, bytes]:
 
 def confirmation_of(account: Account, decision: Decision) -> str:
     """What the user is asked in place of the answer's tool calls; empty where nothing."""
-    asked = [wanted.confirmation for wanted in decision.transforms if wanted.confirmation]
-    return asked[0] if asked else account.confirmation
+    asked = (wanted.confirmation for wanted in decision.transforms if wanted.confirmation)
+    return next(asked, account.confirmation)
 
 
 def note_confirmation(account: Account, decision: Decision, count: int) -> None:
