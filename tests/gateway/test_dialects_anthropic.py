@@ -463,6 +463,20 @@ def test_a_target_is_chosen_by_what_its_provider_speaks() -> None:
     )
 
 
+def test_a_request_goes_only_to_a_target_that_speaks_its_dialect() -> None:
+    targets = "[{id: oa, provider: openai}, {id: an, provider: anthropic}]"
+    play = Playbook(in_force(targets=targets))
+    play.request(chat(max_tokens=9), target=MESSAGES)
+    assert play.only(c.CallUpstream).target_id == "an"
+    play = Playbook(in_force(targets=targets))
+    play.request(chat())
+    assert play.only(c.CallUpstream).target_id == "oa"
+    play = Playbook(in_force(targets="[{id: oa, provider: openai}]"))
+    play.request(chat(max_tokens=9), target=MESSAGES)
+    play.recorded()
+    assert error_of(play.only(c.Answer))["code"] == "model_not_found"
+
+
 def test_anthropic_gets_its_key_in_its_own_header_and_the_clients_versions() -> None:
     targets = "[{id: an, provider: anthropic, secret_key_ref: {env: AN}}]"
     play = Playbook(in_force(targets=targets, secrets=SECRETS))

@@ -210,7 +210,7 @@ class Exchange:
         oversight = in_force.oversight
         if oversight.frozen and (frozen := oversight.stops(account.identity, event.source)):
             return self._stay_frozen(frozen, event.at_ns)
-        upstreams = in_force.candidates(request.model)
+        upstreams = in_force.candidates(request.model, dialect.name)
         if not upstreams:
             return self._reject(
                 "model_not_found", event.at_ns, message=self._models_there_are(), param="model"
@@ -244,7 +244,7 @@ class Exchange:
         """Choose who may answer, and call the first of them."""
         account = self._known()
         in_force = self._in_force
-        upstreams = in_force.candidates(self._model)
+        upstreams = in_force.candidates(self._model, account.dialect.name)
         if not upstreams:  # a policy asked for a model that nobody configured
             return self._fail("upstream.not_configured", at_ns)
         account.upstream = upstreams[0]
