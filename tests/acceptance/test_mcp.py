@@ -104,6 +104,7 @@ async def proxied(state: Path, *, reference: bool = False) -> AsyncIterator[Prox
             servers.append({"id": "reference", "url": url} | local)
         source = configuration(*servers)
         running = await stack.enter_async_context(gateway(state, source, workers=2))
+        await running.until_logged("worker.in_force", 2)
         yield Proxied(running, state)
 
 

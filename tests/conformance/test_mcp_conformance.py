@@ -97,6 +97,7 @@ async def test_no_check_that_passes_directly_fails_through_the_gateway(tmp_path:
         state = tmp_path / "state"
         state.mkdir()
         async with gateway(state, configuration(url), workers=2) as running:
+            await running.until_logged("worker.in_force", 2)
             through = await run_suite(
                 f"http://127.0.0.1:{running.port}/mcp/reference", tmp_path / "through"
             )

@@ -121,6 +121,16 @@ async def test_a_stream_leaves_two_records_and_draining_ends_it(tmp_path: Path) 
         assert (last.dialect, last.status.value, last.streamed) == ("mcp", "answered", True)
 
 
+async def test_without_evidence_an_mcp_client_is_told_in_its_own_words(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (rig, _), client(rig.port) as one:
+        rig.journal.healthy = False
+        await one.send(post(asking("tools/list")))
+        head, body = await one.answer()
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"evidence_unavailable" in body
+        assert b'"jsonrpc":"2.0","id":null' in body
+
+
 async def test_a_body_that_is_too_large_is_refused_as_json_rpc(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (rig, _), client(rig.port) as one:
         await one.send(

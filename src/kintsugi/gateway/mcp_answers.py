@@ -99,6 +99,11 @@ def refuse(code: str, *, event_id: str, message: str = "", message_id: MessageId
     return refused.status, headers, _encode(error_document(problem, message_id, number))
 
 
+def refusal_body(code: str, message: str, *, kind: str) -> bytes:
+    """The body of a refusal of what never became an exchange."""
+    return _encode(error_document(Problem(kind, code, message), None, GATEWAY_REFUSAL))
+
+
 def error_document(
     problem: Problem, message_id: MessageId, code: int = POLICY_VIOLATION
 ) -> dict[str, Any]:

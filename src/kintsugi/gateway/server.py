@@ -35,6 +35,7 @@ from kintsugi.gateway import metrics, wire
 from kintsugi.gateway.answers import own_headers
 from kintsugi.gateway.carrier import Carrier
 from kintsugi.gateway.events import Headers, RequestReceived, RequestRefused
+from kintsugi.gateway.mcp_answers import refusal_body
 from kintsugi.gateway.mcp_requests import MCP_PATH
 from kintsugi.gateway.shell import Shell
 from kintsugi.model.verdict import Verdict
@@ -399,13 +400,13 @@ class ClientConnection(asyncio.Protocol):
             self._release(request)
             shell.metrics.rejected("not_ready")
             message = "no configuration is in force yet; try again shortly"
-            self._refuse_here(503, "not_ready", message)
+            self._refuse_here(503, "not_ready", message, request.target)
             return
         if not shell.journal.healthy:
             self._release(request)
             shell.metrics.rejected("journal_unhealthy")
             message = "evidence cannot be recorded at the moment, so nothing is let through"
-            self._refuse_here(503, "evidence_unavailable", message)
+            self._refuse_here(503, "evidence_unavailable", message, request.target)
             return
         event = self._event(request)
         carrier = Carrier(
@@ -533,7 +534,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.write(head if self.head_only else head + body)
         self.answer_ended()
 
-    def _refuse_here(self, status: int, code: str, message: str) -> None:
+    def _refuse_here(self, status: int, code: str, message: str, target: bytes = b"") -> None:
         """Refuse what never became an exchange, and close."""
         self._close_after = True
         self._state = State.BUSY
@@ -547,7 +548,8 @@ class ClientConnection(asyncio.Protocol):
         )
         if status == 503:
             extra.append((b"retry-after", b"1"))
-        self._reply(status, wire.error_body(code, message, kind=kind), extra=extra)
+        write = refusal_body if target.startswith(MCP_PATH) else wire.error_body
+        self._reply(status, write(code, message, kind=kind), extra=extra)
 
     def _linger(self) -> None:
         """End our side and read on a little.
