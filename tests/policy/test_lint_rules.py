@@ -120,6 +120,24 @@ def test_observe_refuses_a_policy_that_acts_on_tool_calls() -> None:
     assert lint(source.replace("observe", "window")).valid
 
 
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-" + "a1B2" * 8,
+        "glpat-" + "a1B2" * 6,
+        "sk_" + "live_" + "a1B2" * 6,
+        "hf_" + "a1B2" * 9,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0." + "a1B2" * 6,
+        "-----BEGIN RSA PRIVATE KEY-----",
+    ],
+)
+def test_a_secret_is_found_wherever_it_stands_and_never_shown(secret: str) -> None:
+    report = linted(f"{{blocked_terms: ['{secret}']}}")
+    (one,) = [d for d in report.diagnostics if d.code == "E018"]
+    assert one.path == "policy.dlp-filter.blocked_terms.0"
+    assert all(secret not in d.message + d.help for d in report.diagnostics)
+
+
 class Renamed(msgspec.Struct):
     new_name: str = ""
     old_name: Annotated[str, Meta(extra={"deprecated": "use new_name"})] = ""
