@@ -21,6 +21,7 @@ SESSION_SECONDS = 7 * 86_400
 # More would mean that somebody makes up names; new ones are refused then, and what they were
 # asked for decides by its on_error. Forgetting old ones instead would let a limit be walked around.
 COUNTERS_MAX = 250_000
+_SWEEP_SECONDS = 1.0  # looking through all of them takes a while; not for every new name
 _EXACT = 1e-9  # sums of amounts of money are not exact
 
 
@@ -121,6 +122,7 @@ class CounterBook:
         self._windows: dict[str, _Window] = {}
         self._open: dict[tuple[str, int], tuple[_Held, ...]] = {}
         self._counters_max = counters_max
+        self._swept_s = 0.0
         self._written: list[Entry] = []
 
     def reserve(
@@ -215,7 +217,7 @@ class CounterBook:
 
     def _window(self, need: CounterNeed, now_s: float) -> _Window:
         if need.key not in self._windows:
-            if len(self._windows) >= self._counters_max:
+            if len(self._windows) >= self._counters_max and now_s - self._swept_s >= _SWEEP_SECONDS:
                 self._forget(now_s)
             if len(self._windows) >= self._counters_max:
                 raise CountersFull(f"more than {self._counters_max} counters")
@@ -231,6 +233,7 @@ class CounterBook:
         return window
 
     def _forget(self, now_s: float) -> None:
+        self._swept_s = now_s
         for key, window in list(self._windows.items()):
             window.forget(now_s)
             if not window.slices:

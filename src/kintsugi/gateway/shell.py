@@ -270,6 +270,8 @@ class Shell:
             "policies_loaded": len(in_force.config.chain) if in_force else 0,
             "load_error": self.load_error,
             "open_targets": in_force.board.open_targets if in_force else [],
+            "quarantines": len(in_force.oversight.frozen) if in_force else 0,
+            "held": in_force.oversight.held if in_force else 0,
             "draining": self.draining,
             "in_flight": self.in_flight,
             "journal": {
