@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -34,6 +34,8 @@ COPY kintsugi.evaluations (
     event_id, timestamp, ordinal, findings,
     policy_name, phase, mode, outcome, result, reason_code
 ) FROM STDIN"""
+
+T = TypeVar("T")
 
 _COLUMN_CHARS_MAX: Final = 200
 _BASE64: Final = b"base64:"
@@ -93,7 +95,7 @@ def event_rows(event: DecisionEvent) -> EventRows:
     )
 
 
-def encode(value: DecisionEvent | Payload) -> bytes:
+def encode(value: msgspec.Struct) -> bytes:
     """A text that holds the value exactly: JSON, except where half a surrogate pair is in it.
 
     Neither UTF-8 nor the database knows such a half, and JSON's escapes join two halves to another
@@ -104,6 +106,17 @@ def encode(value: DecisionEvent | Payload) -> bytes:
     except UnicodeEncodeError:
         text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
         return _BASE64 + base64.b64encode(text.encode("utf-8", "surrogatepass"))
+
+
+def decode(text: str, kind: type[T]) -> T:
+    """The value of a text that ``encode`` made.
+
+    Raises:
+        msgspec.MsgspecError: it is none of this type.
+    """
+    if text.startswith(_BASE64.decode()):
+        return msgspec.convert(_from_base64(text), kind)
+    return msgspec.json.decode(text, type=kind)
 
 
 def decode_event(record: str, payload: str | None = None) -> DecisionEvent:

@@ -21,11 +21,10 @@ from kintsugi.model.oversight import (
 from kintsugi.store import oversight_moves as moves
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.event_rows import decode, encode
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("oversight")
-_REPORT: Final = msgspec.json.Decoder(EscalationReport)
-_RECORD: Final = msgspec.json.Decoder(QuarantineRecord)
 
 
 class PostgresOversight:
@@ -150,7 +149,7 @@ def note_events(connection: Connection, events: Iterable[DecisionEvent]) -> None
             _raise(connection, report)
         record = quarantine_of(event)
         if record is not None:
-            values = [record.id, record.created_at, msgspec.json.encode(record).decode()]
+            values = [record.id, record.created_at, encode(record).decode()]
             connection.execute(_SQL["quarantine"], values)
         found = found or report is not None or record is not None
     if found:
@@ -158,7 +157,7 @@ def note_events(connection: Connection, events: Iterable[DecisionEvent]) -> None
 
 
 def _raise(connection: Connection, report: EscalationReport) -> None:
-    text = msgspec.json.encode(report).decode()
+    text = encode(report).decode()
     connection.execute(_SQL["raise"], [report.id, report.created_at, report.expires_at, text])
 
 
@@ -182,13 +181,13 @@ def _quarantine(connection: Connection, quarantine_id: str) -> QuarantineRecord:
 
 def _read(row: tuple[Any, ...]) -> Escalation:
     report, *rest = row
-    return Escalation(_REPORT.decode(report), *rest)
+    return Escalation(decode(report, EscalationReport), *rest)
 
 
 def _read_quarantine(row: tuple[Any, ...]) -> QuarantineRecord:
     record, released_at, released_by, reason = row
     return msgspec.structs.replace(
-        _RECORD.decode(record),
+        decode(record, QuarantineRecord),
         released_at=released_at,
         released_by=released_by,
         release_reason=reason,
