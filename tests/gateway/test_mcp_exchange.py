@@ -190,6 +190,7 @@ def test_roles_decide_about_calls_and_lists() -> None:
     book.answered(result(tools=tools, nextCursor="n"))
     assert [tool["name"] for tool in book.document["result"]["tools"]] == ["look_up"]
     assert book.document["result"]["nextCursor"] == "n"
+    assert book.record.changes[0].detail == "stripped: drop"
     assert book.record.status is ExchangeStatus.ANSWERED
     assert book.record.verdict is Verdict.TRANSFORM
 

@@ -242,6 +242,20 @@ def test_headers_that_repeat_the_body_go_on() -> None:
     assert [sent[name] for name, _ in headers] == [value for _, value in headers]
 
 
+def test_what_is_redacted_in_the_body_does_not_go_on_in_a_header() -> None:
+    redacting = r"""dlp-filter: {action: redact, detect_patterns: ['\d{3}-\d{2}-\d{4}']}"""
+    book = McpPlaybook(mcp_in_force(redacting))
+    headers: e.Headers = [(b"mcp-param-q", b"123-45-6789"), (b"mcp-param-n", b"7")]
+    book.request(call(q="123-45-6789", n=7), headers=headers)
+    assert b"123-45-6789" not in book.call.body
+    assert not header(book.call.headers, b"mcp-param-q")
+    assert header(book.call.headers, b"mcp-param-n") == b"7"
+    book = McpPlaybook(mcp_in_force(redacting))
+    uri = "file:///123-45-6789"
+    book.request(asking("resources/read", uri=uri), headers=[(b"mcp-name", uri.encode())])
+    assert not header(book.call.headers, b"mcp-name")
+
+
 @pytest.mark.parametrize("version", [b"a b", b"\xff", b"x" * 100, b"2025-11-25, 2025-03-26"])
 def test_a_protocol_version_is_a_word(version: bytes) -> None:
     book = McpPlaybook(mcp_in_force())

@@ -39,6 +39,7 @@ def explain(event: DecisionEvent, *, columns: int = 100) -> str:
         ("time", _time(event)),
         ("outcome", _outcome(event)),
         ("model", _model(event)),
+        ("MCP server", _mcp(event)),
         ("who", _who(event)),
         ("configuration", event.config_version),
         ("revision", event.revision),
@@ -128,7 +129,8 @@ def _outcome(event: DecisionEvent) -> str:
     if event.http_status:
         parts.append(f"HTTP {event.http_status}")
     if event.streamed:
-        parts.append(f"streamed ({event.streaming_mode})")
+        mode = f" ({event.streaming_mode})" if event.streaming_mode else ""
+        parts.append(f"streamed{mode}")
     if event.error:
         parts.append(event.error)
     if event.fail_open:
@@ -142,6 +144,11 @@ def _model(event: DecisionEvent) -> str:
     if event.status is ExchangeStatus.BLOCKED and not event.upstream_status:
         return f"{event.model}, never called"
     return f"{event.model} at {event.target_id}" if event.target_id else event.model
+
+
+def _mcp(event: DecisionEvent) -> str:
+    asked = f"{event.mcp_method} {event.tool_name}".strip()
+    return f"{event.target_id}: {asked}" if asked else ""
 
 
 def _who(event: DecisionEvent) -> str:

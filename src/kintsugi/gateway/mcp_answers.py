@@ -17,6 +17,7 @@ from kintsugi.gateway.commands import Reply
 from kintsugi.gateway.dialects.dialect import Problem
 from kintsugi.gateway.events import Headers
 from kintsugi.gateway.mcp_messages import Message, MessageId
+from kintsugi.gateway.mcp_requests import PARAM
 
 JSON = (b"content-type", b"application/json")
 EVENT_STREAM: Headers = [
@@ -155,18 +156,17 @@ def _data(problem: Problem) -> dict[str, str]:
     return data
 
 
-def to_server(
-    headers: Headers, *, credential: str | None, session_id: str, mirrored: Headers
-) -> Headers:
+def to_server(headers: Headers, *, credential: str | None, session_id: str) -> Headers:
     """The client's headers that the server gets, and what the gateway adds.
 
     Args:
+        headers: without those that repeat what the body does not say.
         credential: the server's own, from the configuration.
         session_id: the server's own id of the session; empty without one.
-        mirrored: headers that repeat arguments, where they still do.
     """
-    forwarded = [header for header in headers if header[0] in _TO_SERVER]
-    forwarded += mirrored
+    forwarded = [
+        header for header in headers if header[0] in _TO_SERVER or header[0].startswith(PARAM)
+    ]
     # A compressed answer could not be judged.
     forwarded.append((b"accept-encoding", b"identity"))
     forwarded.append((b"user-agent", b"kintsugi-gateway"))

@@ -291,7 +291,7 @@ class McpExchange(Exchange):
             account.escalation = self._unapprovable(phase, at_ns)
         commands = self._freeze(decision)
         problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
-        if decision.verdict is Verdict.TRANSFORM:
+        if not decision.verdict.stops:
             problem = msgspec.structs.replace(problem, message=confirmation_of(decision))
         batch = account.asked is not None and account.asked.is_batch
         reply = block(self._requests, problem, is_batch=batch)
@@ -317,11 +317,13 @@ class McpExchange(Exchange):
         if not upstream.origin:
             return self._fail("upstream.not_configured", at_ns)
         credential = upstream.credential
+        asked = account.asked
+        if asked is not None and body is not account.body:
+            asked = read_body(body, "client")  # as the server gets it
         headers = to_server(
-            head.all,
+            head.all if asked is None else head.still_true(asked),
             credential=credential.reveal() if credential is not None else None,
             session_id=self._session.upstream_id if self._session is not None else "",
-            mirrored=head.mirrored(account.asked) if account.asked is not None else [],
         )
         if method == b"POST":
             headers.append(JSON)

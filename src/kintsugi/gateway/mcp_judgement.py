@@ -26,6 +26,7 @@ from kintsugi.gateway.mcp_messages import Body, Message, read_body
 from kintsugi.model.config import McpServer, McpTools
 from kintsugi.model.content import Edit, ExchangeView, Part
 from kintsugi.model.decision import Decision, Evaluation, Finding, Mode, Phase
+from kintsugi.model.event import Change
 from kintsugi.model.facts import Counter, Facts
 from kintsugi.model.transform import Transform
 from kintsugi.model.verdict import Verdict
@@ -279,8 +280,12 @@ def _without_denied(account: McpAccount, data: bytes, body: Body, gate: ToolGate
         account.note(decision, Phase.INPUT)
         if decision.verdict.stops:
             return Judged(decision, data, body, Phase.INPUT)
-    if not denied & {part.name for part in definitions}:
+    denied &= {part.name for part in definitions}
+    if not denied:
         return Judged(decision, data, body)
+    stripped = f"stripped: {', '.join(sorted(denied))}"
+    name = decision.policy_name or TOOLS_OF_SERVER
+    account.changes = (*account.changes, Change(name, Phase.INPUT, "strip_tools", stripped))
     data = _strip(data, body, denied)
     return Judged(decision, data, read_body(data, "server"))
 

@@ -30,7 +30,8 @@ _ONCE = frozenset(
     )
 )
 _NAME_FIELDS = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-_PARAM = b"mcp-param-"
+#: Headers that repeat arguments begin with this.
+PARAM = b"mcp-param-"
 _LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -91,7 +92,7 @@ class Head:
         """Whether headers that repeat the body say the same. Whoever routes or judges by the one
         must not be told another story than whoever acts on the other."""
         method, name = self._told.get(b"mcp-method"), self._told.get(b"mcp-name")
-        parameters = [value for key, value in self.all if key.startswith(_PARAM)]
+        parameters = [value for key, value in self.all if key.startswith(PARAM)]
         if method is None and name is None and not parameters:
             return True
         if asked.is_batch:
@@ -103,12 +104,15 @@ class Head:
             return False
         return not parameters or _mirrors(message, parameters)
 
-    def mirrored(self, asked: Body) -> Headers:
-        """The headers that repeat arguments, as far as the arguments still say that."""
+    def still_true(self, asked: Body) -> Headers:
+        """The headers without those that repeat what the body does not say any more: what was
+        redacted there must not go on here."""
+        message = asked.messages[0]
         return [
             (name, value)
             for name, value in self.all
-            if name.startswith(_PARAM) and _mirrors(asked.messages[0], [value])
+            if not (name.startswith(PARAM) and not _mirrors(message, [value]))
+            and not (name == b"mcp-name" and decoded(value.strip()) != _name_in(message))
         ]
 
 
