@@ -405,6 +405,21 @@ def test_an_event_that_cannot_be_read_ends_the_stream_with_an_error_for_who_aske
     assert book.record.fail_open
 
 
+@pytest.mark.parametrize("name", ["ping", "message ", "Message", "custom"])
+def test_an_event_by_another_name_is_judged_and_answers_nothing(name: str) -> None:
+    escaped = "".join(f"\\u{ord(c):04x}" for c in "STOPME")
+    for data in ('{"note": "%s"}', '{"jsonrpc":"2.0","id":1,"result":{"a":"%s"}}', "%s no json"):
+        book = play(BLOCKING)
+        book.request(call())
+        strange = f"event: {name}\ndata: {data % escaped}\n\n".encode()
+        harmless = f"event: {name}\ndata: {data % 'fine'}\n\n".encode()
+        book.streamed(harmless, strange, event(said("done")))
+        if data.endswith("}"):
+            assert escaped.encode() not in book.stream
+        assert harmless in book.stream
+        assert book.stream.endswith(event(said("done")))
+
+
 def test_an_event_without_its_empty_line_is_judged_like_any_other() -> None:
     book = play(BLOCKING)
     book.request(call())

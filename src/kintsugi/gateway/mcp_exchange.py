@@ -463,7 +463,7 @@ class McpExchange(Exchange):
         if answers and not fails_open:
             return self._fail("upstream.unreadable", at_ns)
         account.failed_open = answers
-        decision = judge_opaque(account, body.decode(errors="replace"))
+        decision = judge_opaque(account, body)
         if decision.verdict.stops or decision.edits:
             problem = stopped(decision, Phase.OUTPUT, event_id=account.event_id)
             return self._record(

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from kintsugi.gateway.dialects.json_text import json_text
+from kintsugi.gateway.dialects.json_text import MalformedDocument, json_text, read_json
 from kintsugi.gateway.dialects.splice import CannotSplice, splice
 from kintsugi.gateway.facts import found_in
 from kintsugi.gateway.judgement import calls_of
@@ -193,8 +193,12 @@ def judge_heard(account: McpAccount, data: bytes, gate: ToolGate | None) -> Judg
     return _judge_texts(account, data, read_body(data, "server"))
 
 
-def judge_opaque(account: McpAccount, text: str) -> Decision:
-    """Judge what is no message as a plain text."""
+def judge_opaque(account: McpAccount, data: bytes) -> Decision:
+    """Judge what is no message: as the text that its JSON stands for, else as it is."""
+    try:
+        text = json_text(read_json(data))
+    except MalformedDocument:
+        text = data.decode(errors="replace")
     part = Part("tool", "tool_result", text, "")
     return _decide_texts(account, [part])[0]
 

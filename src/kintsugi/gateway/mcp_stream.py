@@ -99,20 +99,23 @@ class McpStream:
         data = frame_data(frame)
         if data is None or not data.strip():
             return frame  # comments, and events that only carry an id to resume from
-        if frame_field(frame, b"event") not in (b"", b"message"):
-            return self._take_opaque(frame, data)
+        named = frame_field(frame, b"event") in (b"", b"message")
         try:
             judged = judge_heard(self._account, data, self._gate)
         except MalformedDocument:
+            if not named:
+                return self._take_opaque(frame, data)
             if not self._fails_open:
                 self.unreadable = "upstream.unreadable"
                 return b""
             self._account.failed_open = self._looks
             return self._take_opaque(frame, data)
         if judged.stopped_in is not None:
+            if not named:  # clients pass over it, so nobody waits for it
+                return _without_data(frame)
             return self._take_stopped(frame, judged, judged.stopped_in)
         out = frame if judged.data is data else with_data(frame, judged.data)
-        if self._answers_last(judged):
+        if named and self._answers_last(judged):
             self.final = out
             return b""
         return out
@@ -153,7 +156,7 @@ class McpStream:
 
     def _take_opaque(self, frame: bytes, data: bytes) -> bytes:
         """An event that is no message: clients pass over it, so it passes if its text may."""
-        decision = judge_opaque(self._account, data.decode(errors="replace"))
+        decision = judge_opaque(self._account, data)
         return b"" if decision.verdict.stops or decision.edits else frame
 
 
