@@ -60,7 +60,7 @@ def registered(name: str, sources: Mapping[str, str]) -> dict[str, str]:
     snake = _snake(name)
     title = name.replace("-", " ").capitalize()
     edits: dict[str, Callable[[str], str]] = {
-        _REGISTRY: lambda text: _in_registry(text, snake),
+        _REGISTRY: lambda text: _before(text, '    "custom",\n', f'    "{name}",\n'),
         _REASONS: lambda text: _before(
             text,
             '        Reason(\n            "audit.recorded",',
@@ -89,18 +89,6 @@ def registered(name: str, sources: Mapping[str, str]) -> dict[str, str]:
         except ValueError as error:
             raise InvalidInput(f"{path}: {error}; register the kind there by hand") from error
     return made
-
-
-def _in_registry(text: str, snake: str) -> str:
-    constant = snake.upper()
-    line = f"from {RULES.removeprefix('src/').replace('/', '.')}.{snake}.rule import KIND as"
-    lines = text.splitlines(keepends=True)
-    imports = [at for at, one in enumerate(lines) if " import KIND as " in one]
-    if not imports:
-        raise ValueError("no import of a KIND is found")
-    at = next((n for n in imports if lines[n] > line), imports[-1] + 1)
-    lines.insert(at, f"{line} {constant}\n")
-    return _before("".join(lines), "            CUSTOM,\n", f"            {constant},\n")
 
 
 def _before(text: str, mark: str, addition: str) -> str:
