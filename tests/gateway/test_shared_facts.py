@@ -1,0 +1,93 @@
+"""A whole gateway as processes: what its workers share, and what a death of one leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+from tests.gateway.process import Gateway, configuration, gateway
+from tests.gateway.rig import answer, client, post, read_message, until, upstream
+
+CHAT = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
+COMPLETION = json.dumps(
+    {"choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}}]}
+).encode()
+JSON = b"content-type: application/json\r\n"
+
+
+def limited(port: int, *, requests: int, **options: object) -> str:
+    """A configuration with one limit for everybody."""
+    document = json.loads(configuration(port))
+    limit = {"per": "global", "requests": requests, "window_seconds": 3600}
+    document["policies"]["chain"] = ["rate-limit"]
+    document["policy"] = {"rate-limit": {"limits": [limit], **options}}
+    return json.dumps(document)
+
+
+async def ask(running: Gateway) -> int:
+    async with client(running.port) as one:
+        await one.send(post(b"/v1/chat/completions", CHAT))
+        return await one.status()
+
+
+class Model:
+    """Answers once it is let go."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.asked = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_message(reader)
+            self.asked += 1
+            await self.go.wait()
+            writer.write(answer(COMPLETION, extra=JSON))
+
+
+async def test_what_a_killed_worker_had_reserved_is_free_again(tmp_path: Path) -> None:
+    model = Model()
+    async with (
+        upstream(model) as port,
+        gateway(tmp_path, limited(port, requests=1), workers=2) as running,
+    ):
+        pids = running.worker_pids().values()
+        waiting = asyncio.create_task(ask(running))
+        await until(lambda: model.asked == 1)
+        assert await ask(running) == 429
+        for pid in pids:  # whichever carries it
+            os.kill(pid, signal.SIGKILL)
+        await running.until_logged("worker.serving", 4)
+        await asyncio.gather(waiting, return_exceptions=True)
+        model.go.set()
+        assert await ask(running) == 200
+        assert await ask(running) == 429
+
+
+async def test_a_restart_does_not_reset_a_long_limit(tmp_path: Path) -> None:
+    model = Model()
+    model.go.set()
+    async with upstream(model) as port:
+        source = limited(port, requests=2)
+        async with gateway(tmp_path, source) as running:
+            assert [await ask(running) for _ in range(2)] == [200, 200]
+            running.process.kill()  # without a farewell
+            await running.ended()
+        async with gateway(tmp_path, source) as again:
+            assert await ask(again) == 429
+
+
+async def test_many_at_once_never_overshoot(tmp_path: Path) -> None:
+    model = Model()
+    model.go.set()
+    async with (
+        upstream(model) as port,
+        gateway(tmp_path, limited(port, requests=10), workers=2) as running,
+    ):
+        statuses = await asyncio.gather(*(ask(running) for _ in range(40)))
+        assert statuses.count(200) == 10
+        assert statuses.count(429) == 30
+        assert model.asked == 10
