@@ -107,6 +107,20 @@ def test_values_of_several_lines_are_left_alone() -> None:
     assert formatted(text) == text
 
 
+def test_the_line_for_editors_stays_at_the_top() -> None:
+    line = "# yaml-language-server: $schema=x.json"
+    text = f"{line}\n# about it\npolicy: {{a: 1}}\npack: {{name: p}}\n"
+    after = f"{line}\n\npack: {{name: p}}\n\n# about it\npolicy: {{a: 1}}\n"
+    assert formatted(text) == after
+
+
+@pytest.mark.parametrize(
+    "text", ["---\npack: {name: p}\n...\n", "\ufeffpack: {name: p}\r\n", "? pack\n: {name: p}\n"]
+)
+def test_other_ways_to_write_the_same_become_one(text: str) -> None:
+    assert formatted(text) == "pack: {name: p}\n"
+
+
 def test_anchors_and_merges_stay() -> None:
     text = "policy:\n  a: &one {x: 1}\n  b: *one\n  c:\n    <<: *one\n    y: 2\n"
     assert formatted(text) == text

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from ruamel.yaml import YAML, events
 
 INDENT = 2
+# Names the schema; editors look for it at the top of a file.
+_FOR_EDITORS = "yaml-language-server:"
 
 
 class Event(NamedTuple):
@@ -231,7 +233,7 @@ def _with_comments(lines: list[str], head: int) -> int:
     """Where a block begins: at the comments right above its key. A comment that a blank line
     parts from the key belongs to what stands before it."""
     start = head
-    while start and lines[start - 1].startswith("#"):
+    while start and lines[start - 1].startswith("#") and _FOR_EDITORS not in lines[start - 1]:
         start -= 1
     return start
 
