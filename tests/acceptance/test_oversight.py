@@ -130,6 +130,8 @@ def test_a_quarantine_holds_on_every_worker_and_over_a_restart_until_it_is_relea
     [record] = [one for one in listed if one["subject"] == "leaky"]
     assert (record["scope"], record["id"]) == ("session", first["event_id"])
 
+    [folder] = Path(people.state / "gateway").iterdir()
+    assert "leaky" in (folder / "quarantines.json").read_text()
     people.stop()
     people.start()
     assert error_of(people.ask("hello", headers=session))["code"] == "contained"
@@ -149,9 +151,5 @@ def test_a_limit_is_one_limit_for_all_workers_at_once(people: Instance) -> None:
         statuses = list(asking.map(ask, range(24)))
     assert statuses.count(200) == 5
     assert statuses.count(429) == 19
-
-
-def test_the_state_folder_keeps_counts_and_quarantines(people: Instance) -> None:
     [folder] = Path(people.state / "gateway").iterdir()
-    assert (folder / "counters.jsonl").stat().st_size > 0
-    assert (folder / "quarantines.json").exists()
+    assert "many" in (folder / "counters.jsonl").read_text()
