@@ -16,7 +16,13 @@ __all__ = ["anonymous", "app", "clock", "stores"]
 @pytest.fixture
 def client(anonymous: TestClient, stores: Stores) -> TestClient:
     """A browser that signed in with a token that reads events and gateways."""
-    text = make_token(stores, Scope.EVENTS_READ, Scope.GATEWAYS_READ)
+    text = make_token(
+        stores,
+        Scope.EVENTS_READ,
+        Scope.GATEWAYS_READ,
+        Scope.ESCALATIONS_READ,
+        Scope.QUARANTINES_READ,
+    )
     anonymous.headers["accept"] = "text/html"
     answer = anonymous.post("/sign-in", data={"token": text})
     assert answer.status_code == 303, answer.text

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from kintsugi.api.permissions import Scope
 from kintsugi.console.rendering import ago, duration, hostile, laid_out, ms
-from kintsugi.model.event import Attempt, Payload
+from kintsugi.model.event import Attempt, Payload, Quarantine
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import (
@@ -258,3 +258,15 @@ def test_durations_and_sizes_are_in_words() -> None:
     assert laid_out('{"a":1}') == '{\n  "a": 1\n}'
     assert laid_out("not json") == "not json"
     assert laid_out("[" * 5000) == "[" * 5000
+
+
+def test_what_waits_for_people_is_on_one_page(client: TestClient, stores: Stores) -> None:
+    assert "Nothing waits for a person." in client.get("/oversight").text
+    escalated = make_event(1, verdict=Verdict.ESCALATE, policy_name="human-oversight")
+    frozen = make_event(2, verdict=Verdict.QUARANTINE)
+    frozen = msgspec.structs.replace(frozen, quarantine=Quarantine(frozen.id, "agent", "<b>bot"))
+    stores.events.append([escalated, frozen])
+    text = client.get("/oversight").text
+    assert escalated.id in text
+    assert "human-oversight" in text
+    assert "agent &lt;b&gt;bot" in text

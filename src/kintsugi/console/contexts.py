@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import msgspec
 
+from kintsugi.api.escalations import EscalationView
 from kintsugi.api.gateways import GatewayView
 from kintsugi.model.decision import Evaluation
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.oversight import QuarantineRecord
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import Reason
 
@@ -139,6 +141,20 @@ class EventPage(Shell, frozen=True, kw_only=True):
     response: str
 
 
+class OversightPage(Shell, frozen=True, kw_only=True):
+    """What waits for people.
+
+    Attributes:
+        escalations: that are open, newest first.
+        quarantines: in force, newest first.
+    """
+
+    template: ClassVar[str] = "oversight.html"
+
+    escalations: tuple[EscalationView, ...]
+    quarantines: tuple[QuarantineRecord, ...]
+
+
 class SignInPage(Shell, frozen=True, kw_only=True):
     """The sign-in form.
 
@@ -171,4 +187,10 @@ class ErrorPage(Shell, frozen=True, kw_only=True):
     reference: str
 
 
-PAGES: tuple[type[Shell], ...] = (DashboardPage, EventPage, SignInPage, ErrorPage)
+PAGES: tuple[type[Shell], ...] = (
+    DashboardPage,
+    EventPage,
+    OversightPage,
+    SignInPage,
+    ErrorPage,
+)

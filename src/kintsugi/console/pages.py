@@ -20,12 +20,19 @@ from kintsugi.api import sse
 from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.credentials import secret_sha256
+from kintsugi.api.escalations import view_of
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.problems import Problem
 from kintsugi.api.routing import Routes
 from kintsugi.api.tail import turns
 from kintsugi.console.assets import Assets
-from kintsugi.console.contexts import ErrorPage, EventPage, PhaseEvaluations, SignInPage
+from kintsugi.console.contexts import (
+    ErrorPage,
+    EventPage,
+    OversightPage,
+    PhaseEvaluations,
+    SignInPage,
+)
 from kintsugi.console.dashboard import chart_data, dashboard, last_hour
 from kintsugi.console.rendering import laid_out, render
 from kintsugi.console.sessions import Sessions, require_same_origin
@@ -37,6 +44,8 @@ from kintsugi.policy.reasons import REASONS
 # A page refreshes at most so often, however fast decisions come.
 _REFRESH_SECONDS = 1.0
 
+# Of each list on the page for people.
+_WAITING_MAX = 200
 _API_ADDRESSES = ("/v1/", "/openapi.json", "/health", "/readyz", "/metrics")
 
 
@@ -91,6 +100,29 @@ def event_page(
         phases=_phases(event),
         request=laid_out(event.payload.request),
         response=laid_out(event.payload.response),
+    )
+    return render(console.templates, page)
+
+
+@routes.add("GET", "/oversight", Scope.ESCALATIONS_READ)
+def oversight_page(control: Ctl, console: Con, caller: Caller) -> Response:
+    """What waits for a person, and what is frozen until one releases it."""
+    authorise(caller, Scope.QUARANTINES_READ)
+    now = control.clock()
+    oversight = control.stores.oversight
+    found = [
+        one
+        for status in ("pending", "claimed")
+        for one in oversight.escalations(status, now=now, limit=_WAITING_MAX)[0]
+    ]
+    found.sort(key=lambda one: (one.report.created_at, one.id), reverse=True)
+    page = OversightPage(
+        title="Oversight",
+        signed_in_as=caller.name,
+        now=now,
+        version=__version__,
+        escalations=tuple(view_of(one, now=now) for one in found),
+        quarantines=tuple(oversight.quarantines(in_force=True, limit=_WAITING_MAX)),
     )
     return render(console.templates, page)
 
