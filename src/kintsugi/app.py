@@ -133,7 +133,13 @@ def _database(transfer: Transfer) -> Iterator[str]:
 
 def _state_files(state: Path) -> dict[str, Path]:
     """What cannot be made again and is no access token: those are minted anew after a restore."""
-    wanted = ("policy-config.yaml", "tests/*.json", "gateway-id", "log-key", "gateway/*/fingerprint.key")
+    wanted = (
+        "policy-config.yaml",
+        "tests/*.json",
+        "gateway-id",
+        "log-key",
+        "gateway/*/fingerprint.key",
+    )
     found = (path for pattern in wanted for path in state.glob(pattern))
     return {path.relative_to(state).as_posix(): path for path in found}
 

@@ -23,6 +23,8 @@ WORDING = (
     "safety-filter",
     "audit-logger",
 )
+# All kinds but the one that must be told whom to ask.
+WITHOUT_OPTIONS = tuple(kind for kind in KINDS if kind != "external-moderation")
 FACTS = Facts(now=datetime(2026, 11, 21, 12, 0, tzinfo=UTC), fingerprint_key=b"test key")
 
 

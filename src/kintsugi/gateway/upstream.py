@@ -62,7 +62,6 @@ class Limits(msgspec.Struct, frozen=True):
             total_timeout_seconds=total_seconds or self.total_timeout_seconds,
         )
 
-
     def waiting(self, idle_seconds: float) -> Limits:
         """The same with another time between reads."""
         return msgspec.structs.replace(self, idle_timeout_seconds=idle_seconds)
