@@ -85,6 +85,22 @@ class UpstreamHead(msgspec.Struct, frozen=True, gc=False):
     ended: bool = False
     called_at_ns: int = 0
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the body is compressed, so that nobody here can read it."""
+        return any(
+            name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
+            for name, value in self.headers
+        )
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the body is a stream of server-sent events."""
+        return any(
+            name == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in self.headers
+        )
+
 
 class UpstreamData(msgspec.Struct, frozen=True, gc=False):
     """Body bytes of upstream's answer, all that one read delivered joined together.

@@ -12,39 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
 from kintsugi.gateway.answers import stopped
 from kintsugi.gateway.commands import (
-    AbortUpstream,
-    Answer,
     CallUpstream,
     Command,
-    DropClient,
-    EndStream,
-    Record,
     Reply,
-    SendData,
-    StartStream,
 )
 from kintsugi.gateway.dialects.dialect import Problem
 from kintsugi.gateway.dialects.json_text import MalformedDocument
 from kintsugi.gateway.dialects.mcp import MCP
 from kintsugi.gateway.events import (
-    AdmissionDurable,
-    AdmissionFailed,
-    ClientAborted,
-    Event,
-    GatewayFailed,
-    Gathered,
     Headers,
-    HoldOver,
     ListeningOver,
-    RecordDurable,
-    RecordFailed,
-    Redeemed,
     RequestReceived,
     RequestRefused,
     UpstreamData,
@@ -52,8 +34,7 @@ from kintsugi.gateway.events import (
     UpstreamFailed,
     UpstreamHead,
 )
-from kintsugi.gateway.exchange import Ending, Exchange, State
-from kintsugi.gateway.facts import claims_in, settle
+from kintsugi.gateway.facts import claims_in
 from kintsugi.gateway.identity import identify, key_name_of
 from kintsugi.gateway.in_force import InForce, McpUpstream
 from kintsugi.gateway.judgement import calls_of, judge_audit, request_view
@@ -79,27 +60,25 @@ from kintsugi.gateway.mcp_judgement import (
     merged,
     redact_asked,
 )
-from kintsugi.gateway.mcp_messages import Message, MessageId, read_body
+from kintsugi.gateway.mcp_messages import Message, read_body
 from kintsugi.gateway.mcp_requests import BATCH_VERSION, Head, server_in
 from kintsugi.gateway.mcp_session import Session, SessionSeal, usable
 from kintsugi.gateway.mcp_stream import McpStream
+from kintsugi.gateway.overseen_exchange import OVERSEEN_STEPS, OverseenExchange
 from kintsugi.gateway.oversight import action_digest
-from kintsugi.model.content import Edit, Part
+from kintsugi.gateway.recorded_exchange import CALLED, OVERLOAD, Ending, State
+from kintsugi.model.content import Edit, ExchangeView, Part
 from kintsugi.model.decision import Decision, Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.event import ExchangeStatus
 from kintsugi.model.verdict import Verdict
 
 _METHODS = (b"POST", b"GET", b"DELETE")
-# Answered without a record: an overload must not be able to fill the journal.
-_OVERLOAD = frozenset(("overloaded", "draining"))
 # Requests whose answer says nothing, and the one that keeps its stream open for whatever comes.
 _SMALL_TALK = frozenset(("ping", "logging/setLevel"))
 _LISTENS = "subscriptions/listen"
-_CALLED = (State.CALLING, State.READING)
-_UNDER_WAY = (*_CALLED, State.GATHERING, State.HOLDING)
 
 
-class McpExchange(Exchange):
+class McpExchange(OverseenExchange):
     """One exchange. It finishes on the ``InForce`` it began with, whatever is loaded meanwhile.
 
     Args:
@@ -122,14 +101,6 @@ class McpExchange(Exchange):
         self._listeners = listeners
         self._requests: Sequence[Message] = ()
 
-    def step(self, event: Event) -> list[Command]:
-        """Take one event in; return what is to be done about it, in order.
-
-        An event that has no meaning in the present state is passed over.
-        """
-        handler = _STEPS.get(type(event))
-        return handler(self, event) if handler is not None else []
-
     # The request
 
     def _on_request(self, event: RequestReceived) -> list[Command]:
@@ -144,7 +115,7 @@ class McpExchange(Exchange):
         account.identity = identify(event.headers, key_name or "")
         server = self._server = in_force.mcp_servers.get(server_in(event.target) or b"")
         if server is None:
-            return self._answer_now(refuse("mcp_server_not_found", event_id=event.event_id))
+            return self._answer_now(self._refusal("mcp_server_not_found"))
         account.upstream = server.upstream
         refused = self._refused(event, head, key_name)
         if refused:
@@ -160,7 +131,7 @@ class McpExchange(Exchange):
             return self._on_post(event, head, account)
         self._listens = account.streamed = event.method == b"GET"
         if self._listens and self._too_many_listen():
-            return self._reject("overloaded", event.at_ns)
+            return self._answer_now(self._refusal("overloaded"))
         return self._call_server(event.method, b"", event.at_ns)
 
     def _too_many_listen(self) -> bool:
@@ -220,7 +191,7 @@ class McpExchange(Exchange):
             return self._reject("header_mismatch", event.at_ns)
         self._listens = any(one.method == _LISTENS for one in asked.messages)
         if self._listens and self._too_many_listen():
-            return self._reject("overloaded", event.at_ns)
+            return self._answer_now(self._refusal("overloaded"))
         self._calls = calls_of(account.request.parts) if account.request is not None else ()
         in_force = self._in_force
         if in_force.plan.claim_names:
@@ -287,8 +258,7 @@ class McpExchange(Exchange):
     ) -> list[Command]:
         """Answer what was asked with why it is stopped."""
         account = self._known()
-        if decision.verdict is Verdict.ESCALATE and account.escalation is None:
-            account.escalation = self._unapprovable(phase, at_ns)
+        self._note_escalation(decision, phase, at_ns)
         commands = self._freeze(decision)
         problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
         if not decision.verdict.stops:
@@ -365,13 +335,10 @@ class McpExchange(Exchange):
             return self._fail("upstream.unauthorized", event.at_ns)
         if 300 <= event.status < 400:
             return self._fail("upstream.invalid_response", event.at_ns)
-        if any(
-            name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
-            for name, value in event.headers
-        ):
+        if event.is_encoded:
             return self._fail("upstream.encoded", event.at_ns)
         commands: list[Command] = []
-        if 200 <= event.status < 300 and _is_event_stream(event.headers):
+        if 200 <= event.status < 300 and event.is_event_stream:
             account.streamed = True
             self._stream = McpStream(
                 account,
@@ -408,7 +375,7 @@ class McpExchange(Exchange):
         return commands + self._complete(account, at_ns) if ended else commands
 
     def _on_end(self, event: UpstreamEnd) -> list[Command]:
-        if self.state not in _CALLED:
+        if self.state not in CALLED:
             return []
         account = self._known()
         account.upstream_ended = True
@@ -432,8 +399,7 @@ class McpExchange(Exchange):
             return self._answered(account, body, at_ns)
         if head.status == 404 and self._session is not None:
             # What else a server says to that is for people; clients act on the status.
-            reply = refuse("session_not_found", event_id=account.event_id, message_id=self._id())
-            return self._record(ExchangeStatus.ANSWERED, reply, at_ns)
+            return self._record(ExchangeStatus.ANSWERED, self._refusal("session_not_found"), at_ns)
         try:
             judged = judge_heard(account, body, self._gate())
         except MalformedDocument:
@@ -519,50 +485,15 @@ class McpExchange(Exchange):
                 return [(b"mcp-session-id", sealed)]
         return []
 
-    # Sending
-
-    def _on_admission_durable(self, event: AdmissionDurable) -> list[Command]:
-        self._durable = True
-        if self.state is not State.READING or self._outbox is None:
-            return []
-        out, self._outbox = b"".join(self._outbox), None
-        return self._send(out, event.at_ns)
-
-    def _send(self, out: bytes, at_ns: int) -> list[Command]:
-        """Send bytes of a stream; they wait while the Admission is not durable."""
-        if not self._durable:
-            self._outbox = self._outbox or []
-            self._outbox.append(out)
-            return []
-        if self._started:
-            return [SendData(out)] if out else []
-        self._started = True
-        start = StartStream(200, self._stream_headers(at_ns))
-        return [start, SendData(out)] if out else [start]
-
-    def _stream_headers(self, at_ns: int) -> Headers:
+    def _stream_head(self) -> tuple[int, Headers]:
         head = self._known_head()
         named = [header for header in from_server(head.headers) if header[0] != b"content-type"]
-        return EVENT_STREAM + named + self._session_header(head) + self._own_headers(at_ns)
-
-    def _say_last(self, at_ns: int) -> list[Command]:
-        last = self._last
-        if last is None:
-            return []
-        if isinstance(last, tuple):
-            status, headers, body = last
-            return [Answer(status, headers + self._own_headers(at_ns), body)]
-        if last.broken:
-            return [DropClient()]
-        if not self._started:
-            body = b"".join([*(self._outbox or ()), last.data])
-            return [Answer(200, self._stream_headers(at_ns), body)]
-        return [SendData(last.data), EndStream()] if last.data else [EndStream()]
+        return 200, EVENT_STREAM + named + self._session_header(head)
 
     # What can go wrong
 
     def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
-        if self.state not in _CALLED:
+        if self.state not in CALLED:
             return []
         account = self._known()
         account.called_at_ns = event.called_at_ns or account.called_at_ns
@@ -583,50 +514,10 @@ class McpExchange(Exchange):
             return []
         return self._record(ExchangeStatus.ANSWERED, Ending(), event.at_ns)
 
-    def _on_client_aborted(self, event: ClientAborted) -> list[Command]:
-        if self.state is State.RECORDING:
-            self._last = None
-            return []
-        if self.state not in _UNDER_WAY:
-            self.state = State.FINISHED
-            return []
+    def _left(self, at_ns: int) -> list[Command]:
         # Nothing but the client ends a stream that listens: leaving is its proper end.
         left = ExchangeStatus.ANSWERED if self._listens else ExchangeStatus.CLIENT_ABORTED
-        return self._record(left, None, event.at_ns)
-
-    def _account_of_failure(self, at_ns: int) -> DecisionEvent:
-        """What became of an exchange whose record failed: its answer never left."""
-        status = ExchangeStatus.STREAM_BROKEN if self._started else ExchangeStatus.REJECTED
-        return self._known().event(
-            status,
-            at_ns=at_ns,
-            http_status=200 if self._started else 503,
-            error="evidence_unavailable",
-        )
-
-    def _answer_unrecorded(self, at_ns: int) -> list[Command]:
-        """Say that the evidence failed, and nothing of the answer."""
-        self.state = State.FINISHED
-        if self._started:
-            return [DropClient()]
-        event_id = self._known().event_id
-        status, headers, body = refuse(
-            "evidence_unavailable", event_id=event_id, message_id=self._id()
-        )
-        return [Answer(status, headers + self._own_headers(at_ns), body)]
-
-    def _on_gateway_failed(self, event: GatewayFailed) -> list[Command]:
-        account = self._account
-        if self.state is State.FINISHED:
-            return []
-        if account is None or self.state is State.RECORDING:
-            self.state = State.FINISHED
-            return [DropClient()]
-        self._recorded = True
-        last: Reply | Ending = Ending(broken=True)
-        if not self._started:
-            last = refuse(event.code, event_id=account.event_id, message_id=self._id())
-        return self._record(ExchangeStatus.INTERRUPTED, last, event.at_ns, error=event.code)
+        return self._record(left, None, at_ns)
 
     def _on_refused(self, event: RequestRefused) -> list[Command]:
         if self.state is not State.WAITING:
@@ -634,38 +525,10 @@ class McpExchange(Exchange):
         account = self._account = self._begin(event)
         account.identity = identify(event.headers, "")
         known = self._in_force.mcp_servers.get(server_in(event.target) or b"")
-        if known is None or event.code in _OVERLOAD:
-            return self._answer_now(refuse(event.code, event_id=event.event_id))
+        if known is None or event.code in OVERLOAD:
+            return self._answer_now(self._refusal(event.code))
         account.upstream = known.upstream
         return self._reject(event.code, event.at_ns)
-
-    # Ends
-
-    def _answer_now(self, reply: Reply) -> list[Command]:
-        self.state = State.FINISHED
-        status, headers, body = reply
-        at_ns = self._known().received_at_ns
-        return [Answer(status, headers + self._own_headers(at_ns), body)]
-
-    def _reject(
-        self,
-        code: str,
-        at_ns: int,
-        *,
-        message: str = "",
-        param: str = "",  # noqa: ARG002
-    ) -> list[Command]:
-        account = self._known()
-        reply = refuse(code, event_id=account.event_id, message=message, message_id=self._id())
-        if code in _OVERLOAD:
-            return self._answer_now(reply)
-        return self._record(ExchangeStatus.REJECTED, reply, at_ns, error=code)
-
-    def _fail(self, code: str, at_ns: int) -> list[Command]:
-        account = self._known()
-        self._recorded = True
-        reply = refuse(code, event_id=account.event_id, message_id=self._id())
-        return self._record(ExchangeStatus.UPSTREAM_FAILED, reply, at_ns, error=code)
 
     def _record(
         self,
@@ -675,31 +538,18 @@ class McpExchange(Exchange):
         *,
         error: str = "",
     ) -> list[Command]:
-        """Hand over the record; what is left to send waits for it."""
-        account = self._known()
         if self._instead is not None and last is not None:
             status, last = ExchangeStatus.BLOCKED, self._instead
-        self._last = last
-        commands: list[Command] = []
-        if self.state in _CALLED and not account.upstream_ended:
-            commands.append(AbortUpstream())
-        recorded = self._recorded or account.decision.verdict is not Verdict.ALLOW
-        if not recorded:
-            commands += self._say_last(at_ns)
-            self.state = State.FINISHED
-            return commands
-        commands = self._admit() + commands
-        if status is not ExchangeStatus.REJECTED:
-            judge_audit(account)
-        if account.reservations:
-            commands += self._settle(status)
-        http_status = last[0] if isinstance(last, tuple) else 0
-        if not isinstance(last, tuple) and self._head is not None:
-            http_status = 200 if self._started or last is not None else 0
-        event = account.event(status, at_ns=at_ns, http_status=http_status, error=error)
-        commands.append(Record(event, at_ns))
-        self.state = State.RECORDING
-        return commands
+        return super()._record(status, last, at_ns, error=error)
+
+    def _refusal(self, code: str, *, message: str = "", param: str = "") -> Reply:  # noqa: ARG002
+        # A refusal answers the request where there is exactly one.
+        message_id = self._requests[0].id if len(self._requests) == 1 else None
+        event_id = self._known().event_id
+        return refuse(code, event_id=event_id, message=message, message_id=message_id)
+
+    def _settled_views(self) -> dict[Phase, ExchangeView]:
+        return dict.fromkeys((Phase.INPUT, Phase.TOOL), request_view(self._known()))
 
     def _begin(self, event: RequestReceived | RequestRefused) -> McpAccount:
         account = McpAccount(
@@ -720,21 +570,8 @@ class McpExchange(Exchange):
             raise TypeError("the account of an MCP exchange is made here")
         return account
 
-    def _settle(self, status: ExchangeStatus) -> list[Command]:
-        """End the reservations on counters."""
-        account = self._known()
-        answered = 200 <= account.upstream_status < 300
-        left = status is ExchangeStatus.CLIENT_ABORTED and account.called_at_ns > 0
-        views = dict.fromkeys((Phase.INPUT, Phase.TOOL), request_view(account))
-        delivered = status is ExchangeStatus.ANSWERED
-        return [*settle(account, views, called=answered or left, delivered=delivered)]
-
     def _gate(self) -> ToolGate | None:
         return gate_of(self._server.server) if self._server is not None else None
-
-    def _id(self) -> MessageId:
-        """The request that a refusal answers, where there is exactly one."""
-        return self._requests[0].id if len(self._requests) == 1 else None
 
 
 @lru_cache(maxsize=8)
@@ -742,28 +579,13 @@ def _seal(secret: bytes) -> SessionSeal:
     return SessionSeal(secret)
 
 
-def _is_event_stream(headers: Headers) -> bool:
-    return any(
-        name == b"content-type" and value.lower().startswith(b"text/event-stream")
-        for name, value in headers
-    )
-
-
-_STEPS: dict[type, Callable[[McpExchange, Any], list[Command]]] = {
-    Gathered: McpExchange._on_gathered,
-    Redeemed: McpExchange._on_redeemed,
-    HoldOver: McpExchange._on_hold_over,
+McpExchange._steps = {
+    **OVERSEEN_STEPS,
     RequestReceived: McpExchange._on_request,
     RequestRefused: McpExchange._on_refused,
-    AdmissionDurable: McpExchange._on_admission_durable,
-    AdmissionFailed: McpExchange._on_admission_failed,
     UpstreamHead: McpExchange._on_head,
     UpstreamData: McpExchange._on_data,
     UpstreamEnd: McpExchange._on_end,
     UpstreamFailed: McpExchange._on_upstream_failed,
     ListeningOver: McpExchange._on_listening_over,
-    ClientAborted: McpExchange._on_client_aborted,
-    RecordDurable: McpExchange._on_record_durable,
-    RecordFailed: McpExchange._on_record_failed,
-    GatewayFailed: McpExchange._on_gateway_failed,
 }
