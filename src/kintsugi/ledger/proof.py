@@ -146,6 +146,10 @@ def _hex(hashes: Sequence[bytes]) -> tuple[str, ...]:
 
 def _bytes(hashes: Sequence[str]) -> list[bytes]:
     try:
-        return [bytes.fromhex(found) for found in hashes]
+        found = [bytes.fromhex(text) for text in hashes]
     except ValueError:
         raise ProofInvalid("a hash of the proof is no hexadecimal number") from None
+    # One spelling only: a proof in which something was changed is not the proof that was given.
+    if _hex(found) != tuple(hashes):
+        raise ProofInvalid("a hash of the proof is not in lower-case hexadecimal digits")
+    return found
