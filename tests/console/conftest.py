@@ -22,6 +22,7 @@ def client(anonymous: TestClient, stores: Stores) -> TestClient:
         Scope.GATEWAYS_READ,
         Scope.ESCALATIONS_READ,
         Scope.QUARANTINES_READ,
+        Scope.SIGNALS_READ,
     )
     anonymous.headers["accept"] = "text/html"
     answer = anonymous.post("/sign-in", data={"token": text})

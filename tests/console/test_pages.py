@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from kintsugi.api.permissions import Scope
 from kintsugi.console.rendering import ago, duration, hostile, laid_out, ms
 from kintsugi.model.event import Attempt, Payload, Quarantine
+from kintsugi.model.signal import Observation
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import (
@@ -270,3 +271,18 @@ def test_what_waits_for_people_is_on_one_page(client: TestClient, stores: Stores
     assert escalated.id in text
     assert "human-oversight" in text
     assert "agent &lt;b&gt;bot" in text
+
+
+def test_signals_stand_on_the_first_page_until_somebody_resolves_them(
+    client: TestClient, stores: Stores
+) -> None:
+    assert "Nothing to look at." in client.get("/signals").text
+    seen = Observation(
+        "journal_gap", "k", "high", "gateway:gw-1", "<i>lines</i> 4 to 6 are missing"
+    )
+    raised = stores.signals.observe(seen, now=NOON)
+    for page in ("/", "/signals"):
+        assert "&lt;i&gt;lines&lt;/i&gt; 4 to 6 are missing" in client.get(page).text
+    stores.signals.resolve(raised.id, by="ada", resolution="known", now=NOON)
+    assert "4 to 6 are missing" not in client.get("/").text
+    assert "known (ada)" in client.get("/signals").text

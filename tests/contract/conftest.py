@@ -22,7 +22,7 @@ _EMPTIED = (
             *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
-            *("escalations", "quarantines"),
+            *("escalations", "quarantines", "signals"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
         )
     )

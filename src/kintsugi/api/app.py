@@ -28,6 +28,7 @@ from kintsugi.api import (
     problems,
     quarantines,
     reasons,
+    signals,
     sql,
     status,
     tokens,
@@ -54,6 +55,7 @@ RESOURCES: tuple[Routes, ...] = (
     tokens.routes,
     quarantines.routes,
     reasons.routes,
+    signals.routes,
     sql.routes,
     status.routes,
 )

@@ -24,6 +24,8 @@ class Scope(Enum):
     EXPORTS_WRITE = "exports:write"
     LOG_READ = "log:read"
     LOG_WITNESS = "log:witness"
+    SIGNALS_READ = "signals:read"
+    SIGNALS_WRITE = "signals:write"
     STATUS_READ = "status:read"
     TOKENS_ADMIN = "tokens:admin"
     SQL_READ = "sql:read"

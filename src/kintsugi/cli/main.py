@@ -66,6 +66,7 @@ COMMANDS: Mapping[str, Entry] = {
     "events": Entry("events", "app", _LOOK),
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
+    "signals": Entry("signals", "app", _LOOK),
     "escalations": Entry("escalations", "app", _CHANGE),
     "quarantine": Entry("quarantine", "app", _CHANGE),
     "exports": Entry("exports", "app", _KEEP),

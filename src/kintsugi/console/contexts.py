@@ -10,6 +10,7 @@ import msgspec
 
 from kintsugi.api.escalations import EscalationView
 from kintsugi.api.gateways import GatewayView
+from kintsugi.api.signals import SignalView
 from kintsugi.model.decision import Evaluation
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.oversight import QuarantineRecord
@@ -91,6 +92,8 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
         decided: decisions in the last hour.
         stopped: of these, those whose normal delivery was stopped.
         chart: decisions per minute.
+        signals: those that nobody has resolved, newest first, a few.
+        signals_total: how many there are.
         gateways: last seen first.
         filter: the form.
         events: one page of decisions, newest first.
@@ -106,6 +109,8 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
     decided: int
     stopped: int
     chart: Chart
+    signals: tuple[SignalView, ...]
+    signals_total: int
     gateways: tuple[GatewayView, ...]
     filter: FilterForm
     events: tuple[DecisionEvent, ...]
@@ -155,6 +160,20 @@ class OversightPage(Shell, frozen=True, kw_only=True):
     quarantines: tuple[QuarantineRecord, ...]
 
 
+class SignalsPage(Shell, frozen=True, kw_only=True):
+    """Observations that somebody should look at.
+
+    Attributes:
+        unresolved: newest first.
+        resolved: the latest ones, newest first.
+    """
+
+    template: ClassVar[str] = "signals.html"
+
+    unresolved: tuple[SignalView, ...]
+    resolved: tuple[SignalView, ...]
+
+
 class SignInPage(Shell, frozen=True, kw_only=True):
     """The sign-in form.
 
@@ -191,6 +210,7 @@ PAGES: tuple[type[Shell], ...] = (
     DashboardPage,
     EventPage,
     OversightPage,
+    SignalsPage,
     SignInPage,
     ErrorPage,
 )

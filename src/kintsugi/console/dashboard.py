@@ -15,7 +15,9 @@ from kintsugi.api.control import Control
 from kintsugi.api.event_query import EventQuery
 from kintsugi.api.events import page_of_events
 from kintsugi.api.gateways import gateway_views
+from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.problems import Invalid
+from kintsugi.api.signals import view_of as signal_view
 from kintsugi.console.contexts import Chart, DashboardPage, FilterForm, MinuteRow, VerdictShare
 from kintsugi.errors import InvalidInput
 from kintsugi.model.event import DecisionEvent
@@ -25,6 +27,7 @@ from kintsugi.model.verdict import Verdict
 MINUTES = 60
 _ROW_MINUTES = 5
 ROWS_PER_PAGE = 50
+_SIGNALS_SHOWN = 3
 
 # Fields of the form, in its order; the API knows the same names.
 FIELDS = (
@@ -72,6 +75,7 @@ def dashboard(
             if page.meta.next_cursor:
                 next_page = f"/?{urlencode({**_filters(asked), 'cursor': page.meta.next_cursor})}"
     filters = _filters(asked)
+    sees_signals = allows(caller.scopes, Scope.SIGNALS_READ)
     return DashboardPage(
         title="Decisions",
         signed_in_as=caller.name,
@@ -81,6 +85,12 @@ def dashboard(
         decided=totals.total(),
         stopped=sum(count for verdict, count in totals.items() if verdict.stops),
         chart=chart(counts, now=now),
+        signals=tuple(
+            signal_view(signal)
+            for signal in control.stores.signals.page("unresolved", limit=_SIGNALS_SHOWN)[0]
+            if sees_signals
+        ),
+        signals_total=control.stores.signals.count_unresolved() if sees_signals else 0,
         gateways=tuple(gateway_views(control.stores, now=now)),
         filter=FilterForm(
             values={name: asked.get(name, "") for name in FIELDS},

@@ -24,6 +24,7 @@ from kintsugi.api.escalations import view_of
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.problems import Problem
 from kintsugi.api.routing import Routes
+from kintsugi.api.signals import view_of as signal_view
 from kintsugi.api.tail import turns
 from kintsugi.console.assets import Assets
 from kintsugi.console.contexts import (
@@ -31,6 +32,7 @@ from kintsugi.console.contexts import (
     EventPage,
     OversightPage,
     PhaseEvaluations,
+    SignalsPage,
     SignInPage,
 )
 from kintsugi.console.dashboard import chart_data, dashboard, last_hour
@@ -44,8 +46,9 @@ from kintsugi.policy.reasons import REASONS
 # A page refreshes at most so often, however fast decisions come.
 _REFRESH_SECONDS = 1.0
 
-# Of each list on the page for people.
+# Of each list on the pages for people.
 _WAITING_MAX = 200
+_RESOLVED_MAX = 50
 _API_ADDRESSES = ("/v1/", "/openapi.json", "/health", "/readyz", "/metrics")
 
 
@@ -127,6 +130,23 @@ def oversight_page(control: Ctl, console: Con, caller: Caller) -> Response:
     return render(console.templates, page)
 
 
+@routes.add("GET", "/signals", Scope.SIGNALS_READ)
+def signals_page(control: Ctl, console: Con, caller: Caller) -> Response:
+    """Observations that somebody should look at."""
+    signals = control.stores.signals
+    unresolved, _ = signals.page("unresolved", limit=_WAITING_MAX)
+    resolved, _ = signals.page("resolved", limit=_RESOLVED_MAX)
+    page = SignalsPage(
+        title="Signals",
+        signed_in_as=caller.name,
+        now=control.clock(),
+        version=__version__,
+        unresolved=tuple(map(signal_view, unresolved)),
+        resolved=tuple(map(signal_view, resolved)),
+    )
+    return render(console.templates, page)
+
+
 @routes.add("GET", "/live", Scope.EVENTS_READ, media_types=("text/event-stream",))
 async def live(control: Ctl, console: Con, request: Request) -> StreamingResponse:
     """Tells an open page what is new: ``minutes`` for the chart, then ``overview`` and, when
@@ -142,7 +162,7 @@ async def _live(control: Control, console: Console, request: Request) -> AsyncIt
     still_allowed = partial(console.sessions.identify, request, control)
     seen = -1
     with control.metrics.streams.labels("console").track_inprogress():
-        async for turn in turns(control, ("events", "gateways"), still_allowed):
+        async for turn in turns(control, ("events", "gateways", "signals"), still_allowed):
             # A heartbeat moves the chart on too: time passes without decisions.
             yield sse.frame("minutes", await run_in_threadpool(minutes))
             if turn is not None:

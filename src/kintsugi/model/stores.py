@@ -15,6 +15,7 @@ import msgspec
 
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
+from kintsugi.model.signal import SignalStore
 from kintsugi.model.verdict import Verdict
 
 
@@ -534,7 +535,7 @@ class Changes(Protocol):
 
     def wait(self, *, timeout_seconds: float) -> frozenset[str]:
         """Block until something changed; the channels that did: ``events``, ``configurations``,
-        ``gateways``, ``exports``, ``oversight``. Empty after the timeout."""
+        ``gateways``, ``exports``, ``oversight``, ``signals``. Empty after the timeout."""
 
     def close(self) -> None:
         """Stop listening; a blocked ``wait`` returns."""
@@ -551,5 +552,6 @@ class Stores(msgspec.Struct, frozen=True):
     log: LogStore
     idempotency: IdempotencyStore
     oversight: OversightStore
+    signals: SignalStore
     query: QueryRunner
     changes: Changes

@@ -12,7 +12,7 @@ import psycopg
 
 from kintsugi.store.connections import Connection
 
-CHANNELS: Final = ("events", "configurations", "gateways", "exports", "oversight")
+CHANNELS: Final = ("events", "configurations", "gateways", "exports", "oversight", "signals")
 _RETRY_SECONDS: Final = 0.5
 
 

@@ -49,6 +49,7 @@ from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_oversight import MemoryOversight
+from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.search_text import parse_search, payload_words
 
 
@@ -70,6 +71,7 @@ def memory_stores(
     changes = MemoryChanges()
     log = MemoryLog()
     oversight = MemoryOversight(lambda: changes.announce("oversight"))
+    signals = MemorySignals(lambda: changes.announce("signals"))
     return Stores(
         events=MemoryEvents(changes, log, oversight, now=now),
         configurations=MemoryConfigurations(changes, log),
@@ -79,6 +81,7 @@ def memory_stores(
         log=log,
         idempotency=MemoryIdempotency(),
         oversight=oversight,
+        signals=signals,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )

@@ -24,6 +24,7 @@ from kintsugi.store.migrate import prepare_database
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.signals import PostgresSignals
 from kintsugi.store.tokens import PostgresTokens
 
 
@@ -85,6 +86,7 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
         log=PostgresLog(database),
         idempotency=PostgresIdempotency(database),
         oversight=PostgresOversight(database),
+        signals=PostgresSignals(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

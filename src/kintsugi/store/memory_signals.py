@@ -1,0 +1,99 @@
+"""Signals in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
+
+from kintsugi.errors import NotFound
+from kintsugi.model.signal import (
+    BY_ITSELF,
+    Observation,
+    Signal,
+    SignalStatus,
+    acknowledged,
+    first_seen,
+    resolved,
+    seen_again,
+)
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+
+
+class MemorySignals:
+    """The same promises as ``PostgresSignals``.
+
+    Args:
+        announce: wakes whoever waits for a change.
+    """
+
+    def __init__(self, announce: Callable[[], None]) -> None:
+        self._announce = announce
+        self._lock = threading.RLock()
+        self._signals: dict[str, Signal] = {}
+
+    def observe(self, seen: Observation, *, now: datetime) -> Signal:
+        with self._lock:
+            newest = self._newest(seen.key)
+            if newest is None or (newest.resolved_at and newest.resolved_by == BY_ITSELF):
+                return self._save(first_seen(seen, now=now))
+            if newest.resolved_at:
+                return newest
+            return self._save(seen_again(newest, seen, now=now))
+
+    def over(self, key: str, *, resolution: str, now: datetime) -> Signal | None:
+        with self._lock:
+            newest = self._newest(key)
+            if newest is None or newest.resolved_at:
+                return None
+            return self._save(resolved(newest, by=BY_ITSELF, resolution=resolution, now=now))
+
+    def get(self, signal_id: str) -> Signal:
+        try:
+            return self._signals[signal_id.lower()]
+        except KeyError:
+            raise NotFound(f'there is no signal "{signal_id}"') from None
+
+    def page(
+        self,
+        status: SignalStatus | Literal["unresolved"] | None,
+        *,
+        kind: str = "",
+        limit: int,
+        cursor: str | None = None,
+    ) -> tuple[list[Signal], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        found = [
+            one
+            for one in self._newest_first()
+            if (status in (None, one.status) or (status == "unresolved" and not one.resolved_at))
+            and kind in ("", one.kind)
+            and (before is None or (one.at, one.id) < before)
+        ]
+        shown = found[:limit]
+        more = len(found) > limit and bool(shown)
+        return shown, encode_cursor(shown[-1].at, shown[-1].id) if more else None
+
+    def count_unresolved(self) -> int:
+        return sum(one.resolved_at is None for one in self._signals.values())
+
+    def acknowledge(self, signal_id: str, *, by: str, note: str, now: datetime) -> Signal:
+        with self._lock:
+            return self._save(acknowledged(self.get(signal_id), by=by, note=note, now=now))
+
+    def resolve(self, signal_id: str, *, by: str, resolution: str, now: datetime) -> Signal:
+        with self._lock:
+            found = self.get(signal_id)
+            return self._save(resolved(found, by=by, resolution=resolution, now=now))
+
+    def _newest(self, key: str) -> Signal | None:
+        return next((one for one in self._newest_first() if one.key == key), None)
+
+    def _newest_first(self) -> list[Signal]:
+        return sorted(self._signals.values(), key=lambda one: (one.at, one.id), reverse=True)
+
+    def _save(self, signal: Signal) -> Signal:
+        self._signals[signal.id] = signal
+        self._announce()
+        return signal

@@ -1,0 +1,15 @@
+"""Signals: observations that somebody should look at."""
+
+from __future__ import annotations
+
+from kintsugi.store.migrations import run_sql_beside
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
