@@ -16,13 +16,14 @@ __all__ = ["servers"]
 
 # DELETE, not TRUNCATE: that makes new files for every table and index of every month.
 _EMPTIED = (
-    "".join(
+    "ALTER TABLE kintsugi.custody DISABLE TRIGGER ALL;"
+    + "".join(
         f"DELETE FROM kintsugi.{table};"
         for table in (
             *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
-            *("escalations", "quarantines", "signals"),
+            *("escalations", "quarantines", "signals", "custody"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
         )
     )
@@ -31,6 +32,7 @@ _EMPTIED = (
         for table in ("ingest_position", "search_position")
     )
     + "UPDATE kintsugi.log_edge SET size = 0, hashes = '{}';"
+    + "ALTER TABLE kintsugi.custody ENABLE TRIGGER ALL;"
 )
 
 

@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 from kintsugi import __version__
 from kintsugi.api import (
     configurations,
+    custody,
     escalations,
     events,
     exports,
@@ -52,6 +53,7 @@ RESOURCES: tuple[Routes, ...] = (
     gateways.routes,
     exports.routes,
     log.routes,
+    custody.routes,
     tokens.routes,
     quarantines.routes,
     reasons.routes,

@@ -20,6 +20,7 @@ import structlog
 from kintsugi.api.export_formats import FORMATS, Format, Writer
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.errors import KintsugiError, StoreUnavailable, VersionConflict
+from kintsugi.model.custody import custody_entry
 from kintsugi.model.stores import ExportJob, Stores
 
 log = structlog.get_logger(__name__)
@@ -114,7 +115,8 @@ class ExportWorker:
         finally:
             draft.unlink(missing_ok=True)
             draft.with_suffix(".draft").unlink(missing_ok=True)
-        self._save(
+        finished_at = self._clock()
+        done = msgspec.structs.replace(
             job,
             state="done",
             written=written,
@@ -122,8 +124,17 @@ class ExportWorker:
             path=f"{FOLDER}/{final.name}",
             bytes=size,
             sha256=digest,
-            finished_at=self._clock(),
+            finished_at=finished_at,
         )
+        entry = custody_entry(
+            "export",
+            f"export:{job.id}",
+            actor=job.actor or job.created_by,
+            now=finished_at,
+            reason=job.reason,
+            digest_after=f"sha256:{digest}",
+        )
+        self._stores.exports.update(done, now=finished_at, custody=entry)
 
     def _write_events(self, job: ExportJob, writer: Writer) -> int:
         written = 0

@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
 from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.custody import actor_of, record
 from kintsugi.api.event_query import EventFilters, PageQuery
 from kintsugi.api.export_formats import FORMATS, Format
 from kintsugi.api.permissions import Scope
@@ -39,6 +40,7 @@ class NewExport(BaseModel):
     type: ExportType
     format: Format = "jsonl"
     filter: EventFilters = Field(default_factory=EventFilters)
+    reason: Annotated[str, Field(max_length=2000, description="Why; kept in custody.")] = ""
 
 
 class ExportView(msgspec.Struct, frozen=True):
@@ -90,6 +92,8 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
         state="queued",
         created_at=now,
         created_by=caller.name,
+        actor=actor_of(caller),
+        reason=new.reason,
     )
     control.stores.exports.add(job)
     control.feed.announce(("exports",))
@@ -133,14 +137,19 @@ def show_export(control: Ctl, export_id: ExportId) -> Response:
         ]
     },
 )
-def download_export(control: Ctl, export_id: ExportId) -> Response:
-    """The finished file; ranges may be asked for, so a broken download can go on."""
+def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Response:
+    """The finished file; ranges may be asked for, so a broken download can go on. Each is a
+    transfer, recorded in custody before the first byte leaves."""
     job = control.stores.exports.get(export_id)
     path = control.state_dir / job.path
     if job.state != "done":
         raise NotFound(f"export {job.id} is {job.state}; there is no file yet")
     if not path.is_file():
         raise NotFound(f"the file of export {job.id} is not on this server any more")
+    sealed = f"sha256:{job.sha256}"
+    record(
+        control, caller, "transfer", f"export:{job.id}", digest_before=sealed, digest_after=sealed
+    )
     digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
     return FileResponse(
         path,

@@ -22,6 +22,8 @@ class Scope(Enum):
     GATEWAYS_WRITE = "gateways:write"
     EXPORTS_READ = "exports:read"
     EXPORTS_WRITE = "exports:write"
+    CUSTODY_READ = "custody:read"
+    CUSTODY_WRITE = "custody:write"
     LOG_READ = "log:read"
     LOG_WITNESS = "log:witness"
     SIGNALS_READ = "signals:read"

@@ -71,6 +71,7 @@ COMMANDS: Mapping[str, Entry] = {
     "quarantine": Entry("quarantine", "app", _CHANGE),
     "exports": Entry("exports", "app", _KEEP),
     "log": Entry("log", "app", _KEEP),
+    "custody": Entry("custody", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
     "restore": Entry("backup", "restore", _KEEP),
     "tokens": Entry("tokens", "app", _KEEP),

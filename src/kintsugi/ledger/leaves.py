@@ -13,6 +13,7 @@ from hashlib import sha256
 import msgspec
 
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
+from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 
 
 class EventsLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="events"):
@@ -45,7 +46,22 @@ class ConfigurationLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="conf
     recorded_at: datetime
 
 
-Leaf = EventsLeaf | ConfigurationLeaf
+class CustodyLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="custody"):
+    """Something that was done with evidence. Who and why are names and words of people, so the
+    leaf holds only their digest.
+
+    Attributes:
+        entry_digest: ``sha256:...`` of the entry's record.
+    """
+
+    id: str
+    action: str
+    object: str
+    entry_digest: str
+    recorded_at: datetime
+
+
+Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -69,3 +85,9 @@ def batch_root(records: Sequence[bytes]) -> str:
 def content_digest(content: str) -> str:
     """The digest of a configuration's text."""
     return f"sha256:{sha256(content.encode()).hexdigest()}"
+
+
+def custody_leaf(entry: CustodyEntry, *, now: datetime) -> CustodyLeaf:
+    """The leaf of a custody entry."""
+    digest = custody_digest(custody_record(entry))
+    return CustodyLeaf(entry.id, entry.action, entry.object, digest, now)

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.signal import SignalStore
@@ -285,6 +286,8 @@ class ExportJob(msgspec.Struct, frozen=True):
     """A running or finished export.
 
     Attributes:
+        actor: the token that asked, as custody names it; ``created_by`` is its name alone.
+        reason: in the words of who asked, for custody.
         attempt: how often it was claimed; set by ``ExportStore.claim``.
         total: events to write as counted at the start; None until counted.
         path: the finished file, below the state folder; empty until done.
@@ -298,6 +301,8 @@ class ExportJob(msgspec.Struct, frozen=True):
     state: JobState
     created_at: datetime
     created_by: str
+    actor: str = ""
+    reason: str = ""
     attempt: int = 0
     total: int | None = None
     written: int = 0
@@ -332,8 +337,11 @@ class ExportStore(Protocol):
     def claim(self, *, now: datetime, stale_after_seconds: float) -> ExportJob | None:
         """Take the oldest queued job, or a running one that showed no progress for so long."""
 
-    def update(self, job: ExportJob, *, now: datetime) -> None:
+    def update(self, job: ExportJob, *, now: datetime, custody: CustodyEntry | None = None) -> None:
         """Save progress or the end of a claimed job, or cancel one.
+
+        Args:
+            custody: kept in the same transaction.
 
         Raises:
             NotFound: there is none with this id.
@@ -358,7 +366,7 @@ class StoredLeaf(msgspec.Struct, frozen=True):
 
     Attributes:
         position: counts from 0.
-        kind: ``events`` or ``configuration``.
+        kind: ``events``, ``configuration`` or ``custody``.
         data: what its hash is of, see ``ledger/leaves.py``.
     """
 
@@ -553,5 +561,6 @@ class Stores(msgspec.Struct, frozen=True):
     idempotency: IdempotencyStore
     oversight: OversightStore
     signals: SignalStore
+    custody: CustodyStore
     query: QueryRunner
     changes: Changes

@@ -8,9 +8,11 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
+from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.stores import ExportJob
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.custody import add_custody
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("exports")
@@ -61,7 +63,7 @@ class PostgresExports:
             _update(connection, claimed, now=now)
         return claimed
 
-    def update(self, job: ExportJob, *, now: datetime) -> None:
+    def update(self, job: ExportJob, *, now: datetime, custody: CustodyEntry | None = None) -> None:
         with self._database.transaction() as connection:
             row = connection.execute(_SQL["lock"], [job.id]).fetchone()
             if row is None:
@@ -70,6 +72,8 @@ class PostgresExports:
             if state not in _UNFINISHED or attempt != job.attempt:
                 raise VersionConflict(f'export "{job.id}" is {state} (attempt {attempt}) by now')
             _update(connection, job, now=now)
+            if custody is not None:
+                add_custody(connection, custody, now=now)
 
 
 def _update(connection: Connection, job: ExportJob, *, now: datetime) -> None:

@@ -25,6 +25,7 @@ from kintsugi.ledger.leaves import (
     leaf_data,
 )
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
+from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
@@ -48,6 +49,7 @@ from kintsugi.model.stores import (
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
+from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.search_text import parse_search, payload_words
@@ -72,16 +74,18 @@ def memory_stores(
     log = MemoryLog()
     oversight = MemoryOversight(lambda: changes.announce("oversight"))
     signals = MemorySignals(lambda: changes.announce("signals"))
+    custody = MemoryCustody(log.add)
     return Stores(
         events=MemoryEvents(changes, log, oversight, now=now),
         configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
-        exports=MemoryExports(changes),
+        exports=MemoryExports(changes, custody),
         log=log,
         idempotency=MemoryIdempotency(),
         oversight=oversight,
         signals=signals,
+        custody=custody,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -460,8 +464,9 @@ class MemoryTokens:
 class MemoryExports:
     """Export jobs with the time of their last progress."""
 
-    def __init__(self, changes: MemoryChanges) -> None:
+    def __init__(self, changes: MemoryChanges, custody: MemoryCustody) -> None:
         self._changes = changes
+        self._custody = custody
         self._lock = threading.Lock()
         self._jobs: dict[str, tuple[ExportJob, datetime]] = {}
 
@@ -504,13 +509,15 @@ class MemoryExports:
         self._changes.announce("exports")
         return claimed
 
-    def update(self, job: ExportJob, *, now: datetime) -> None:
+    def update(self, job: ExportJob, *, now: datetime, custody: CustodyEntry | None = None) -> None:
         with self._lock:
             stored = self.get(job.id)
             if stored.state not in {"queued", "running"} or stored.attempt != job.attempt:
                 raise VersionConflict(
                     f'export "{job.id}" is {stored.state} (attempt {stored.attempt}) by now'
                 )
+            if custody is not None:
+                self._custody.add(custody)
             self._jobs[job.id] = (job, now)
         self._changes.announce("exports")
 

@@ -15,6 +15,7 @@ from kintsugi.model.stores import Stores
 from kintsugi.store.changes import PostgresChanges
 from kintsugi.store.configurations import PostgresConfigurations
 from kintsugi.store.connections import Database
+from kintsugi.store.custody import PostgresCustody
 from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
 from kintsugi.store.gateways import PostgresGateways
@@ -87,6 +88,7 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
         idempotency=PostgresIdempotency(database),
         oversight=PostgresOversight(database),
         signals=PostgresSignals(database),
+        custody=PostgresCustody(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

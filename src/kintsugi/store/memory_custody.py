@@ -1,0 +1,78 @@
+"""Custody in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from kintsugi.errors import InvalidInput
+from kintsugi.ledger.leaves import Leaf, custody_leaf
+from kintsugi.model.custody import CustodyEntry, CustodyFilter
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+
+
+class MemoryCustody:
+    """The same promises as ``PostgresCustody``.
+
+    Args:
+        add_leaf: adds to the Merkle log.
+    """
+
+    def __init__(self, add_leaf: Callable[..., int]) -> None:
+        self._add_leaf = add_leaf
+        self._lock = threading.Lock()
+        self._entries: dict[str, CustodyEntry] = {}
+
+    def add(self, entry: CustodyEntry) -> None:
+        with self._lock:
+            if not _is_uuid(entry.id) or entry.id in self._entries:
+                raise InvalidInput(f'"{entry.id}" cannot be the id of a new custody entry')
+            leaf: Leaf = custody_leaf(entry, now=entry.at)
+            self._add_leaf(leaf, now=entry.at)
+            self._entries[entry.id] = entry
+
+    def page(
+        self, where: CustodyFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[CustodyEntry], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        if before is not None and not _is_uuid(before[1]):
+            raise InvalidInput("the cursor is not one that this server gave out")
+        found = [
+            entry
+            for entry in self._oldest_first()[::-1]
+            if _is(entry, where) and (before is None or (entry.at, entry.id) < before)
+        ]
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+
+    def count(self, where: CustodyFilter, *, ceiling: int) -> int:
+        return min(ceiling, sum(_is(entry, where) for entry in self._entries.values()))
+
+    def of(self, objects: Sequence[str]) -> list[CustodyEntry]:
+        wanted = set(objects)
+        return [entry for entry in self._oldest_first() if entry.object in wanted]
+
+    def _oldest_first(self) -> list[CustodyEntry]:
+        return sorted(self._entries.values(), key=lambda entry: (entry.at, entry.id))
+
+
+def _is(entry: CustodyEntry, where: CustodyFilter) -> bool:
+    return all(
+        not wanted or wanted == has
+        for wanted, has in (
+            (where.object, entry.object),
+            (where.actor, entry.actor),
+            (where.action, entry.action),
+        )
+    )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
