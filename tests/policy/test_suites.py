@@ -82,6 +82,12 @@ def test_a_golden_file_is_one_case() -> None:
         ({"expected": {"reason_code": "pii.found"}}, [("E013", "expected.reason_code")]),
         ({"expected": {"policy": "dlp-filter"}}, [("E025", "expected.policy")]),
         ({"input": {}}, [("E026", "input")]),
+        ({"input": {"messages": [{}], "endpoint": "/v1/chat"}}, [("E008", "input.endpoint")]),
+        (
+            {"input": {"messages": [{}], "endpoint": "/mcp/"}},
+            [("E026", "input"), ("E008", "input.endpoint")],
+        ),
+        ({"input": {"messages": [{}], "endpoint": "/mcp/files"}}, [("E026", "input")]),
         ({"input": {"messages": "hello"}}, [("E005", "input.messages")]),
         ({"input": {"messages": [{}], "headers": {"x": 3}}}, [("E005", "input.headers.x")]),
         ({"nmae": "x"}, [("E002", "nmae")]),

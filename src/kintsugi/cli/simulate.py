@@ -26,6 +26,6 @@ def simulate(
     ] = None,
     with_parent: WithParentOption = False,
 ) -> None:
-    """Run a scripted provider that speaks OpenAI's dialect."""
+    """Run a scripted provider that speaks every dialect of the gateway."""
     start = SimulatorStart(listen=Address.parse(listen), script=script, with_parent=with_parent)
     raise typer.Exit(program(context).parts.run_simulator(start))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -296,8 +296,23 @@ class CaseFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remote: dict[str, CaseAnswer] = {}
 
 
+CASE_ENDPOINT: Final = "/v1/chat/completions"
+MCP_ENDPOINT: Final = "/mcp/"
+CASE_ENDPOINTS: Final = (
+    CASE_ENDPOINT,
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+)
+
+
 class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a test case sends; ``upstream_response`` lets output rules run without a model."""
+    """What a test case sends; ``upstream_response`` lets output rules run without a model.
+
+    Attributes:
+        endpoint: one of ``CASE_ENDPOINTS``, or ``/mcp/`` with the id of an MCP server.
+    """
 
     messages: tuple[dict[str, Any], ...] = ()
     headers: dict[str, str] = {}
@@ -305,6 +320,7 @@ class CaseInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_response: dict[str, Any] | str | None = None
     stream: bool = False
     facts: CaseFacts = CaseFacts()
+    endpoint: str = CASE_ENDPOINT
 
 
 class CaseExpected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

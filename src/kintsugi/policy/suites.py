@@ -7,7 +7,14 @@ from collections.abc import Mapping as AbstractMapping
 
 import msgspec
 
-from kintsugi.model.config import Case, Diagnostic, Position, Suite
+from kintsugi.model.config import (
+    CASE_ENDPOINTS,
+    MCP_ENDPOINT,
+    Case,
+    Diagnostic,
+    Position,
+    Suite,
+)
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.diagnostics import Problems, listed, nearest
 from kintsugi.policy.document import (
@@ -192,8 +199,17 @@ def _checked(
             f"{prefix}expected",
             help=f"expect at least one of: {listed(expected.__struct_fields__)}",
         )
+    _check_endpoint(case.input.endpoint, f"{prefix}input.endpoint", at, problems)
     sends = case.input.messages or case.input.request is not None
-    if not sends and not problems.reported(f"{prefix}input"):
+    if case.input.endpoint.startswith(MCP_ENDPOINT) and case.input.request is None:
+        problems.add(
+            "E026",
+            f'case "{shortened(case.name)}" sends an MCP server nothing',
+            at(f"{prefix}input"),
+            f"{prefix}input",
+            help="add request: {method: tools/call, params: {name: ..., arguments: {...}}}",
+        )
+    elif not sends and not problems.reported(f"{prefix}input"):
         problems.add(
             "E026",
             f'case "{shortened(case.name)}" sends nothing',
@@ -221,6 +237,21 @@ def _checked(
         expected, verdict=verdict, reason_code=reason_code, policy=policy
     )
     return msgspec.structs.replace(case, expected=canonical)
+
+
+def _check_endpoint(
+    endpoint: str, path: str, at: Callable[[str], Position], problems: Problems
+) -> None:
+    if endpoint in CASE_ENDPOINTS or endpoint.removeprefix(MCP_ENDPOINT) not in (endpoint, ""):
+        return
+    problems.add(
+        "E008",
+        f'no case can be sent to "{shortened(endpoint)}"',
+        at(path),
+        path,
+        help=f"use one of: {listed((*CASE_ENDPOINTS, MCP_ENDPOINT + 'SERVER'))}",
+        suggestion=nearest(endpoint, CASE_ENDPOINTS),
+    )
 
 
 def _verdict(word: str, path: str, at: Callable[[str], Position], problems: Problems) -> str:

@@ -15,7 +15,7 @@ from kintsugi.replay.coverage import measure
 from kintsugi.replay.driver import Carried, carry, put_in_force
 from kintsugi.replay.results import CaseOutcome, CaseResult, Mismatch, RunReport
 from kintsugi.replay.sources import Located
-from kintsugi.replay.visible_text import strings, visible_text
+from kintsugi.replay.visible_text import error_message, strings, visible_text
 
 
 def run_cases(
@@ -96,8 +96,8 @@ def _could_not_run(base: CaseResult, why: str) -> CaseResult:
 
 def _refusal(carried: Carried) -> str:
     code = carried.event.error if carried.event is not None else ""
-    texts = list(strings(carried.body))
-    return ", ".join(part for part in (f"HTTP {carried.status}", code, *texts[:1]) if part)
+    said = error_message(carried.body)
+    return ", ".join(part for part in (f"HTTP {carried.status}", code, said) if part)
 
 
 def _compare(case: Case, carried: Carried, event: DecisionEvent) -> Iterator[Mismatch]:

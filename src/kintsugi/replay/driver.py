@@ -49,20 +49,25 @@ from kintsugi.gateway.events import (
 )
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
-from kintsugi.model.config import Case, CaseAnswer, CaseCounter, Config, Target
+from kintsugi.gateway.mcp_exchange import McpExchange
+from kintsugi.model.config import MCP_ENDPOINT, Case, CaseAnswer, CaseCounter, Config, Target
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.facts import Counter, CounterNeed, RemoteAnswer
 from kintsugi.model.ids import uuid7
 from kintsugi.policy.names import Names
 from kintsugi.policy.plan import compile_plan
-from kintsugi.replay import provider
+from kintsugi.replay.endpoints import reply_to, request_of
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 _STEP_NS = 1_000_000
 _SECRET = Secret("not-a-secret")
 _FINGERPRINT_KEY = b"kt policy test"
-# Stands in where a configuration has no target: its policies can be tested all the same.
+# Stand in where a configuration has no target: its policies can be tested all the same.
 _STAND_IN = Target(id="case", provider="simulator")
+_STAND_INS = {
+    family: Target(id=f"case-{family}", provider=family, base_url="http://127.0.0.1:1")
+    for family in ("openai", "anthropic")
+}
 _OWNER = "case"
 _SIMULATOR_URL = "http://127.0.0.1:1/v1"
 
@@ -102,7 +107,7 @@ def put_in_force(config: Config) -> InForce:
         config,
         pack=msgspec.structs.replace(config.pack, enabled=True),
         gateway=msgspec.structs.replace(config.gateway, keys=keys),
-        targets=config.targets or (_STAND_IN,),
+        targets=_with_stand_ins(config.targets),
     )
     plan = compile_plan(surroundings)
     return InForce(
@@ -113,7 +118,13 @@ def put_in_force(config: Config) -> InForce:
         engine_version=__version__,
         fingerprint_key=_FINGERPRINT_KEY,
         simulator_url=_SIMULATOR_URL,
-        secrets={target.id: _SECRET for target in surroundings.targets},
+        secrets=dict.fromkeys(
+            (
+                *(target.id for target in surroundings.targets),
+                *(f"mcp/{server.id}" for server in surroundings.mcp.servers),
+            ),
+            _SECRET,
+        ),
     )
 
 
@@ -125,10 +136,13 @@ def carry(in_force: InForce, case: Case, number: int) -> Carried:
 
     Raises:
         FactsUnused: the case states a fact that nobody asked for.
+        CaseUnusable, BadRequest: its endpoint has no use for what it states or sends.
     """
-    request = request_body(case, in_force.config)
-    wire = _Wire(request, case)
-    exchange = Exchange(in_force)
+    request = request_of(case.input, in_force.config.targets)
+    wire = _Wire(case, streamed=request.get("stream") is True or case.input.stream)
+    exchange: Exchange | McpExchange = Exchange(in_force)
+    if case.input.endpoint.startswith(MCP_ENDPOINT):
+        exchange = McpExchange(in_force, lambda: 0)
     events: deque[Event] = deque([_received(case, request, number, in_force)])
     at_ns = 0
     while events:
@@ -143,24 +157,22 @@ def carry(in_force: InForce, case: Case, number: int) -> Carried:
     return Carried(wire.event, wire.sent, wire.status, bytes(wire.body), wire.streamed)
 
 
-def request_body(case: Case, config: Config) -> dict[str, Any]:
-    """The chat completions request that a case means."""
-    model = next((target.model for target in config.targets if target.model), "sim-echo")
-    body: dict[str, Any] = {"model": model}
-    if case.input.messages:
-        body["messages"] = list(case.input.messages)
-    body |= case.input.request or {}
-    if case.input.stream:
-        body["stream"] = True
-    return body
+def _with_stand_ins(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """The targets, and one for every dialect that none of them speaks."""
+    if not targets:
+        return (_STAND_IN,)
+    spoken = {target.provider for target in targets}
+    if "simulator" in spoken:
+        return targets
+    return targets + tuple(one for family, one in _STAND_INS.items() if family not in spoken)
 
 
 class _Wire:
     """Both ends of the gateway: performs commands, and plays upstream."""
 
-    def __init__(self, request: dict[str, Any], case: Case) -> None:
-        self._request = request
+    def __init__(self, case: Case, *, streamed: bool) -> None:
         self._case = case
+        self._streams = streamed
         self._upstream: Iterator[Event] = iter(())
         self._counters = CounterBook()
         self._reservations = 0
@@ -181,7 +193,7 @@ class _Wire:
                 return (AdmissionDurable(0),)
             case CallUpstream(body=body):
                 self.sent = body
-                self._upstream = self._answer(msgspec.json.decode(body))
+                self._upstream = self._answer(body)
             case Pause():
                 return (PauseOver(0),)
             case Gather():
@@ -243,16 +255,13 @@ class _Wire:
         event = next(self._upstream, None)
         return () if event is None else (event,)
 
-    def _answer(self, request: dict[str, Any]) -> Iterator[Event]:
+    def _answer(self, sent: bytes) -> Iterator[Event]:
         """Upstream answers the request as it arrived there: redacted, if it was."""
-        response = self._case.input.upstream_response
-        if self._request.get("stream") is True:
-            yield UpstreamHead(0, 200, [(b"content-type", b"text/event-stream")])
-            for frame in provider.stream(request, response):
-                yield UpstreamData(0, frame)
-        else:
-            yield UpstreamHead(0, 200, [(b"content-type", b"application/json")])
-            yield UpstreamData(0, provider.answer(request, response))
+        wanted = self._case.input
+        reply = reply_to(wanted.endpoint, sent, wanted.upstream_response, streamed=self._streams)
+        yield UpstreamHead(0, reply.status, [(b"content-type", reply.content_type)])
+        for piece in reply.pieces:
+            yield UpstreamData(0, piece)
         yield UpstreamEnd(0)
 
 
@@ -275,6 +284,8 @@ def _received(
     case: Case, request: dict[str, Any], number: int, in_force: InForce
 ) -> RequestReceived:
     headers = [(b"content-type", b"application/json")]
+    if case.input.endpoint.startswith(MCP_ENDPOINT):
+        headers.append((b"accept", b"application/json, text/event-stream"))
     headers += [(k.lower().encode(), v.encode()) for k, v in case.input.headers.items()]
     shown = any(name in (b"authorization", b"x-api-key") for name, _ in headers)
     if in_force.gateway.keys and not shown:
@@ -284,7 +295,7 @@ def _received(
         event_id=uuid7(int(NOW.timestamp() * 1000), number.to_bytes(10, "big")),
         now=NOW,
         method=b"POST",
-        target=b"/v1/chat/completions",
+        target=case.input.endpoint.encode(),
         headers=headers,
         body=msgspec.json.encode(request),
     )

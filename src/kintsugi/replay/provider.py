@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 # Small enough that most patterns are cut in two: a case that streams tests the seams too.
-_PIECE_CHARS = 7
+PIECE_CHARS = 7
 _CREATED = 1_700_000_000
 
 
@@ -89,7 +89,7 @@ def _deltas(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if key == "role":
             continue
         if isinstance(value, str):
-            for piece in _pieces(value):
+            for piece in pieces(value):
                 yield {key: piece}
         elif key == "tool_calls" and isinstance(value, list):
             yield from _tool_call_deltas(value)
@@ -103,13 +103,14 @@ def _tool_call_deltas(calls: list[Any]) -> Iterator[dict[str, Any]]:
         arguments = function.pop("arguments", "")
         head = {**(call if isinstance(call, dict) else {}), "index": index}
         yield {"tool_calls": [{**head, "function": {**function, "arguments": ""}}]}
-        for piece in _pieces(arguments if isinstance(arguments, str) else ""):
+        for piece in pieces(arguments if isinstance(arguments, str) else ""):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), _PIECE_CHARS):
-        yield text[start : start + _PIECE_CHARS]
+def pieces(text: str) -> tuple[str, ...]:
+    """A text as a stream delivers it."""
+    starts = range(0, len(text), PIECE_CHARS)
+    return tuple(text[start : start + PIECE_CHARS] for start in starts)
 
 
 def _frame(body: dict[str, Any]) -> bytes:

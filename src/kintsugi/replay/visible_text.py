@@ -27,6 +27,14 @@ def strings(body: bytes) -> Iterator[str]:
         yield text
 
 
+def error_message(body: bytes) -> str:
+    """Why a request was refused, in whatever dialect; empty where the answer does not say."""
+    match _decoded(body):
+        case {"error": {"message": str(message)}}:
+            return message
+    return ""
+
+
 def _decoded(body: bytes) -> Any:
     if not body:
         return None
