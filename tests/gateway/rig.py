@@ -164,6 +164,9 @@ class Relay:
                 return self._last
             case RecordFailed():
                 return [Answer(503, [], b"evidence")]
+            case GatewayFailed(code="draining"):
+                self._last = [Answer(503, [], b"draining")]
+                return [AbortUpstream(), self._record(ExchangeStatus.INTERRUPTED)]
             case GatewayFailed():
                 if self._broken:
                     raise RuntimeError("broken beyond repair")

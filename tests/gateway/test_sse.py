@@ -17,7 +17,7 @@ line_ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
 def feed(chunks: list[bytes]) -> tuple[list[bytes], bytes]:
     splitter = FrameSplitter()
     frames = [frame for chunk in chunks for frame in splitter.feed(chunk)]
-    return frames, splitter.rest
+    return frames, splitter.take_rest()
 
 
 def events_of(frames: list[bytes]) -> list[bytes]:
@@ -43,6 +43,16 @@ def test_every_line_end_of_the_standard_ends_a_frame(end: bytes) -> None:
     frames, rest = feed([b"data: a" + end + end + b"data: b" + end + b"data: c" + end + end])
     assert events_of(frames) == [b"a", b"b\nc"]
     assert rest == b""
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\r", b"\r\n\r\n"])
+def test_a_frame_of_many_reads_ends_wherever_its_end_is_cut(end: bytes) -> None:
+    text = b"data: " + b"x" * 40 + end + b"data: b"
+    for size in range(1, 9):
+        chunks = [text[start : start + size] for start in range(0, len(text), size)]
+        frames, rest = feed(chunks)
+        assert events_of(frames) == [b"x" * 40]
+        assert b"".join(frames) + rest == text
 
 
 def test_comments_and_fields_without_data_carry_nothing() -> None:

@@ -208,6 +208,10 @@ class Carrier:
         if self._call is not None:
             self._call.resume()
 
+    def interrupt(self) -> None:
+        """The process stops and can wait no longer."""
+        self.feed(GatewayFailed(_clock_ns(), "draining"))
+
     def stop_listening(self) -> None:
         """End an answer that only listens; the client comes back for another."""
         self.feed(ListeningOver(_clock_ns()))

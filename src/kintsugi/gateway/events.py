@@ -197,7 +197,12 @@ class RecordFailed(msgspec.Struct, frozen=True, gc=False):
 
 
 class GatewayFailed(msgspec.Struct, frozen=True, gc=False):
-    """``step`` itself raised: a defect in the gateway. The exchange ends closed and recorded."""
+    """The gateway cannot go on with it: the exchange ends closed, and is recorded.
+
+    Attributes:
+        code: ``gateway.internal``: ``step`` itself raised, a defect; ``draining``: the process
+            stops and can wait no longer.
+    """
 
     at_ns: int
     code: str = "gateway.internal"

@@ -68,14 +68,14 @@ class McpStream:
         """Take in what one read delivered; return what may leave now."""
         self._account.heard(data)
         out = b"".join(self._taken(self._splitter.feed(data)))
-        if len(self._splitter.rest) > self._frame_bytes_max and not self.concluded:
+        if self._splitter.rest_bytes > self._frame_bytes_max and not self.concluded:
             self.unreadable = "upstream.too_large"
         return out
 
     def finish(self) -> bytes:
         """The server has ended it; an event without its empty line counts all the same, since
         some clients read it."""
-        rest, self._splitter.rest = self._splitter.rest, b""
+        rest = self._splitter.take_rest()
         if self.concluded or not rest.strip(b"\r\n"):
             return b""
         return b"".join(self._taken([rest.rstrip(b"\r\n") + b"\n\n"]))

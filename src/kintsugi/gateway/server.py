@@ -598,6 +598,11 @@ class ClientConnection(asyncio.Protocol):
         if self._state is State.IDLE:
             self._transport.close()
 
+    def interrupt(self) -> None:
+        """End the exchange that is going on, if there is one."""
+        if self._carrier is not None:
+            self._carrier.interrupt()
+
     def abort(self) -> None:
         """Cut the connection."""
         self._transport.abort()

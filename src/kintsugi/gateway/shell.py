@@ -60,6 +60,9 @@ class Swept(Protocol):
     def drain(self) -> None:
         """Serve nothing new."""
 
+    def interrupt(self) -> None:
+        """End the exchange that is going on, if there is one."""
+
     def abort(self) -> None:
         """Cut the connection."""
 
@@ -250,8 +253,13 @@ class Shell:
             return False
         return True
 
+    def interrupt(self) -> None:
+        """End what is in flight: it is recorded as interrupted, and its clients are told."""
+        for connection in tuple(self.connections):
+            connection.interrupt()
+
     def abort_clients(self) -> None:
-        """Cut every client off; what was in flight is recorded as that."""
+        """Cut every client off, whatever it was told."""
         for connection in tuple(self.connections):
             connection.abort()
 

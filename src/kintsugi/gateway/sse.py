@@ -9,35 +9,61 @@ import re
 
 # A line end, then an empty line. The groups are atomic: a CRLF is never taken for CR and LF.
 _FRAME_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+# Two line ends of two bytes each, less the byte that is still to come.
+_SEAM_BYTES = 3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class FrameSplitter:
     """Cuts a byte stream into frames without losing or changing a byte."""
 
-    __slots__ = ("rest",)
+    __slots__ = ("_pieces", "_seam", "rest_bytes")
 
     def __init__(self) -> None:
-        self.rest = b""
+        self._pieces: list[bytes] = []  # of the frame that has no end yet
+        self._seam = b""  # the last of them, as far as a frame's end may have begun there
+        self.rest_bytes = 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The frames that are complete now, each with its empty line; ``rest`` keeps the others.
+        """The frames that are complete now, each with its empty line; the rest is kept.
 
         A CRLF whose halves come in two reads may leave its LF at the start of the next frame.
         It is an empty line there, which means nothing.
         """
-        data = self.rest + data if self.rest else data
+        if self._pieces:
+            # A frame of many reads is looked through once, not once for every read.
+            seam = self._seam + data
+            if not _FRAME_END.search(seam):
+                self._keep(data, seam)
+                return []
+            data = self.take_rest() + data
         if b"\r" not in data:
             frames = data.split(b"\n\n")
-            self.rest = frames.pop()
+            rest = frames.pop()
+            if rest:
+                self._keep(rest, rest)
             return [frame + b"\n\n" for frame in frames]
         frames = []
         position = 0
         for end in _FRAME_END.finditer(data):
             frames.append(data[position : end.end()])
             position = end.end()
-        self.rest = data[position:]
+        if position < len(data):
+            self._keep(data[position:], data[position:])
         return frames
+
+    def take_rest(self) -> bytes:
+        """What no frame's end has followed; it is not kept any longer."""
+        rest = b"".join(self._pieces)
+        self._pieces.clear()
+        self._seam = b""
+        self.rest_bytes = 0
+        return rest
+
+    def _keep(self, piece: bytes, seam: bytes) -> None:
+        self._pieces.append(piece)
+        self._seam = seam[-_SEAM_BYTES:]
+        self.rest_bytes += len(piece)
 
 
 def frame_data(frame: bytes) -> bytes | None:

@@ -233,9 +233,9 @@ class StreamSession:
 
         A client that reads on to the end of the connection would read that frame too.
         """
-        if self._splitter.rest:
-            self.ended_between_frames = not self._splitter.rest.strip(b"\r\n")
-            rest, self._splitter.rest = self._splitter.rest, b""
+        rest = self._splitter.take_rest()
+        if rest:
+            self.ended_between_frames = not rest.strip(b"\r\n")
             self._take(rest)
 
     def parts(self) -> list[Part]:

@@ -241,8 +241,9 @@ class Worker:
         in_time = await shell.drain(shell.gateway.drain_timeout_seconds)
         if not in_time:
             log.warning("worker.drain_timeout", in_flight=shell.in_flight)
-            shell.abort_clients()
-            await shell.drain(_LAST_WORDS_SECONDS)
+            shell.interrupt()
+            if not await shell.drain(_LAST_WORDS_SECONDS):
+                shell.abort_clients()
         shell.stop()
         self._pool.close()
         try:

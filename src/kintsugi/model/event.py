@@ -23,7 +23,7 @@ class ExchangeStatus(Enum):
     UPSTREAM_FAILED = "upstream_failed"  # no usable answer: refused, reset, timed out, garbage
     STREAM_BROKEN = "stream_broken"  # upstream ended in the middle of a stream
     CLIENT_ABORTED = "client_aborted"  # the client left before the answer was complete
-    INTERRUPTED = "interrupted"  # the gateway stopped; written at the next start
+    INTERRUPTED = "interrupted"  # the gateway stopped; if it was killed, written at the next start
 
 
 class Admission(msgspec.Struct, frozen=True, tag_field="kind", tag="admitted", omit_defaults=True):
