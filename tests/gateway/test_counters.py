@@ -65,6 +65,15 @@ def test_a_released_reservation_leaves_no_trace_and_ends_once() -> None:
     assert granted(book, 2, need(amount=3))
 
 
+def test_what_is_kept_counts_however_the_exchange_ends() -> None:
+    book = CounterBook()
+    asked = [CounterNeed(key="k", amount=1, limit=3, window_seconds=60, keeps=True), need("other")]
+    book.reserve("w0", 1, asked, START_S)
+    book.settle("w0", 1, None, START_S)
+    told = book.reserve("w0", 2, [need(amount=0), need("other", amount=0)], START_S)
+    assert (told["k"].used, told["other"].used) == (1, 0)
+
+
 def test_the_reservations_of_a_dead_worker_are_given_back() -> None:
     book = CounterBook()
     for number in range(2):

@@ -147,7 +147,8 @@ class CounterBook:
             if granted and need.amount > 0:
                 slice_at = window.slice_of(now_s)
                 window.add(slice_at, need.amount, now_s)
-                held.append(_Held(need.key, slice_at, need.amount))
+                if not need.keeps:
+                    held.append(_Held(need.key, slice_at, need.amount))
                 self._write(need.key, window, now_s, need.amount)
             wait = 0.0 if granted else window.fits_after_seconds(over, now_s)
             told[need.key] = Counter(used=used, granted=granted, retry_after_seconds=round(wait, 3))

@@ -31,6 +31,8 @@ class CounterNeed(msgspec.Struct, frozen=True, kw_only=True):
         limit: what the counter may not exceed; the fact tells whether the amount fitted.
         window_seconds: the counter forgets what is older; 0 keeps it until the session ends.
         settles: the amount is an estimate: what was really used is settled at the end.
+        keeps: it counts however the exchange ends. Who may ask for nothing that is let through
+            could otherwise try the policies out without a limit.
     """
 
     key: str
@@ -38,6 +40,7 @@ class CounterNeed(msgspec.Struct, frozen=True, kw_only=True):
     limit: float
     window_seconds: int = 0
     settles: bool = False
+    keeps: bool = False
 
 
 class Counter(msgspec.Struct, frozen=True, omit_defaults=True):

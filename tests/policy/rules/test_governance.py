@@ -96,7 +96,7 @@ def test_a_request_reserves_what_it_may_need_and_settles_what_it_used() -> None:
     view = ExchangeView(user("x" * 400), model="small-1")
     requests, tokens = asked(made, Phase.INPUT, view)
     assert (requests.amount, requests.limit, requests.window_seconds) == (1, 60, 60)
-    assert (tokens.amount, tokens.settles) == (200, True)
+    assert (tokens.amount, tokens.settles, tokens.keeps) == (200, True, False)
     bounded = msgspec.structs.replace(view, output_tokens_max=10)
     assert asked(made, Phase.INPUT, bounded)[1].amount == 110
     ended = msgspec.structs.replace(view, input_tokens=90, output_tokens=7)

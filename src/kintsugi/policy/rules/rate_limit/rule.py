@@ -133,6 +133,7 @@ class RateRule(Rule):
                     limit=counted.allowed,
                     window_seconds=limit.window_seconds,
                     settles=is_tokens,
+                    keeps=not is_tokens,
                 ),
             )
 
