@@ -88,18 +88,18 @@ class UpstreamHead(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_encoded(self) -> bool:
         """Whether the body is compressed, so that nobody here can read it."""
-        return any(
-            name == b"content-encoding" and value.strip().lower() not in (b"", b"identity")
-            for name, value in self.headers
-        )
+        for name, value in self.headers:
+            if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+                return True
+        return False
 
     @property
     def is_event_stream(self) -> bool:
         """Whether the body is a stream of server-sent events."""
-        return any(
-            name == b"content-type" and value.lower().startswith(b"text/event-stream")
-            for name, value in self.headers
-        )
+        for name, value in self.headers:
+            if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
+                return True
+        return False
 
 
 class UpstreamData(msgspec.Struct, frozen=True, gc=False):

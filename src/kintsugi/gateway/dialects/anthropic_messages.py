@@ -26,6 +26,7 @@ from kintsugi.gateway.dialects.json_text import (
     refuse_look_alikes,
 )
 from kintsugi.gateway.dialects.openai_chat_message import words
+from kintsugi.gateway.dialects.request_head import bound_in, messages_in, read_head
 from kintsugi.gateway.dialects.splice import pointer_token
 from kintsugi.gateway.dialects.text_tree import path_rank
 from kintsugi.model.content import Edit, Part
@@ -54,29 +55,17 @@ class AnthropicMessages:
 
     def read_request(self, body: bytes) -> RequestView:
         """See ``Dialect``."""
-        document = read_json(body)
-        if type(document) is not dict:
-            raise MalformedDocument("the body must be a JSON object")
-        model = document.get("model")
-        if type(model) is not str or not model:
-            raise MalformedDocument('"model" must be the name of a model')
-        stream = document.get("stream")
-        if stream is not None and type(stream) is not bool:
-            raise MalformedDocument('"stream" must be true or false')
-        messages = document.get("messages")
-        if type(messages) is not list or not messages:
-            raise MalformedDocument('"messages" must be a list with at least one message')
+        document, model, streamed = read_head(body)
         reader = BlockReader()
         system = document.get("system")
         if system is not None:
             reader.read_content(system, "/system", Speaker("system"))
-        for index, message in enumerate(messages):
+        for index, message in enumerate(messages_in(document)):
             _read_message(message, f"/messages/{index}", reader)
         if not document.keys() <= _USUAL:
             _read_beside_messages(document, reader)
-        bound = document.get("max_tokens")
-        bound = bound if type(bound) is int and bound > 0 else 0
-        return RequestView(model, stream is True, tuple(reader.parts), bound)
+        bound = bound_in(document, "max_tokens")
+        return RequestView(model, streamed, tuple(reader.parts), bound)
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""

@@ -21,6 +21,7 @@ from kintsugi.gateway.dialects.openai_chat_message import said_in, words
 from kintsugi.gateway.dialects.openai_chat_stream import ChatStream
 from kintsugi.gateway.dialects.openai_error import error_body
 from kintsugi.gateway.dialects.openai_tools import read_tools
+from kintsugi.gateway.dialects.request_head import bound_in, messages_in, read_head
 from kintsugi.gateway.dialects.splice import pointer_token
 from kintsugi.model.content import Edit, Part, PartKind
 
@@ -50,24 +51,14 @@ class OpenAIChat:
 
     def read_request(self, body: bytes) -> RequestView:
         """See ``Dialect``."""
-        document = read_json(body)
-        if type(document) is not dict:
-            raise MalformedDocument("the body must be a JSON object")
-        model = document.get("model")
-        if type(model) is not str or not model:
-            raise MalformedDocument('"model" must be the name of a model')
-        stream = document.get("stream")
-        if stream is not None and type(stream) is not bool:
-            raise MalformedDocument('"stream" must be true or false')
-        messages = document.get("messages")
-        if type(messages) is not list or not messages:
-            raise MalformedDocument('"messages" must be a list with at least one message')
+        document, model, streamed = read_head(body)
         parts: list[Part] = []
-        for index, message in enumerate(messages):
+        for index, message in enumerate(messages_in(document)):
             _read_message(message, f"/messages/{index}", parts)
         if not document.keys() <= _SETTINGS_AND_MESSAGES:
             _read_beside_messages(document, parts)
-        return RequestView(model, stream is True, tuple(parts), _tokens_max(document))
+        bound = bound_in(document, "max_completion_tokens", "max_tokens")
+        return RequestView(model, streamed, tuple(parts), bound)
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""
@@ -114,11 +105,6 @@ def read_usage(usage: object) -> tuple[int, int]:
         return 0, 0
     sent, received = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return sent if type(sent) is int else 0, received if type(received) is int else 0
-
-
-def _tokens_max(document: dict[str, Any]) -> int:
-    bound = document.get("max_completion_tokens", document.get("max_tokens"))
-    return bound if type(bound) is int and bound > 0 else 0
 
 
 def _read_message(message: object, pointer: str, parts: list[Part]) -> None:

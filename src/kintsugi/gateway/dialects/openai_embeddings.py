@@ -24,11 +24,11 @@ from kintsugi.gateway.dialects.dialect import (
 from kintsugi.gateway.dialects.json_text import (
     MalformedDocument,
     json_text,
-    read_json,
     refuse_look_alikes,
 )
 from kintsugi.gateway.dialects.openai_chat_message import words
 from kintsugi.gateway.dialects.openai_error import error_body
+from kintsugi.gateway.dialects.request_head import read_head
 from kintsugi.gateway.dialects.splice import apply_edits, pointer_token
 from kintsugi.model.content import Edit, Part
 
@@ -61,12 +61,7 @@ class OpenAIEmbeddings:
 
     def read_request(self, body: bytes) -> RequestView:
         """See ``Dialect``."""
-        document = read_json(body)
-        if type(document) is not dict:
-            raise MalformedDocument("the body must be a JSON object")
-        model = document.get("model")
-        if type(model) is not str or not model:
-            raise MalformedDocument('"model" must be the name of a model')
+        document, model, _ = read_head(body)
         parts: list[Part] = []
         unread = _read_input(document.get("input"), parts)
         if not document.keys() <= _KNOWN:

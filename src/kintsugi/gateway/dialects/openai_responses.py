@@ -19,6 +19,7 @@ from kintsugi.gateway.dialects.openai_responses_document import (
     read_usage,
 )
 from kintsugi.gateway.dialects.openai_responses_stream import ResponseStream, logprobs_beside
+from kintsugi.gateway.dialects.request_head import bound_in, read_head
 from kintsugi.gateway.dialects.text_tree import path_rank
 from kintsugi.model.content import Edit, Part
 
@@ -35,20 +36,11 @@ class OpenAIResponses:
 
         The model must be named, though a stored prompt could name it: it decides the target.
         """
-        document = read_json(body)
-        if type(document) is not dict:
-            raise MalformedDocument("the body must be a JSON object")
-        model = document.get("model")
-        if type(model) is not str or not model:
-            raise MalformedDocument('"model" must be the name of a model')
-        stream = document.get("stream")
-        if stream is not None and type(stream) is not bool:
-            raise MalformedDocument('"stream" must be true or false')
+        document, model, streamed = read_head(body)
         parts: list[Part] = []
         read_request_document(document, parts)
-        bound = document.get("max_output_tokens")
-        bound = bound if type(bound) is int and bound > 0 else 0
-        return RequestView(model, stream is True, tuple(parts), bound)
+        bound = bound_in(document, "max_output_tokens")
+        return RequestView(model, streamed, tuple(parts), bound)
 
     def read_answer(self, body: bytes) -> AnswerView:
         """See ``Dialect``."""
