@@ -24,6 +24,7 @@ _EMPTIED = (
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
             *("escalations", "quarantines", "signals", "custody"),
+            *("journal_series", "journal_gaps"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
         )
     )

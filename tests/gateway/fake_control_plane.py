@@ -11,6 +11,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import msgspec
+
+from kintsugi.ledger.journal_continuity import check_records
+from kintsugi.ledger.journal_ranges import RANGES_LINE_START, RangesLine
+from kintsugi.model.journal import CheckedRange
+
 TOKEN = "test-token"
 
 Reply = tuple[int, dict[str, Any]]
@@ -22,6 +28,8 @@ class FakeControlPlane:
     Attributes:
         stored: event ids in the order in which they arrived, each once.
         batches: how many events each accepted request brought.
+        told: what it was told of journals, held against the records.
+        missing: the lines that it says it misses.
         answer_events: answers a batch of raw lines in place of storing it; None stores.
         versions: contents of the configuration ``support``, oldest first.
         reports: what the gateway said of itself.
@@ -31,6 +39,8 @@ class FakeControlPlane:
     def __init__(self) -> None:
         self.stored: list[str] = []
         self.batches: list[int] = []
+        self.told: list[CheckedRange] = []
+        self.missing: list[dict[str, Any]] = []
         self.answer_events: Callable[[list[bytes]], Reply | None] = lambda _lines: None
         self.versions: list[str] = []
         self.notes: list[str] = []
@@ -122,11 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
         with fake.changed:
             refused = fake.answer_events(lines)
             if refused is None:
+                if lines[0].startswith(RANGES_LINE_START):
+                    told = msgspec.json.decode(lines.pop(0), type=RangesLine).ranges
+                    fake.told += check_records(told, lines)
                 new = [json.loads(line)["id"] for line in lines]
                 fresh = [event_id for event_id in new if event_id not in set(fake.stored)]
                 fake.stored += fresh
-                fake.batches.append(len(lines))
-                refused = 200, {"data": {"stored": len(fresh)}}
+                if lines:
+                    fake.batches.append(len(lines))
+                refused = 200, {"data": {"stored": len(fresh), "missing": fake.missing}}
             fake.changed.notify_all()
         self._reply(*refused)
 

@@ -15,6 +15,7 @@ import pytest
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, Shipper, ShipperCounters
+from kintsugi.ledger.journal_continuity import SeriesState, continue_series
 from kintsugi.ledger.journal_files import exclusive, list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
 from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, Reply, running
@@ -183,13 +184,13 @@ def test_a_record_that_is_refused_by_line_is_set_aside_and_the_rest_goes_on(
         errors = [
             {"where": f"body line {number}", "message": "Invalid UUID"}
             for number, line in enumerate(lines, start=1)
-            if b"bad" in line
+            if b"awkward" in line
         ]
         return (422, {"detail": "bad", "errors": errors}) if errors else None
 
     fake.answer_events = refuse
     writer = series(journal)
-    write(writer, decided(1), decided(2, "bad"), decided(3), decided(4, "bad"), decided(5))
+    write(writer, decided(1), decided(2, "awkward"), decided(3), decided(4, "awkward"), decided(5))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=5)
         assert shipper.counters == ShipperCounters(shipped=3, quarantined=2)
@@ -208,11 +209,11 @@ def test_a_record_that_is_refused_without_a_name_is_found_by_halving(
     journal: Path, fake: FakeControlPlane, status: int
 ) -> None:
     def refuse(lines: list[bytes]) -> Reply | None:
-        return (status, {"detail": "no"}) if any(b"bad" in line for line in lines) else None
+        return (status, {"detail": "no"}) if any(b"awkward" in line for line in lines) else None
 
     fake.answer_events = refuse
     writer = series(journal)
-    write(writer, *(decided(number, "bad" if number == 7 else "") for number in range(20)))
+    write(writer, *(decided(number, "awkward" if number == 7 else "") for number in range(20)))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=5)
         assert shipper.counters == ShipperCounters(shipped=19, quarantined=1)
@@ -369,6 +370,119 @@ def test_the_token_is_in_no_message(journal: Path, fake: FakeControlPlane) -> No
     with shipping(journal, fake, token="wrong-secret") as shipper:
         until(lambda: "401" in shipper.counters.last_error)
         assert "wrong-secret" not in shipper.counters.last_error
+    writer.close()
+
+
+def state_of(fake: FakeControlPlane) -> tuple[dict[str, SeriesState], list[str]]:
+    """What a control plane knows after everything that it was told."""
+    states: dict[str, SeriesState] = {}
+    said: list[str] = []
+    for checked in fake.told:
+        continued = continue_series(states.get(checked.range.series, SeriesState()), checked)
+        states[checked.range.series] = continued.state
+        said += [seen.summary for seen in continued.seen]
+    return states, said
+
+
+def test_every_line_is_told_over_segments_workers_and_restarts(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writers = [series(journal, worker_id) for worker_id in ("w0", "w1")]
+    for turn in range(3):
+        for number, writer in enumerate(writers):
+            first = turn * 20 + number * 10
+            write(writer, admitted(first), decided(first), decided(first + 1), admitted(first + 2))
+            if turn == 1:
+                writer.turn_over()
+        with shipping(journal, fake) as shipper:
+            assert shipper.flush(timeout_seconds=5)
+    states, said = state_of(fake)
+    assert said == []
+    # One header for each segment, and the last admission has no decision behind it.
+    assert [(state.seq, state.gaps) for state in states.values()] == [(13, ())] * 2
+    for writer in writers:
+        writer.close()
+
+
+def test_lost_progress_tells_everything_again_and_nothing_new(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, *(decided(number) for number in range(5)))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    (journal.parent / "shipper.json").unlink()
+    write(writer, decided(5))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    states, said = state_of(fake)
+    assert said == []
+    assert [state.seq for state in states.values()] == [7]
+    writer.close()
+
+
+def test_damage_is_told_with_its_lines(journal: Path, fake: FakeControlPlane) -> None:
+    writer = series(journal)
+    write(writer, *(decided(number) for number in range(1, 6)))
+    writer.close()
+    content = writer.path.read_bytes()
+    writer.path.write_bytes(content.replace(identifier(3).encode(), b"x" * 36))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    [state], said = list(state_of(fake)[0].values()), state_of(fake)[1]
+    assert [(gap.first_seq, gap.last_seq) for gap in state.gaps] == [(4, 4)]
+    assert len(said) == 1
+
+
+def test_a_record_that_was_set_aside_leaves_no_gap(journal: Path, fake: FakeControlPlane) -> None:
+    def refuse(lines: list[bytes]) -> Reply | None:
+        return (400, {"detail": "no"}) if any(b"awkward" in line for line in lines) else None
+
+    fake.answer_events = refuse
+    writer = series(journal)
+    write(writer, *(decided(number, "awkward" if number == 7 else "") for number in range(20)))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+    states, said = state_of(fake)
+    assert said == []
+    assert [(state.seq, state.gaps) for state in states.values()] == [(21, ())]
+    writer.close()
+
+
+def test_what_the_control_plane_misses_is_sent_again(journal: Path, fake: FakeControlPlane) -> None:
+    writer = series(journal)
+    write(writer, *(decided(number) for number in range(1, 6)))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        fake.stored = fake.stored[:1]  # set back to an older state
+        fake.told = []
+        fake.missing = [{"series": list_segments(journal)[0].series, "first_seq": 3, "last_seq": 6}]
+        write(writer, decided(6))
+        fake.wait(lambda: len(fake.stored) == 6)
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=6), "counted once"
+    assert [(one.range.first_seq, one.range.last_seq, one.wrong) for one in fake.told] == [
+        (7, 7, ()),
+        (3, 6, ()),
+    ]
+    writer.close()
+
+
+def test_an_older_control_plane_is_sent_records_alone(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    def refuse(lines: list[bytes]) -> Reply | None:
+        error = {"where": "body line 1", "message": "Invalid value 'journal'"}
+        known = not lines[0].startswith(b'{"kind":"journal"')
+        return None if known else (422, {"detail": "no", "errors": [error]})
+
+    fake.answer_events = refuse
+    writer = series(journal)
+    write(writer, decided(1), decided(2))
+    with shipping(journal, fake) as shipper:
+        assert shipper.flush(timeout_seconds=5)
+        assert shipper.counters == ShipperCounters(shipped=2)
+    assert fake.told == []
     writer.close()
 
 

@@ -37,7 +37,10 @@ _BATCH_BODY = {
         "application/x-ndjson": {
             "schema": {
                 "type": "string",
-                "description": "One event per line; none is stored when one is wrong.",
+                "description": (
+                    "One event per line; none is stored when one is wrong. A gateway's first line "
+                    "tells which lines of its journals follow."
+                ),
             }
         },
         "application/json": {
@@ -69,8 +72,8 @@ _BATCH_BODY = {
 )
 def store_events(control: Ctl, request: Request, body: RawBody) -> Response:
     """Store one event or a batch, all or nothing; sending again is harmless."""
-    events = decode_batch(body, request.headers.get("content-type", ""))
-    stored = store_batch(control.stores.events, events)
+    batch = decode_batch(body, request.headers.get("content-type", ""))
+    stored = store_batch(control.stores.events, batch)
     control.metrics.events_stored.inc(stored.stored)
     control.metrics.events_duplicate.inc(stored.duplicates)
     return one(stored)

@@ -10,12 +10,16 @@ from starlette.exceptions import HTTPException
 
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.errors import InvalidInput
+from kintsugi.ledger.journal_continuity import check_records
+from kintsugi.ledger.journal_ranges import RANGES_LINE_START, RangesLine
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.journal import CheckedRange, JournalRange
 from kintsugi.model.stores import EventStore, Ingested
 
 BATCH_BYTES_MAX: Final = 64 * 1024 * 1024
 _BAD_LINES_SHOWN: Final = 20
 
+_RANGES = msgspec.json.Decoder(RangesLine)
 _EVENT = msgspec.json.Decoder(DecisionEvent)
 _EVENTS = msgspec.json.Decoder(list[DecisionEvent])
 
@@ -24,8 +28,19 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     events: list[DecisionEvent]
 
 
-def decode_batch(body: bytes, content_type: str) -> Sequence[DecisionEvent]:
+class Batch(msgspec.Struct, frozen=True):
+    """Events, and where in a gateway's journals they stand, if it told."""
+
+    events: Sequence[DecisionEvent]
+    journals: tuple[CheckedRange, ...] = ()
+
+
+def decode_batch(body: bytes, content_type: str) -> Batch:
     """Events of an NDJSON body, or of a JSON one: an object, an array, or ``{"events": [...]}``.
+
+    The first line of an NDJSON body may tell where in the journals of a gateway the others stand
+    (``ledger/journal_ranges.py``). What does not fit is no reason to refuse a record: it is said
+    when the batch is stored.
 
     Text with a NUL character is kept with U+2400 in its place: PostgreSQL cannot hold a NUL, and
     refusing the record would let one hostile request stop the shipping of all others.
@@ -36,41 +51,61 @@ def decode_batch(body: bytes, content_type: str) -> Sequence[DecisionEvent]:
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in {"application/x-ndjson", "application/jsonl"}:
-        events = _decode_lines(body)
+        journals, records = _told(body)
+        events = _decode_lines(records, first_line=2 if journals else 1)
     elif media_type == "application/json":
+        journals, records = (), body
         events = _decode_document(body)
     else:
         raise HTTPException(
             415, f'Send events as application/x-ndjson or application/json, not "{media_type}".'
         )
-    if b"\\u0000" in body:
-        return [_without_nul(event) for event in events]
-    return events
+    if b"\\u0000" in records:
+        events = [_without_nul(event) for event in events]
+    if not journals:
+        return Batch(events)
+    # The lines as they came: what the journal's chain was made of.
+    lines = [line for line in records.split(b"\n") if line.strip()]
+    return Batch(events, check_records(journals, lines))
 
 
-def store_batch(store: EventStore, events: Sequence[DecisionEvent]) -> Ingested:
+def store_batch(store: EventStore, batch: Batch) -> Ingested:
     """Store a batch.
 
     Raises:
         Invalid: naming the line of the event that the store refused.
     """
     try:
-        return store.append(events) if events else Ingested(stored=0, duplicates=0)
+        if not batch.events and not batch.journals:
+            return Ingested(stored=0, duplicates=0)
+        return store.append(batch.events, batch.journals)
     except InvalidInput as error:
         reason = str(error)
-        for number, event in enumerate(events, start=1):
+        first_line = 2 if batch.journals else 1
+        for number, event in enumerate(batch.events, start=first_line):
             if event.id and event.id in reason:
                 raise Invalid([FieldError(f"body line {number}", reason)]) from error
         raise
 
 
-def _decode_lines(body: bytes) -> list[DecisionEvent]:
+def _told(body: bytes) -> tuple[tuple[JournalRange, ...], bytes]:
+    """What the first line tells of journals, and the lines of records after it."""
+    if not body.startswith(RANGES_LINE_START):
+        return (), body
+    line, _, records = body.partition(b"\n")
+    try:
+        return _RANGES.decode(line).ranges, records
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Invalid([FieldError("body line 1", str(error))]) from None
+
+
+def _decode_lines(body: bytes, *, first_line: int) -> list[DecisionEvent]:
     try:
         return _EVENT.decode_lines(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         pass  # slower, line by line, to say which ones are wrong
     found: list[FieldError] = []
-    for number, line in enumerate(body.split(b"\n"), start=1):
+    for number, line in enumerate(body.split(b"\n"), start=first_line):
         if not line.strip():
             continue
         try:

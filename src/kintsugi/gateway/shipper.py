@@ -4,6 +4,10 @@ At least once, in order, never dropping: a batch is tried until the control plan
 long it is away; the control plane knows records by their id, so a second copy is harmless. A record
 that it refuses for what is in it is set aside in ``rejected.jsonl``, loudly, and the rest goes on.
 
+Each batch tells which lines of which journals its records are (``ledger/journal_ranges.py``). Lines
+that the control plane misses, because it was set back to an older state or something between here
+and there lost them, are sent again as long as they are here.
+
 A segment is deleted when nobody writes it any more, every record of it has arrived, every
 exchange admitted in it has a decision that has arrived, and every earlier segment of its series is
 gone. So what recovery needs is always there, without the two having to agree on anything.
@@ -16,7 +20,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +39,9 @@ from kintsugi.ledger.journal_files import (
     sync_directory,
     write_whole,
 )
+from kintsugi.ledger.journal_ranges import RangesLine, Role, Telling, tell, told_up_to
 from kintsugi.ledger.journal_reader import Entry, JournalReader, Place, read_segment
+from kintsugi.model.journal import MissingLines
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +55,8 @@ _BAD_LINE = re.compile(r"body line (\d+)")
 # an address, an overload) and is tried again.
 _REFUSES_CONTENT = frozenset({400, 422})
 _TOO_LARGE = 413
+
+_encode = msgspec.json.Encoder().encode
 
 
 class ShipperCounters(msgspec.Struct, frozen=True):
@@ -68,11 +76,22 @@ class ShipperCounters(msgspec.Struct, frozen=True):
 
 
 class _Progress(msgspec.Struct):
-    """What ``shipper.json`` keeps: how far every segment has arrived."""
+    """What ``shipper.json`` keeps: how far every segment has arrived, and every series is told."""
 
     shipped: int = 0
     quarantined: int = 0
     places: dict[str, Place] = {}
+    tellings: dict[str, Telling] = {}
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    missing: tuple[MissingLines, ...] = ()
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """What the control plane answers to a batch."""
+
+    data: _Stored = _Stored()
 
 
 class _Rejected(msgspec.Struct):
@@ -123,6 +142,9 @@ class Shipper:
         # Read and not yet acknowledged as a whole.
         self._in_hand: Sequence[Entry] = ()
         self._admitted_in: dict[bytes, SegmentName] = {}
+        self._tells = True
+        self._wanted: list[MissingLines] = []
+        self._asked_for: set[MissingLines] = set()
         self._counted = {name: place.offset for name, place in self._progress.places.items()}
         self._waiting = 0
         self._last_error = ""
@@ -207,6 +229,10 @@ class Shipper:
             if self._in_hand:
                 self._ship(self._in_hand)
                 return
+            if self._wanted:
+                self._send_again(self._wanted[0])
+                del self._wanted[0]
+                return
             with exclusive(self._journal, wait=False) as nobody_reads:
                 if nobody_reads:
                     self._trim()
@@ -232,47 +258,79 @@ class Shipper:
                 decisions.append(entry)
             elif kind == "admitted":
                 self._admitted_in[exchange_id] = entry.segment
-        rejected = self._deliver(decisions)
+        tellings, rejected = self._deliver(entries, self._progress.tellings)
         # Only now: until its decision has arrived an admission keeps its segment.
         for entry in decisions:
             self._admitted_in.pop(peek(entry.line.record)[1], None)
         for entry in entries:
             self._progress.places[entry.segment.file_name] = entry.place
+        self._progress.tellings = tellings
         self._progress.shipped += len(decisions) - rejected
         self._progress.quarantined += rejected
         self._waiting -= len(decisions)
         self._in_hand = ()
         self._save_progress()
 
-    def _deliver(self, batch: Sequence[Entry]) -> int:
-        """Send until every record has arrived or is set aside; how many were set aside."""
-        if not batch:
-            return 0
-        answer = self._post(batch)
+    def _deliver(
+        self,
+        entries: Sequence[Entry],
+        tellings: Mapping[str, Telling],
+        aside: frozenset[tuple[str, int]] = frozenset(),
+    ) -> tuple[dict[str, Telling], int]:
+        """Send until every decision has arrived or is set aside.
+
+        Args:
+            entries: every line, so that what is told of the journals has no holes.
+            aside: lines that are set aside already, by segment and sequence number.
+
+        Returns:
+            How far the journals are told then, and how many records were set aside.
+        """
+        lines = [(entry, _role(entry, aside)) for entry in entries]
+        sent = [place for place, (_, role) in enumerate(lines) if role == "sent"]
+        ranges, told = tell(tellings, lines)
+        if not sent and not (ranges and self._tells):
+            return told, 0
+        head = [_encode(RangesLine(ranges))] if ranges and self._tells else []
+        answer = self._post([*head, *(entries[place].line.record for place in sent)])
         if answer.status < 300:
-            return 0
+            self._note_missing(answer)
+            return told, 0
         problem = problem_of(answer)
         named = {
             int(found[1]) - 1: error.message
             for error in problem.errors
             if (found := _BAD_LINE.fullmatch(error.where))
         }
-        bad = {index: reason for index, reason in named.items() if 0 <= index < len(batch)}
-        if bad and answer.status != _TOO_LARGE:
-            for index, reason in bad.items():
-                self._set_aside(batch[index], answer.status, reason)
-            rest = [entry for index, entry in enumerate(batch) if index not in bad]
-            return len(bad) + self._deliver(rest)
-        if len(batch) == 1:
-            self._set_aside(batch[0], answer.status, problem.detail)
-            return 1
+        if head and 0 in named:
+            # An older one that does not know this line.
+            log.warning("shipper.ranges_refused", why=named[0])
+            self._tells = False
+            return self._deliver(entries, tellings, aside)
+        bad = {
+            sent[line - len(head)]: reason
+            for line, reason in named.items()
+            if 0 <= line - len(head) < len(sent)
+        }
+        if not bad and len(sent) == 1:
+            bad = {sent[0]: problem.detail}
+        if bad and (answer.status != _TOO_LARGE or len(sent) == 1):
+            for place, reason in bad.items():
+                self._set_aside(entries[place], answer.status, reason)
+            refused = {_line_of(entries[place]) for place in bad}
+            told, others = self._deliver(entries, tellings, aside | refused)
+            return told, len(bad) + others
+        if not sent:
+            return told, 0  # nothing but ranges, and nothing in them that could be sent otherwise
         # Refused as a whole without a word about which: halve until the one is found.
-        middle = len(batch) // 2
-        return self._deliver(batch[:middle]) + self._deliver(batch[middle:])
+        middle = sent[len(sent) // 2]
+        told, first = self._deliver(entries[:middle], tellings, aside)
+        told, second = self._deliver(entries[middle:], told, aside)
+        return told, first + second
 
-    def _post(self, batch: Sequence[Entry]) -> Answer:
+    def _post(self, lines: Sequence[bytes]) -> Answer:
         """Send until there is an answer about the batch itself."""
-        body = b"\n".join([entry.line.record for entry in batch])
+        body = b"\n".join(lines)
         attempt = 0
         while True:
             try:
@@ -291,6 +349,53 @@ class Shipper:
             attempt += 1
             self._failed(why)
             self._pause(attempt)
+
+    # What the control plane misses
+
+    def _note_missing(self, answer: Answer) -> None:
+        try:
+            missing = msgspec.json.decode(answer.body, type=_Taken).data.missing
+        except msgspec.DecodeError:
+            return  # another version; what it misses it will say to people
+        for lines in missing:
+            if lines not in self._asked_for:
+                self._asked_for.add(lines)
+                self._wanted.append(lines)
+
+    def _send_again(self, wanted: MissingLines) -> None:
+        """Send these lines again, as far as they are still here."""
+        found = 0
+        tellings: dict[str, Telling] = {}
+        for batch in self._lines_before_and_in(wanted, tellings):
+            tellings, _ = self._deliver(batch, tellings)
+            found += len(batch)
+        log.warning(
+            "shipper.sent_again" if found else "shipper.lines_gone",
+            series=wanted.series,
+            first_seq=wanted.first_seq,
+            last_seq=wanted.last_seq,
+            lines=found,
+        )
+
+    def _lines_before_and_in(
+        self, wanted: MissingLines, tellings: dict[str, Telling]
+    ) -> Iterator[list[Entry]]:
+        """The wanted lines in batches; notes in ``tellings`` which line stands before them."""
+        batch: list[Entry] = []
+        for segment in list_segments(self._journal):
+            if segment.series != wanted.series:
+                continue
+            path = self._journal / segment.file_name
+            for line in read_segment(path, on_damage=lambda _damage: None):
+                if line.seq == wanted.first_seq - 1:
+                    tellings[wanted.series] = told_up_to(line.seq, line.chain.hex())
+                if wanted.first_seq <= line.seq <= wanted.last_seq:
+                    batch.append(Entry(segment, line))
+                if len(batch) == BATCH_RECORDS_MAX:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
 
     def _pause(self, attempt: int) -> None:
         seconds = backoff_seconds(
@@ -401,6 +506,9 @@ class Shipper:
             self._counted.pop(segment.file_name, None)
             deleted = True
         if deleted:
+            left = {segment.series for segment in list_segments(self._journal)}
+            for series in self._progress.tellings.keys() - left:
+                del self._progress.tellings[series]
             self._save_progress()
 
     def _has_tail(self, segment: SegmentName) -> bool:
@@ -443,3 +551,13 @@ class Shipper:
             seq=damage.seq,
             why=damage.why,
         )
+
+
+def _line_of(entry: Entry) -> tuple[str, int]:
+    return entry.segment.file_name, entry.line.seq
+
+
+def _role(entry: Entry, aside: frozenset[tuple[str, int]]) -> Role:
+    if peek(entry.line.record)[0] != "decision":
+        return "other"
+    return "refused" if _line_of(entry) in aside else "sent"

@@ -14,21 +14,24 @@ import msgspec
 
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
+from kintsugi.model.journal import JournalSpan
 
 
-class EventsLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="events"):
+class EventsLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="events", omit_defaults=True):
     """A batch of decision events that was stored in one transaction.
 
     Attributes:
         first_position, last_position: of its events in the order of storing; none is left out.
         root: the Merkle root (hex) of the batch: its leaves are the events' records, as text, in
             that order.
+        journals: which lines of which journals the batch came from; left out where nobody told.
     """
 
     first_position: int
     last_position: int
     root: str
     recorded_at: datetime
+    journals: tuple[JournalSpan, ...] = ()
 
 
 class ConfigurationLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="configuration"):

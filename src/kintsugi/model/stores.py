@@ -15,6 +15,7 @@ import msgspec
 
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.journal import CheckedRange, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.verdict import Verdict
@@ -53,11 +54,16 @@ class StoredEvent(msgspec.Struct, frozen=True):
     event: DecisionEvent
 
 
-class Ingested(msgspec.Struct, frozen=True):
-    """What became of a batch: each event was stored or was there already."""
+class Ingested(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a batch: each event was stored or was there already.
+
+    Attributes:
+        missing: of the journals that it came from. Whoever still has these lines sends them again.
+    """
 
     stored: int
     duplicates: int
+    missing: tuple[MissingLines, ...] = ()
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -78,7 +84,9 @@ class MinuteCount(msgspec.Struct, frozen=True):
 class EventStore(Protocol):
     """Append-only, totally ordered record of decisions."""
 
-    def append(self, events: Sequence[DecisionEvent]) -> Ingested:
+    def append(
+        self, events: Sequence[DecisionEvent], journals: Sequence[CheckedRange] = ()
+    ) -> Ingested:
         """Store what is not there yet, all or nothing; idempotent by event id.
 
         Raises:

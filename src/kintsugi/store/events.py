@@ -22,6 +22,7 @@ from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
 from kintsugi.ledger.leaves import EventsLeaf, batch_root
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.ids import uuid7_time
+from kintsugi.model.journal import CheckedRange, JournalSpan
 from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.admissible import check_admissible
@@ -41,6 +42,7 @@ from kintsugi.store.event_rows import (
 )
 from kintsugi.store.event_search import condition_for
 from kintsugi.store.full_text import newest_saying
+from kintsugi.store.journals import take_ranges
 from kintsugi.store.log import add_batch, add_leaf
 from kintsugi.store.oversight import note_events
 from kintsugi.store.search_text import payload_words, to_tsvector
@@ -112,13 +114,15 @@ class PostgresEvents:
         self._database = database
         self._now = now
 
-    def append(self, events: Sequence[DecisionEvent]) -> Ingested:
+    def append(
+        self, events: Sequence[DecisionEvent], journals: Sequence[CheckedRange] = ()
+    ) -> Ingested:
         now = self._now()
         first: dict[str, DecisionEvent] = {}
         for event in events:
             check_admissible(event, now=now)
             first.setdefault(event.id, event)
-        if not first:
+        if not first and not journals:
             return Ingested(stored=0, duplicates=0)
         rows = {identifier: event_rows(event) for identifier, event in first.items()}
         with self._database.transaction() as connection:
@@ -132,9 +136,12 @@ class PostgresEvents:
                 _add_to_rollups(connection, first.values())
                 note_events(connection, first.values())
                 connection.execute(_SQL["advance_position"], [last + len(rows)])
-                _add_to_log(connection, rows.values(), after=last, now=now)
+            missing = take_ranges(connection, journals, now=now)
+            if rows:  # last: the log's edge stays locked from here to the commit
+                spans = tuple(one.span for one in journals)
+                _add_to_log(connection, rows.values(), spans, after=last, now=now)
                 connection.execute(_SQL["announce"])
-        return Ingested(stored=len(rows), duplicates=len(events) - len(rows))
+        return Ingested(len(rows), len(events) - len(rows), missing)
 
     def get(self, event_id: str) -> DecisionEvent:
         try:
@@ -255,11 +262,16 @@ def _copy(connection: Connection, rows: Collection[EventRows], *, after: int) ->
 
 
 def _add_to_log(
-    connection: Connection, rows: Collection[EventRows], *, after: int, now: datetime
+    connection: Connection,
+    rows: Collection[EventRows],
+    journals: tuple[JournalSpan, ...],
+    *,
+    after: int,
+    now: datetime,
 ) -> None:
     first, last = after + 1, after + len(rows)
     root = batch_root([row.stored for row in rows])
-    leaf = add_leaf(connection, EventsLeaf(first, last, root, now), now=now)
+    leaf = add_leaf(connection, EventsLeaf(first, last, root, now, journals), now=now)
     add_batch(connection, first_event=first, last_event=last, leaf=leaf)
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, QueryRefused, VersionConflict
+from kintsugi.ledger.journal_continuity import SeriesState, continue_series, missing_of
 from kintsugi.ledger.leaves import (
     ConfigurationLeaf,
     EventsLeaf,
@@ -27,6 +28,7 @@ from kintsugi.ledger.leaves import (
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.journal import CheckedRange, JournalSpan, MissingLines
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
     ConfigurationVersion,
@@ -76,7 +78,7 @@ def memory_stores(
     signals = MemorySignals(lambda: changes.announce("signals"))
     custody = MemoryCustody(log.add)
     return Stores(
-        events=MemoryEvents(changes, log, oversight, now=now),
+        events=MemoryEvents(changes, log, oversight, signals, now=now),
         configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
@@ -148,11 +150,19 @@ class MemoryLog:
             self._leaves.append(StoredLeaf(position, now, kind_of(leaf), data.decode()))
         return position
 
-    def add_events(self, events: Sequence[DecisionEvent], *, after: int, now: datetime) -> None:
+    def add_events(
+        self,
+        events: Sequence[DecisionEvent],
+        journals: tuple[JournalSpan, ...],
+        *,
+        after: int,
+        now: datetime,
+    ) -> None:
         """Add a batch that was stored behind this position."""
         records = [encode(_without_payload(event)) for event in events]
         root = batch_root(records)
-        position = self.add(EventsLeaf(after + 1, after + len(records), root, now), now=now)
+        leaf = EventsLeaf(after + 1, after + len(records), root, now, journals)
+        position = self.add(leaf, now=now)
         texts = tuple(record.decode() for record in records)
         for index, event in enumerate(events):
             self._batches[event.id] = EventInLog(position, index, texts)
@@ -190,18 +200,23 @@ class MemoryEvents:
         changes: MemoryChanges,
         log: MemoryLog,
         oversight: MemoryOversight,
+        signals: MemorySignals,
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._changes = changes
         self._log = log
         self._oversight = oversight
+        self._signals = signals
+        self._series: dict[str, SeriesState] = {}
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
         self._by_id: dict[str, DecisionEvent] = {}
 
-    def append(self, events: Sequence[DecisionEvent]) -> Ingested:
+    def append(
+        self, events: Sequence[DecisionEvent], journals: Sequence[CheckedRange] = ()
+    ) -> Ingested:
         for event in events:
             check_admissible(event, now=self._now())
         with self._lock:
@@ -211,11 +226,27 @@ class MemoryEvents:
                 self._stored.append(StoredEvent(len(self._stored) + 1, event))
             if new:
                 added = list(reversed(new.values()))
-                self._log.add_events(added, after=len(self._stored) - len(added), now=self._now())
+                spans = tuple(one.span for one in journals)
+                after = len(self._stored) - len(added)
+                self._log.add_events(added, spans, after=after, now=self._now())
+            missing = self._take_ranges(journals)
         if new:
             self._oversight.note_events(new.values())
             self._changes.announce("events")
-        return Ingested(stored=len(new), duplicates=len(events) - len(new))
+        return Ingested(len(new), len(events) - len(new), missing)
+
+    def _take_ranges(self, journals: Sequence[CheckedRange]) -> tuple[MissingLines, ...]:
+        now = self._now()
+        touched: dict[str, SeriesState] = {}
+        for one in journals:
+            series = one.range.series
+            continued = continue_series(self._series.get(series, SeriesState()), one)
+            self._series[series] = touched[series] = continued.state
+            for seen in continued.seen:
+                self._signals.observe(seen, now=now)
+            for key, resolution in continued.over:
+                self._signals.over(key, resolution=resolution, now=now)
+        return missing_of(touched)
 
     def get(self, event_id: str) -> DecisionEvent:
         try:
