@@ -5,72 +5,15 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx2
 import pytest
 
 from tests.acceptance.conftest import Instance, eventually, new_instance
+from tests.faults.load import Load, everything_holds
 
 pytestmark = [pytest.mark.faults, pytest.mark.acceptance, pytest.mark.timeout(240)]
-
-CLIENTS = 6
-LOAD_SECONDS = 6.0
-
-
-class Load:
-    """Clients that ask without pause and remember every answer that came whole."""
-
-    def __init__(self, instance: Instance) -> None:
-        self._url = f"{instance.gateway_url}/v1/chat/completions"
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self.answered: set[str] = set()
-        self.failures = 0
-        self._threads = [
-            threading.Thread(target=self._ask, args=(number,), daemon=True)
-            for number in range(CLIENTS)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(40)
-
-    def wait_for(self, more: int) -> None:
-        """Return when so many more answers have come."""
-        wanted = len(self.answered) + more
-        eventually(lambda: len(self.answered) >= wanted, within_seconds=30)
-
-    def _ask(self, number: int) -> None:
-        streamed = number % 2 == 1
-        body = {
-            "model": "sim-echo",
-            "messages": [{"role": "user", "content": f"client {number} says hello"}],
-            "stream": streamed,
-        }
-        with httpx2.Client(timeout=20, trust_env=False) as http:
-            while not self._stop.is_set():
-                try:
-                    answer = http.post(self._url, json=body)
-                except httpx2.TransportError:
-                    with self._lock:
-                        self.failures += 1
-                    time.sleep(0.01)
-                    continue
-                whole = answer.status_code == 200 and (
-                    not streamed or answer.text.rstrip().endswith("data: [DONE]")
-                )
-                if whole:
-                    with self._lock:
-                        self.answered.add(answer.headers["x-kt-event-id"])
 
 
 @pytest.fixture(scope="module")
@@ -91,27 +34,7 @@ def under_load(instance: Instance) -> Iterator[Load]:
         load.wait_for(50)
     finally:
         load.stop()
-    missing = eventually(lambda: _all_stored(instance, load.answered), within_seconds=40)
-    assert missing == "none missing"
-    counters = eventually(lambda: _settled(instance), within_seconds=40)
-    assert counters["gap"] == 0
-
-
-def _all_stored(instance: Instance, answered: set[str]) -> str:
-    """``none missing`` once the store holds all of them; empty before."""
-    ran = instance.kt("sql", "SELECT id FROM ai_decision_events", "--row-limit", "100000")
-    if ran.code:
-        return ""
-    stored = {row["id"] for row in ran.json}
-    return "none missing" if answered <= stored else ""
-
-
-def _settled(instance: Instance) -> dict[str, int] | None:
-    status = instance.api("/v1/status")
-    if not status:
-        return None
-    [counters] = status["gateways"]
-    return dict(counters) if counters["waiting"] == 0 else None
+    everything_holds(instance, load.answered)
 
 
 def test_killed_workers_lose_nothing_that_was_answered(instance: Instance) -> None:
@@ -161,4 +84,4 @@ def test_everything_killed_at_once_loses_nothing_that_was_answered(instance: Ins
         load.stop()
     eventually(lambda: instance.kt("down").code == 0)
     instance.start()
-    assert eventually(lambda: _all_stored(instance, load.answered), within_seconds=40)
+    everything_holds(instance, load.answered)
