@@ -25,6 +25,7 @@ _EMPTIED = (
             *("gateways", "tokens", "exports", "idempotent_answers"),
             *("escalations", "quarantines", "signals", "custody"),
             *("journal_series", "journal_gaps"),
+            *("spans", "span_contents", "traces"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
         )
     )

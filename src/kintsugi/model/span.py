@@ -160,8 +160,8 @@ class TraceFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     failed: bool | None = None
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """What the labels of a trace must contain."""
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """What the labels of a trace must contain, as name and value."""
         wanted = {
             "service": self.service,
             "session": self.session,
@@ -169,7 +169,7 @@ class TraceFilter(msgspec.Struct, frozen=True, omit_defaults=True):
             "agent": self.agent,
             "step": self.step.value if self.step else "",
         }
-        return tuple(f"{name}:{value}" for name, value in wanted.items() if value)
+        return tuple((name, value) for name, value in wanted.items() if value)
 
 
 class SpansStored(msgspec.Struct, frozen=True):

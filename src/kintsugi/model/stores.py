@@ -18,6 +18,7 @@ from kintsugi.model.event import DecisionEvent
 from kintsugi.model.journal import CheckedRange, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.signal import SignalStore
+from kintsugi.model.span import SpanStore
 from kintsugi.model.verdict import Verdict
 
 
@@ -568,6 +569,7 @@ class Stores(msgspec.Struct, frozen=True):
     log: LogStore
     idempotency: IdempotencyStore
     oversight: OversightStore
+    spans: SpanStore
     signals: SignalStore
     custody: CustodyStore
     query: QueryRunner

@@ -46,6 +46,7 @@ from kintsugi.store.journals import take_ranges
 from kintsugi.store.log import add_batch, add_leaf
 from kintsugi.store.oversight import note_events
 from kintsugi.store.search_text import payload_words, to_tsvector
+from kintsugi.store.spans import note_traces
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("events")
@@ -135,6 +136,7 @@ class PostgresEvents:
                 _copy(connection, rows.values(), after=last)
                 _add_to_rollups(connection, first.values())
                 note_events(connection, first.values())
+                note_traces(connection, first.values())
                 connection.execute(_SQL["advance_position"], [last + len(rows)])
             missing = take_ranges(connection, journals, now=now)
             if rows:  # last: the log's edge stays locked from here to the commit

@@ -54,6 +54,7 @@ from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_signals import MemorySignals
+from kintsugi.store.memory_spans import MemorySpans
 from kintsugi.store.search_text import parse_search, payload_words
 
 
@@ -75,10 +76,11 @@ def memory_stores(
     changes = MemoryChanges()
     log = MemoryLog()
     oversight = MemoryOversight(lambda: changes.announce("oversight"))
+    spans = MemorySpans()
     signals = MemorySignals(lambda: changes.announce("signals"))
     custody = MemoryCustody(log.add)
     return Stores(
-        events=MemoryEvents(changes, log, oversight, signals, now=now),
+        events=MemoryEvents(changes, log, oversight, signals, spans, now=now),
         configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
@@ -86,6 +88,7 @@ def memory_stores(
         log=log,
         idempotency=MemoryIdempotency(),
         oversight=oversight,
+        spans=spans,
         signals=signals,
         custody=custody,
         query=MemoryQueryRunner(answers or {}),
@@ -201,6 +204,7 @@ class MemoryEvents:
         log: MemoryLog,
         oversight: MemoryOversight,
         signals: MemorySignals,
+        spans: MemorySpans,
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -209,6 +213,7 @@ class MemoryEvents:
         self._oversight = oversight
         self._signals = signals
         self._series: dict[str, SeriesState] = {}
+        self._spans = spans
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -232,6 +237,7 @@ class MemoryEvents:
             missing = self._take_ranges(journals)
         if new:
             self._oversight.note_events(new.values())
+            self._spans.note_events(new.values())
             self._changes.announce("events")
         return Ingested(len(new), len(events) - len(new), missing)
 

@@ -26,6 +26,7 @@ from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
 from kintsugi.store.signals import PostgresSignals
+from kintsugi.store.spans import PostgresSpans
 from kintsugi.store.tokens import PostgresTokens
 
 
@@ -87,6 +88,7 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
         log=PostgresLog(database),
         idempotency=PostgresIdempotency(database),
         oversight=PostgresOversight(database),
+        spans=PostgresSpans(database),
         signals=PostgresSignals(database),
         custody=PostgresCustody(database),
         query=PostgresQueryRunner(_Reader(conninfo)),

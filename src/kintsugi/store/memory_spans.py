@@ -1,0 +1,95 @@
+"""Spans in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from kintsugi.errors import NotFound
+from kintsugi.model.event import DecisionEvent
+from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.event_rows import column_text
+from kintsugi.store.trace_summary import begun, label, with_decisions, with_spans
+
+
+class MemorySpans:
+    """The same promises as ``PostgresSpans``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._spans: dict[str, dict[str, Span]] = {}
+        self._traces: dict[str, TraceSummary] = {}
+
+    def append(self, spans: Sequence[Span]) -> SpansStored:
+        stored = 0
+        with self._lock:
+            for span in spans:
+                known = self._spans.setdefault(span.trace_id, {})
+                if span.span_id in known:
+                    continue
+                known[span.span_id] = span
+                stored += 1
+                before = self._traces.get(span.trace_id) or begun(span.trace_id, span.started_at)
+                self._traces[span.trace_id] = with_spans(before, [span])
+        return SpansStored(stored=stored, duplicates=len(spans) - stored)
+
+    def note_events(self, events: Iterable[DecisionEvent]) -> None:
+        """Add stored decisions to their traces."""
+        with self._lock:
+            for event in events:
+                if event.trace_id:
+                    key = column_text(event.trace_id)
+                    before = self._traces.get(key) or begun(key, event.timestamp)
+                    self._traces[key] = with_decisions(before, [event])
+
+    def trace(self, trace_id: str) -> TraceSummary | None:
+        return self._traces.get(column_text(trace_id))
+
+    def spans(self, trace_id: str, *, limit: int, content: bool = False) -> list[Span]:
+        found = sorted(
+            self._spans.get(trace_id, {}).values(), key=lambda span: (span.started_at, span.span_id)
+        )[:limit]
+        if content:
+            return found
+        return [msgspec.structs.replace(span, content=None) for span in found]
+
+    def span(self, trace_id: str, span_id: str) -> Span:
+        try:
+            return self._spans[trace_id][span_id]
+        except KeyError:
+            raise NotFound(
+                f'trace "{trace_id}" has no span "{span_id}" that was reported'
+            ) from None
+
+    def page(
+        self, where: TraceFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[TraceSummary], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        found = sorted(self._matching(where), key=_key, reverse=True)
+        found = [trace for trace in found if before is None or _key(trace) < before]
+        shown = found[:limit]
+        more = len(found) > limit and bool(shown)
+        return shown, encode_cursor(*_key(shown[-1])) if more else None
+
+    def count(self, where: TraceFilter, *, ceiling: int) -> int:
+        return min(len(self._matching(where)), ceiling)
+
+    def _matching(self, where: TraceFilter) -> list[TraceSummary]:
+        wanted = {label(name, value) for name, value in where.labels}
+        return [
+            trace
+            for trace in self._traces.values()
+            if (where.since is None or trace.started_at >= where.since)
+            and (where.until is None or trace.started_at <= where.until)
+            and (where.verdict is None or trace.verdict is where.verdict)
+            and (where.failed is None or (trace.failed > 0) is where.failed)
+            and wanted <= set(trace.labels)
+        ]
+
+
+def _key(trace: TraceSummary) -> tuple[datetime, str]:
+    return trace.started_at, trace.trace_id

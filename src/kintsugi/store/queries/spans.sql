@@ -1,0 +1,64 @@
+-- Spans and traces. A batch first makes sure of its months, then takes the rows of its traces in
+-- the order of their ids, so that two batches wait for each other and never in a ring; whoever
+-- holds a trace's row is the only one to add to it, which keeps a span from being stored twice.
+
+-- name: create_span_month
+SELECT kintsugi.create_span_month(%s)
+
+-- name: begin_traces
+INSERT INTO kintsugi.traces (trace_id, started_at, ended_at)
+SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS told (trace_id) ORDER BY 1
+ON CONFLICT (trace_id) DO NOTHING
+
+-- name: lock_traces
+SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels
+FROM kintsugi.traces
+WHERE trace_id = ANY(%s)
+ORDER BY trace_id
+FOR UPDATE
+
+-- name: known_spans
+-- Which of these are stored already, looked for only in the months that their traces reach.
+SELECT trace_id, span_id
+FROM kintsugi.spans
+JOIN unnest(%s::text[], %s::text[]) AS told (trace_id, span_id) USING (trace_id, span_id)
+WHERE started_at BETWEEN %s AND %s
+
+-- name: copy_spans
+COPY kintsugi.spans (trace_id, span_id, started_at, record) FROM STDIN
+
+-- name: copy_contents
+COPY kintsugi.span_contents (trace_id, span_id, started_at, content) FROM STDIN
+
+-- name: save_trace
+UPDATE kintsugi.traces
+SET started_at = %s, ended_at = %s, spans = %s, decisions = %s, failed = %s, decision = %s,
+    labels = %s
+WHERE trace_id = %s
+
+-- name: trace
+SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels
+FROM kintsugi.traces
+WHERE trace_id = %s
+
+-- name: spans
+SELECT record, NULL
+FROM kintsugi.spans
+WHERE trace_id = %(trace_id)s AND started_at BETWEEN %(since)s AND %(until)s
+ORDER BY started_at, span_id
+LIMIT %(limit)s
+
+-- name: spans_with_content
+SELECT record, content
+FROM kintsugi.spans
+LEFT JOIN kintsugi.span_contents USING (trace_id, span_id, started_at)
+WHERE trace_id = %(trace_id)s AND started_at BETWEEN %(since)s AND %(until)s
+ORDER BY started_at, span_id
+LIMIT %(limit)s
+
+-- name: span
+SELECT record, content
+FROM kintsugi.spans
+LEFT JOIN kintsugi.span_contents USING (trace_id, span_id, started_at)
+WHERE trace_id = %(trace_id)s AND span_id = %(span_id)s
+    AND started_at BETWEEN %(since)s AND %(until)s
