@@ -33,6 +33,7 @@ from kintsugi.api import (
     sql,
     status,
     tokens,
+    traces,
 )
 from kintsugi.api.answers import reply
 from kintsugi.api.auth import Authenticator
@@ -53,6 +54,7 @@ RESOURCES: tuple[Routes, ...] = (
     gateways.routes,
     exports.routes,
     log.routes,
+    traces.routes,
     custody.routes,
     tokens.routes,
     quarantines.routes,

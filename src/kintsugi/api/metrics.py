@@ -25,6 +25,12 @@ class ApiMetrics:
             "Decision events that were sent again and stored already.",
             registry=self._registry,
         )
+        self.spans = Counter(
+            "kintsugi_api_spans",
+            "Spans received, by what became of them: stored, duplicate or rejected.",
+            ("outcome",),
+            registry=self._registry,
+        )
         self.streams = Gauge(
             "kintsugi_api_streams",
             "Open event streams, by kind.",

@@ -24,6 +24,8 @@ class Scope(Enum):
     EXPORTS_WRITE = "exports:write"
     CUSTODY_READ = "custody:read"
     CUSTODY_WRITE = "custody:write"
+    TRACES_READ = "traces:read"
+    TRACES_WRITE = "traces:write"
     LOG_READ = "log:read"
     LOG_WITNESS = "log:witness"
     SIGNALS_READ = "signals:read"

@@ -133,6 +133,9 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
     )
 
 
+RENDER = "kintsugi.render"
+"""Where a route says, in its request's scope, that its protocol has errors of its own."""
+
 Render = Callable[[Request, Problem], Response | None]
 """Shows a problem to a reader who wants something else than JSON; None where that is not so."""
 
@@ -150,7 +153,7 @@ def install(app: FastAPI, render: Render | None) -> None:
 
 def show(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The problem in the form that the reader wants."""
-    render: Render | None = request.app.state.render_problem
+    render: Render | None = request.scope.get(RENDER) or request.app.state.render_problem
     shown = render(request, problem) if render else None
     return shown or answer(problem, headers)
 

@@ -67,12 +67,14 @@ class Guard:
     Attributes:
         permission: who may pass.
         json_body: decode and check the body as JSON; False for handlers that read raw bytes.
+        render: shows errors as the route's own protocol wants them.
     """
 
     permission: Permission
     identify: Identify = bearer
     body_bytes_max: int = BODY_BYTES_MAX
     json_body: bool = True
+    render: problems.Render | None = None
 
 
 class GuardedRoute(APIRoute):
@@ -108,6 +110,7 @@ class GuardedRoute(APIRoute):
         async def guarded(raw: Request) -> Response:
             control: Control = raw.app.state.control
             raw.scope["kintsugi.route"] = self.path
+            raw.scope[problems.RENDER] = guard.render
             if guard.permission is not Access.PUBLIC:
                 raw.state.caller = await guard.identify(raw, control)
                 authorise(raw.state.caller, guard.permission)
@@ -153,6 +156,7 @@ class Routes:
         parameters: bool = False,
         raw_body: bool = False,
         body_bytes_max: int = BODY_BYTES_MAX,
+        render: problems.Render | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a route.
@@ -163,6 +167,7 @@ class Routes:
             takes: type of a body that the handler decodes itself.
             parameters: the handler has a query model; without one, any parameter is refused.
             raw_body: the handler reads the bytes itself.
+            render: shows errors as the route's own protocol wants them.
         """
         if answer is not None:
             self.answers.append(answer)
@@ -180,6 +185,7 @@ class Routes:
                             identify=self.identify,
                             body_bytes_max=body_bytes_max,
                             json_body=not raw_body,
+                            render=render,
                         ),
                         methods=[method],
                         tags=[self.tag],

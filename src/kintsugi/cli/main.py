@@ -64,6 +64,7 @@ COMMANDS: Mapping[str, Entry] = {
     "reasons": Entry("reasons", "reasons", _CHANGE),
     "config": Entry("config", "app", _CHANGE),
     "events": Entry("events", "app", _LOOK),
+    "trace": Entry("trace", "app", _LOOK),
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),

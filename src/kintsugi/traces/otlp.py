@@ -80,6 +80,8 @@ def read_json(body: bytes) -> ExportTraceServiceRequest:
     """
     try:
         document = _prepared(json.loads(body))
+        if not isinstance(document, dict):
+            raise InvalidInput("body: an export request is a JSON object")
         return ParseDict(document, ExportTraceServiceRequest(), ignore_unknown_fields=True)
     except ParseError as error:
         raise InvalidInput(f"body: no ExportTraceServiceRequest in JSON: {error}") from None
