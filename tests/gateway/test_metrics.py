@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from kintsugi.gateway.metrics import FAMILIES, WorkerMetrics, render, reset, settle
+import kintsugi.policy.rules as rules_package
+from kintsugi.gateway.metrics import (
+    COUNTING_POLICIES,
+    FAMILIES,
+    WorkerMetrics,
+    render,
+    reset,
+    settle,
+)
 from kintsugi.model.verdict import Verdict
 
 ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
@@ -45,6 +53,32 @@ def test_workers_are_added_up(tmp_path: Path) -> None:
     assert found["kintsugi_journal_healthy"] == 0
     for worker in workers:
         worker.close()
+
+
+def test_gauges_of_a_dead_process_are_gone_with_it(tmp_path: Path) -> None:
+    worker = WorkerMetrics(tmp_path, "w0")
+    worker.relaxed("overdue", 2)
+    worker.set_gauge("kintsugi_held_answers", 3)
+    worker.limit_reached("rate-limit")
+    found = samples(tmp_path)
+    assert found['kintsugi_relaxed_settings{state="overdue"}'] == 2
+    assert found['kintsugi_relaxed_settings{state="in_time"}'] == 0
+    worker.close()
+    WorkerMetrics(tmp_path, "w0").close()
+    found = samples(tmp_path)
+    assert found['kintsugi_relaxed_settings{state="overdue"}'] == 0
+    assert found["kintsugi_held_answers"] == 0
+    assert found['kintsugi_limits_reached_total{policy="rate-limit"}'] == 1
+
+
+def test_every_policy_that_counts_has_its_label() -> None:
+    rules = Path(rules_package.__file__).parent
+    counting = {
+        file.parent.name.replace("_", "-")
+        for file in rules.glob("*/*.py")
+        if "CounterNeed(" in file.read_text(encoding="utf-8")
+    }
+    assert counting == set(COUNTING_POLICIES)
 
 
 def test_a_histogram_adds_up_to_its_bounds(tmp_path: Path) -> None:

@@ -33,6 +33,20 @@ async def ask(running: Gateway) -> int:
         return await one.status()
 
 
+async def metric(running: Gateway, name: str) -> float:
+    async with client(running.port) as one:
+        await one.send(b"GET /metrics HTTP/1.1\r\nHost: rig\r\nConnection: close\r\n\r\n")
+        _, body = await one.answer()
+    (line,) = (line for line in body.decode().splitlines() if line.startswith(f"{name} "))
+    return float(line.rpartition(" ")[2])
+
+
+async def until_metric(running: Gateway, name: str, value: float) -> None:
+    async with asyncio.timeout(10):
+        while await metric(running, name) != value:  # noqa: ASYNC110 another process tells it
+            await asyncio.sleep(0.05)
+
+
 class Model:
     """Answers once it is let go."""
 
@@ -91,3 +105,18 @@ async def test_many_at_once_never_overshoot(tmp_path: Path) -> None:
         assert statuses.count(200) == 10
         assert statuses.count(429) == 30
         assert model.asked == 10
+        assert await metric(running, 'kintsugi_limits_reached_total{policy="rate-limit"}') == 30
+
+
+async def test_a_reservation_is_seen_in_the_metrics_while_it_is_open(tmp_path: Path) -> None:
+    model = Model()
+    async with (
+        upstream(model) as port,
+        gateway(tmp_path, limited(port, tokens=10_000)) as running,
+    ):
+        waiting = asyncio.create_task(ask(running))
+        await until_metric(running, "kintsugi_open_reservations", 1)
+        assert await metric(running, "kintsugi_counters") == 1
+        model.go.set()
+        assert await waiting == 200
+        await until_metric(running, "kintsugi_open_reservations", 0)

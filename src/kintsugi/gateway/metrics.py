@@ -44,6 +44,13 @@ REJECTIONS = (
     *("overloaded", "draining", "not_ready", "journal_unhealthy"),
 )
 
+#: Kinds of policy that count against limits; a counter's key begins with its kind.
+COUNTING_POLICIES = ("agent-firewall", "rate-limit", "spend-limit", "tool-budget")
+
+#: How it stands with a setting that is relaxed: someone answers for it and it has not ended; it was
+#: to end before today; nobody answers for it.
+RELAXED_STATES = ("in_time", "overdue", "unowned")
+
 
 class Family(msgspec.Struct, frozen=True):
     """One metric family; its label values are known beforehand, so their number is bounded.
@@ -164,6 +171,30 @@ FAMILIES = (
         "gauge",
         "Durable decision records that the control plane has not acknowledged yet.",
     ),
+    Family(
+        "kintsugi_limits_reached_total",
+        "counter",
+        "Amounts that did not fit under a limit when a policy wanted to reserve them.",
+        "policy",
+        COUNTING_POLICIES,
+    ),
+    Family("kintsugi_counters", "gauge", "Counters of limits that hold something."),
+    Family(
+        "kintsugi_open_reservations",
+        "gauge",
+        "Exchanges that hold an amount on some counter until they end.",
+    ),
+    Family("kintsugi_held_answers", "gauge", "Answers that wait for a reviewer now."),
+    Family("kintsugi_held_answers_total", "counter", "Answers that began to wait for a reviewer."),
+    Family("kintsugi_quarantines", "gauge", "Quarantines in force on this gateway."),
+    Family("kintsugi_quarantines_total", "counter", "Quarantines that decisions here began."),
+    Family(
+        "kintsugi_relaxed_settings",
+        "gauge",
+        "Settings weaker than they could be, by whether somebody answers for them in time.",
+        "state",
+        RELAXED_STATES,
+    ),
     Family("kintsugi_worker_restarts_total", "counter", "Workers that died and were replaced."),
     Family(
         "kintsugi_event_loop_lag_seconds",
@@ -207,6 +238,8 @@ _DECISIONS = _labelled("keeptrusts_decisions_total")
 _DECISION_OF = {verdict: _DECISIONS[verdict.past] for verdict in Verdict}
 _REJECTED = _labelled("kintsugi_rejected_total")
 _UPSTREAM = _labelled("kintsugi_upstream_errors_total")
+_LIMITS = _labelled("kintsugi_limits_reached_total")
+_RELAXED = _labelled("kintsugi_relaxed_settings")
 _DURATION = _OFFSETS["keeptrusts_request_duration_seconds"]
 _DURATION_SUM = _DURATION + len(DURATION_BUCKETS_SECONDS) + 1
 _OVERHEAD = _OFFSETS["kintsugi_overhead_seconds"]
@@ -236,7 +269,9 @@ class WorkerMetrics:
         self._text = whole[end:]
         for family in FAMILIES:  # a gauge speaks of a process, and that one is gone
             if family.kind == "gauge":
-                self._cells[_OFFSETS[family.name]] = 0.0
+                first = _OFFSETS[family.name]
+                for cell in range(first, first + family.cells):
+                    self._cells[cell] = 0.0
         self.set_config("", "")
         self.set_gauge("kintsugi_journal_healthy", 1.0)
 
@@ -273,12 +308,20 @@ class WorkerMetrics:
         """A call got no usable answer; ``kind`` is a key of ``upstream.FAILURES``."""
         self._cells[_UPSTREAM[kind]] += 1.0
 
+    def limit_reached(self, policy: str) -> None:
+        """An amount did not fit; ``policy`` is one of ``COUNTING_POLICIES``."""
+        self._cells[_LIMITS[policy]] += 1.0
+
+    def relaxed(self, state: str, settings: int) -> None:
+        """So many settings are relaxed; ``state`` is one of ``RELAXED_STATES``."""
+        self._cells[_RELAXED[state]] = settings
+
     def add(self, name: str, amount: float = 1.0) -> None:
         """Add to a counter without labels."""
         self._cells[_OFFSETS[name]] += amount
 
     def set_gauge(self, name: str, value: float) -> None:
-        """Set a gauge."""
+        """Set a gauge without labels."""
         self._cells[_OFFSETS[name]] = value
 
     def set_config(self, config_version: str, revision: str) -> None:

@@ -233,6 +233,8 @@ class Shell:
         self.pool.sweep(now)
         counters = self.journal.counters
         metrics.set_gauge("kintsugi_client_connections", len(self.connections))
+        if self.in_force is not None:
+            metrics.set_gauge("kintsugi_held_answers", self.in_force.oversight.held)
         metrics.set_gauge("kintsugi_upstream_connections", self.pool.open_connections)
         metrics.set_gauge("kintsugi_journal_healthy", float(self.journal.healthy))
         metrics.set_gauge("kintsugi_journal_waiting_records", counters.appended - counters.durable)

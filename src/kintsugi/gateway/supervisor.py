@@ -34,6 +34,7 @@ from kintsugi.gateway.control import (
     FromWorker,
     InForceReport,
     Load,
+    Reserve,
     ToWorker,
     decode_from_worker,
     encode,
@@ -43,6 +44,7 @@ from kintsugi.gateway.counter_service import CounterService
 from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
 from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.gateway.recovery import recover
+from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import Shipper
 from kintsugi.model.config import Config
@@ -122,6 +124,7 @@ class Supervisor:
         self._cells: metrics.WorkerMetrics
         self._counters: CounterService
         self._oversight: OversightKeeper
+        self._relaxed: RelaxedWatch
         self._loop: asyncio.AbstractEventLoop
 
     async def run(self) -> int:
@@ -156,6 +159,7 @@ class Supervisor:
         metrics.reset(folder.metrics)
         self._cells = metrics.WorkerMetrics(folder.metrics, "supervisor")
         self._counters = CounterService(folder.counters)
+        self._relaxed = RelaxedWatch(self._cells.relaxed)
         self._oversight = OversightKeeper(
             folder.quarantines,
             tell=self._tell_all,
@@ -219,6 +223,7 @@ class Supervisor:
         path.write_text(config.source, encoding="utf-8")
         for old in sorted(folder.glob("*.yaml"))[:-_CONFIGURATIONS_KEPT]:
             old.unlink(missing_ok=True)
+        self._relaxed.take(config)
         return Load(path=str(path), config_version=config_version, config_id=config.id)
 
     def _send(self, order: Load) -> None:
@@ -393,15 +398,17 @@ class Supervisor:
 
     def _heard(self, slot: WorkerSlot, message: FromWorker) -> None:
         if message.reserve is not None:
-            slot.tell(ToWorker(reserved=self._counters.reserve(slot.worker_id, message.reserve)))
+            self._reserve(slot, message.reserve)
         if message.settle is not None:
             self._counters.settle(slot.worker_id, message.settle)
         if message.counters is not None:
             slot.counters = message.counters
         if message.quarantined is not None:
             self._oversight.quarantined(message.quarantined)
+            self._cells.add("kintsugi_quarantines_total")
         if message.held is not None:
             self._oversight.held(message.held)
+            self._cells.add("kintsugi_held_answers_total")
         if message.redeem is not None:
             self._oversight.redeem(
                 message.redeem, lambda redeemed: slot.tell(ToWorker(redeemed=redeemed))
@@ -419,6 +426,13 @@ class Supervisor:
                     self._waiting.remove(waiting)
                     done.set_exception(ConfigurationInvalid(slot.error))
             self._changed()
+
+    def _reserve(self, slot: WorkerSlot, wish: Reserve) -> None:
+        told = self._counters.reserve(slot.worker_id, wish)
+        slot.tell(ToWorker(reserved=told))
+        for key, counter in told.counters.items():
+            if not counter.granted:
+                self._cells.limit_reached(key.partition("/")[0])
 
     # The control plane
 
@@ -491,6 +505,10 @@ class Supervisor:
                 self._cells.add("kintsugi_shipped_total", counters.shipped - before)
                 self._cells.set_gauge("kintsugi_unshipped_records", counters.waiting)
                 before = counters.shipped
+            self._cells.set_gauge("kintsugi_counters", self._counters.counters)
+            self._cells.set_gauge("kintsugi_open_reservations", self._counters.reservations)
+            self._cells.set_gauge("kintsugi_quarantines", self._oversight.quarantines)
+            self._relaxed.look()
             await asyncio.sleep(1.0)
 
     # End

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from typing import Literal
 
 import msgspec
 
@@ -16,6 +17,8 @@ from kintsugi.model.decision import Mode, Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.rule import RuleOptions
 from kintsugi.policy.rules import KINDS
+
+State = Literal["in_time", "overdue", "unowned"]
 
 _ACTIONS = ("action", "output_action")
 _RECORDING = {mode.value for mode in Mode if mode is not Mode.ENFORCE}
@@ -41,6 +44,16 @@ class Relaxed(msgspec.Struct, frozen=True):
     def ended(self, today: date) -> bool:
         """Whether the day on which it was to end is over."""
         return self.by is not None and self.by.expires < today
+
+    def state(self, today: date) -> State:
+        """``unowned`` where nobody answers for it, ``overdue`` where it has ended."""
+        if self.by is None:
+            return "unowned"
+        return "overdue" if self.ended(today) else "in_time"
+
+    def days_left(self, today: date) -> int | None:
+        """Until its last day; 0 on that day, negative after it; None where there is none."""
+        return None if self.by is None else (self.by.expires - today).days
 
 
 def relaxed(config: Config) -> tuple[Relaxed, ...]:
