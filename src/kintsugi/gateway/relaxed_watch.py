@@ -50,7 +50,7 @@ class RelaxedWatch:
         if today == self._looked:
             return
         self._looked = today
-        states = Counter(one.state(today) for one in self._settings)
+        states = Counter[str](one.state(today) for one in self._settings)
         for state in RELAXED_STATES:
             self._count(state, states[state])
         for one in self._settings:
