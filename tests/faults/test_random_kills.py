@@ -42,6 +42,7 @@ def test_whatever_is_killed_whenever_every_answer_has_its_record() -> None:
     chance = random.Random(SEED)
     ports = ("--gateway-port", str(free_port()), "--api-port", str(free_port()))
     killed: dict[str, int] = dict.fromkeys(PARTS, 0)
+    history: list[str] = []
     began = time.monotonic()
     with new_instance("--workers", "2", *ports) as instance:
         instance.start()
@@ -53,9 +54,13 @@ def test_whatever_is_killed_whenever_every_answer_has_its_record() -> None:
                 time.sleep(chance.uniform(0, 0.4))
                 part = chance.choices(list(PARTS), list(PARTS.values()))[0]
                 killed[part] += kill(instance, part, chance)
+                history.append(part)
                 if number % 25 == 24:
                     say(f"{number + 1} of {KILLS}: {killed}, {len(load.answered)} answered")
             load.wait_for(20, within_seconds=90)
+        except AssertionError:
+            say(f"after {history[-12:]}\n{instance.kt('status').out}\n{instance.logs()}")
+            raise
         finally:
             load.stop()
         eventually(lambda: instance.api("/v1/events"), within_seconds=60)

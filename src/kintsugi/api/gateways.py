@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -14,12 +14,21 @@ from starlette.responses import Response, StreamingResponse
 
 from kintsugi.api import sse
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.control import Ctl, RawBody
+from kintsugi.api.control import Control, Ctl, RawBody
 from kintsugi.api.hygiene import decode_json
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
+from kintsugi.api.reconciliation import (
+    AWAY_AFTER,
+    Reconciliation,
+    differing,
+    reconcile,
+    signal_lasting,
+)
 from kintsugi.api.routing import Routes, bearer
 from kintsugi.api.tail import follow_configuration
+from kintsugi.errors import NotFound
+from kintsugi.model.journal import MissingLines
 from kintsugi.model.stores import (
     ConfigurationVersion,
     GatewayRecord,
@@ -29,9 +38,6 @@ from kintsugi.model.stores import (
 )
 
 routes = Routes("gateways")
-
-# Gateways report every two seconds; three missed reports mean that one is away.
-AWAY_AFTER = timedelta(seconds=7)
 
 GatewayId = Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -64,6 +70,9 @@ class GatewayView(msgspec.Struct, frozen=True):
     Attributes:
         state: one word for all of it. ``in force``: every worker runs the newest version.
         newest_version: of the configuration that it follows; None where there is none here.
+        counters: whether every decision of it arrived.
+        missing: lines of its journals that it saw acknowledged and that are not known here; said
+            in answer to its report, so that it sends them again.
         behind_seconds: since the newest version exists, while a worker runs an older one.
     """
 
@@ -82,6 +91,8 @@ class GatewayView(msgspec.Struct, frozen=True):
     shipped: int
     waiting: int
     workers: tuple[WorkerView, ...]
+    counters: Reconciliation
+    missing: tuple[MissingLines, ...] = ()
 
 
 class FollowQuery(BaseModel):
@@ -101,8 +112,7 @@ def list_gateways(control: Ctl) -> Response:
 @routes.add("GET", "/v1/gateways/{gateway_id}", Scope.GATEWAYS_READ, answer=One[GatewayView])
 def show_gateway(control: Ctl, gateway_id: GatewayId) -> Response:
     """One gateway and its workers."""
-    record = control.stores.gateways.get(gateway_id)
-    return one(view_of(record, control.stores.configurations.list(), now=control.clock()))
+    return one(_shown(control, control.stores.gateways.get(gateway_id)))
 
 
 @routes.add(
@@ -122,8 +132,24 @@ def put_gateway(control: Ctl, gateway_id: GatewayId, body: RawBody) -> Response:
     if report.id != gateway_id:
         raise Invalid([FieldError("body.id", f'must be the id in the address, "{gateway_id}"')])
     _check_counters(report)
-    record = control.stores.gateways.put(report, now=control.clock())
-    return one(view_of(record, control.stores.configurations.list(), now=control.clock()))
+    view = _shown(control, _take_report(control, report))
+    missing = control.stores.events.behind(report.journals)
+    return one(msgspec.structs.replace(view, missing=missing))
+
+
+def _take_report(control: Control, report: GatewayReport) -> GatewayRecord:
+    """Keep a report, and say what has differed in it for a while."""
+    stores = control.stores
+    try:
+        before = stores.gateways.get(report.id)
+    except NotFound:
+        before = None
+    # After the gateway's own count: records that arrive in between must not look like a gap.
+    stored = stores.events.stored_by_gateway().get(report.id, 0)
+    differs = differing(report, stored)
+    record = stores.gateways.put(report, differs=tuple(differs), now=control.clock())
+    signal_lasting(stores.signals, before, record, stored)
+    return record
 
 
 @routes.add(
@@ -150,11 +176,18 @@ async def follow_gateway(
 def gateway_views(stores: Stores, *, now: datetime) -> list[GatewayView]:
     """Every gateway, last seen first."""
     newest = stores.configurations.list()
-    return [view_of(record, newest, now=now) for record in stores.gateways.list()]
+    records = stores.gateways.list()
+    # After the gateways' own counts: records that arrive in between must not look like a gap.
+    stored = stores.events.stored_by_gateway()
+    return [view_of(record, newest, stored.get(record.report.id, 0), now=now) for record in records]
 
 
 def view_of(
-    record: GatewayRecord, configurations: Sequence[ConfigurationVersion], *, now: datetime
+    record: GatewayRecord,
+    configurations: Sequence[ConfigurationVersion],
+    stored: int,
+    *,
+    now: datetime,
 ) -> GatewayView:
     """Compare what a gateway runs with what it should run."""
     report = record.report
@@ -180,7 +213,14 @@ def view_of(
         shipped=report.shipped,
         waiting=report.waiting,
         workers=workers,
+        counters=reconcile(record, stored, now=now),
     )
+
+
+def _shown(control: Control, record: GatewayRecord) -> GatewayView:
+    stores = control.stores
+    stored = stores.events.stored_by_gateway().get(record.report.id, 0)
+    return view_of(record, stores.configurations.list(), stored, now=control.clock())
 
 
 def _state(
@@ -223,7 +263,9 @@ def _versions_behind(worker: WorkerReport, newest: ConfigurationVersion | None) 
 
 def _check_counters(report: GatewayReport) -> None:
     """Refuse what no gateway can have counted, and what no database column holds."""
-    counted = {"shipped": report.shipped, "waiting": report.waiting}
+    counted = {
+        name: getattr(report, name) for name in ("shipped", "waiting", "refused", "unjournaled")
+    }
     for number, worker in enumerate(report.workers):
         for name in ("pid", "admitted", "decided", "in_flight"):
             counted[f"workers.{number}.{name}"] = getattr(worker, name)

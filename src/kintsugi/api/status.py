@@ -11,10 +11,9 @@ from starlette.responses import Response
 from kintsugi import __version__
 from kintsugi.api.answers import One, one, reply
 from kintsugi.api.control import Ctl
-from kintsugi.api.gateways import AWAY_AFTER
 from kintsugi.api.permissions import Access, Scope
+from kintsugi.api.reconciliation import Reconciliation, reconcile
 from kintsugi.api.routing import Routes
-from kintsugi.model.stores import GatewayRecord
 
 routes = Routes("status")
 
@@ -31,29 +30,6 @@ class Readiness(msgspec.Struct, frozen=True):
     """That the store answers too."""
 
     status: Literal["ready"]
-
-
-class Reconciliation(msgspec.Struct, frozen=True):
-    """Where a gateway's decisions are. What was counted on one side must be found on the next:
-    admitted = decided + in flight; decided = shipped + waiting; shipped = stored.
-
-    Attributes:
-        admitted, decided, in_flight, shipped, waiting: as the gateway counted them.
-        stored: decision events in this store.
-        gap: records that the gateway saw acknowledged and that are not stored. 0 is right;
-            anything else means lost evidence.
-    """
-
-    gateway_id: str
-    connected: bool
-    last_seen_at: datetime
-    admitted: int
-    decided: int
-    in_flight: int
-    shipped: int
-    waiting: int
-    stored: int
-    gap: int
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -116,22 +92,4 @@ def status(control: Ctl) -> Response:
                 reconcile(record, stored.get(record.report.id, 0), now=now) for record in records
             ),
         )
-    )
-
-
-def reconcile(record: GatewayRecord, stored: int, *, now: datetime) -> Reconciliation:
-    """Set a gateway's own counts beside what is stored of it."""
-    report = record.report
-    return Reconciliation(
-        gateway_id=report.id,
-        connected=now - record.last_seen_at < AWAY_AFTER,
-        last_seen_at=record.last_seen_at,
-        admitted=sum(worker.admitted for worker in report.workers),
-        decided=sum(worker.decided for worker in report.workers),
-        in_flight=sum(worker.in_flight for worker in report.workers),
-        shipped=report.shipped,
-        waiting=report.waiting,
-        stored=stored,
-        # More stored than shipped is no gap: an acknowledgement that was lost on its way.
-        gap=max(0, report.shipped - stored),
     )

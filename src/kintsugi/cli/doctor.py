@@ -23,6 +23,7 @@ from kintsugi.cli.output import Output, table
 from kintsugi.cli.parts import Parts, program
 from kintsugi.cli.runfile import Up, read_up
 from kintsugi.cli.settings import Settings
+from kintsugi.cli.status import differences
 from kintsugi.errors import ApiRefused, ApiUnreachable, DatabaseUnusable
 
 Outcome = Literal["ok", "warning", "failed", "not attempted"]
@@ -192,9 +193,9 @@ def _gateway_health(url: str) -> Finding:
 def _reconciliation(counted: dict[str, Any]) -> Finding:
     name = f"reconciliation of {counted['gateway_id']}"
     detail = ", ".join(f"{counted[key]} {key}" for key in ("shipped", "waiting", "stored"))
-    if counted["gap"]:
-        missing = f"{counted['gap']} acknowledged records are not stored; {detail}"
-        return Finding(name, "failed", missing, "keep the gateway's journal and report this")
+    if wrong := differences(counted):
+        told = "; ".join([*wrong, detail])
+        return Finding(name, "failed", told, "kt signals list; keep the gateway's journal")
     if counted["waiting"] > WAITING_RECORDS_WARNING:
         return Finding(name, "warning", detail, "see why the control plane takes so few")
     if not counted["connected"]:

@@ -47,14 +47,15 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class Counters(msgspec.Struct, frozen=True):
-    """Reconciliation, end to end: admitted = decided + in flight; decided = shipped + waiting;
-    shipped = stored. ``gap``: acknowledged and not stored; anything but 0 is lost evidence."""
+    """Reconciliation, end to end: admitted = decided + in flight; decided = shipped + waiting +
+    refused; shipped = stored. ``gap``: acknowledged and not stored; all but 0 is lost evidence."""
 
     admitted: int = 0
     decided: int = 0
     in_flight: int = 0
     shipped: int = 0
     waiting: int = 0
+    refused: int = 0
     stored: int = 0
     gap: int = 0
 
@@ -129,7 +130,9 @@ def look(settings: Settings, running: Up) -> Status:
     try:
         with Client(settings) as client:
             gateways = [found for found in client.get("/v1/gateways") if found["connected"]]
-            counters = _sum(client.get("/v1/status")["gateways"])
+            counted = client.get("/v1/status")["gateways"]
+            counters = _sum(counted)
+            problems += [line for gateway in counted for line in differences(gateway)]
     except (ApiUnreachable, ApiRefused) as error:
         problems.append(f"workers and counters are unknown: {error}")
     problems += [
@@ -166,10 +169,19 @@ def _expected(running: Up) -> tuple[str, ...]:
     return ("server", "gateway", "simulator") if running.simulator_url else ("server", "gateway")
 
 
+def differences(counted: dict[str, Any]) -> list[str]:
+    """What does not agree in a gateway's counters, and since when, in words."""
+    return [
+        f"{counted['gateway_id']}: {abs(one['count'])} {one['means']}"
+        + (f", since {one['since']}" if one["since"] else "")
+        for one in counted.get("differences", ())
+    ]
+
+
 def _sum(reconciliations: list[dict[str, Any]]) -> Counters:
     return Counters(
         **{
-            name: sum(counted[name] for counted in reconciliations)
+            name: sum(counted.get(name, 0) for counted in reconciliations)
             for name in Counters.__struct_fields__
         }
     )

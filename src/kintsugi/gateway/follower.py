@@ -21,6 +21,7 @@ import structlog
 from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid, KintsugiError
 from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
 from kintsugi.ledger.journal_files import write_whole
+from kintsugi.model.journal import MissingLines
 from kintsugi.model.oversight import OversightPush
 from kintsugi.model.stores import GatewayReport
 
@@ -143,6 +144,7 @@ class Follower:
             worker runs it. Raises a ``KintsugiError`` when it cannot be put in force; the one in
             force stays, the reason is in ``load_error``, and it is tried again at heartbeats.
         report: what to tell the control plane now; called in the reporter's thread.
+        answered: called there with the journal lines that the control plane says it misses.
         oversee: called in the follower's thread with what people have decided, at every change.
         first_version: content and note to publish when the control plane knows no configuration of
             this id; None publishes nothing.
@@ -159,6 +161,7 @@ class Follower:
         put_in_force: Callable[[FollowedConfiguration], None],
         report: Callable[[], GatewayReport],
         first_version: Callable[[], tuple[str, str] | None],
+        answered: Callable[[tuple[MissingLines, ...]], None] = lambda _missing: None,
         oversee: Callable[[OversightPush], None] | None = None,
         in_force: FollowedConfiguration | None = None,
         report_seconds: float = REPORT_SECONDS,
@@ -170,6 +173,7 @@ class Follower:
         self._gateway_dir = gateway_dir
         self._put_in_force = put_in_force
         self._report = report
+        self._answered = answered
         self._first_version = first_version
         self._oversee = oversee
         self._in_force = in_force
@@ -351,6 +355,8 @@ class Follower:
             try:
                 answer = self._reports.request("PUT", path, msgspec.json.encode(self._report()))
                 why = "" if answer.status < 300 else f"{answer.status}: {_explain(answer)}"
+                if not why:
+                    self._answered(_missing_in(answer))
             except ApiUnreachable as error:
                 why = str(error)
             except Exception as error:
@@ -368,6 +374,23 @@ class Follower:
         elif not why and not self._connected:
             log.info("follower.control_plane_connected")
         self._connected = not why
+
+
+class _Gateway(msgspec.Struct, frozen=True):
+    missing: tuple[MissingLines, ...] = ()
+
+
+class _Reported(msgspec.Struct, frozen=True):
+    """What the control plane answers to a report."""
+
+    data: _Gateway = _Gateway()
+
+
+def _missing_in(answer: Answer) -> tuple[MissingLines, ...]:
+    try:
+        return msgspec.json.decode(answer.body, type=_Reported).data.missing
+    except msgspec.DecodeError:
+        return ()  # another version
 
 
 def _explain(answer: Answer) -> str:

@@ -41,7 +41,7 @@ from kintsugi.ledger.journal_files import (
 )
 from kintsugi.ledger.journal_ranges import RangesLine, Role, Telling, tell, told_up_to
 from kintsugi.ledger.journal_reader import Entry, JournalReader, Place, read_segment
-from kintsugi.model.journal import MissingLines
+from kintsugi.model.journal import JournalHead, MissingLines
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,7 @@ _BAD_LINE = re.compile(r"body line (\d+)")
 # an address, an overload) and is tried again.
 _REFUSES_CONTENT = frozenset({400, 422})
 _TOO_LARGE = 413
+_HEADS_MAX = 200
 
 _encode = msgspec.json.Encoder().encode
 
@@ -145,6 +146,9 @@ class Shipper:
         self._tells = True
         self._wanted: list[MissingLines] = []
         self._asked_for: set[MissingLines] = set()
+        self._wanted_lock = threading.Lock()
+        self._series_before = {segment.series for segment in list_segments(journal)}
+        self._journaled = 0
         self._counted = {name: place.offset for name, place in self._progress.places.items()}
         self._waiting = 0
         self._last_error = ""
@@ -164,6 +168,29 @@ class Shipper:
             self._progress.quarantined,
             self._last_error,
         )
+
+    @property
+    def journaled(self) -> int:
+        """Decisions in journals that began after this was made; from any thread."""
+        return self._journaled
+
+    def heads(self) -> tuple[JournalHead, ...]:
+        """How far each journal that is still here was acknowledged; from any thread."""
+        tellings = dict(self._progress.tellings)
+        return tuple(
+            JournalHead(series, told.first_seq - 1, told.chain_before)
+            for series, told in sorted(tellings.items())
+            if told.first_seq > 1 and told.chain_before
+        )[-_HEADS_MAX:]
+
+    def send_again(self, missing: Sequence[MissingLines]) -> None:
+        """Send these lines again, as far as they are still here; from any thread."""
+        with self._wanted_lock:
+            for lines in missing:
+                if lines not in self._asked_for:
+                    self._asked_for.add(lines)
+                    self._wanted.append(lines)
+                    self._wake.set()
 
     def start(self) -> None:
         """Begin shipping."""
@@ -357,10 +384,7 @@ class Shipper:
             missing = msgspec.json.decode(answer.body, type=_Taken).data.missing
         except msgspec.DecodeError:
             return  # another version; what it misses it will say to people
-        for lines in missing:
-            if lines not in self._asked_for:
-                self._asked_for.add(lines)
-                self._wanted.append(lines)
+        self.send_again(missing)
 
     def _send_again(self, wanted: MissingLines) -> None:
         """Send these lines again, as far as they are still here."""
@@ -530,7 +554,10 @@ class Shipper:
                         end = data.rfind(b"\n") + 1
                         if not end:
                             break
-                        self._waiting += data.count(DECISION_IN_LINE, 0, end)
+                        count = data.count(DECISION_IN_LINE, 0, end)
+                        self._waiting += count
+                        if segment.series not in self._series_before:
+                            self._journaled += count
                         counted += end
                         file.seek(counted)
             except FileNotFoundError:

@@ -48,6 +48,7 @@ from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import Shipper
 from kintsugi.model.config import Config
+from kintsugi.model.journal import MissingLines
 from kintsugi.model.stores import GatewayReport, WorkerReport
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import compile_plan
@@ -116,6 +117,7 @@ class Supervisor:
         self._load_error = ""
         self._drain_seconds = 0.0
         self._failed = False
+        self._decided_before = 0
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: list[tuple[Load, Future[None]]] = []
@@ -451,6 +453,7 @@ class Supervisor:
             gateway_dir=settings.folder.path,
             put_in_force=self._put_in_force,
             report=self._gateway_report,
+            answered=self._answered,
             first_version=self._first_version,
             oversee=lambda push: self._oversight.pushed(push, self._loop),
             in_force=followed,
@@ -476,7 +479,11 @@ class Supervisor:
 
     def _gateway_report(self) -> GatewayReport:
         """What this gateway is and runs; called in the reporter's thread."""
-        shipped = self._shipper.counters if self._shipper is not None else None
+        shipper = self._shipper
+        shipped = shipper.counters if shipper is not None else None
+        # Of the report before: what was counted then has been looked for in the journals since.
+        unjournaled = max(0, self._decided_before - shipper.journaled) if shipper else 0
+        self._decided_before = sum(slot.counters.decided for slot in self._slots)
         errors = [self._load_error, *(slot.error for slot in self._slots)]
         if self._follower is not None:
             errors.insert(0, self._follower.load_error)
@@ -490,7 +497,14 @@ class Supervisor:
             waiting=shipped.waiting if shipped else 0,
             load_error=next(filter(None, errors), ""),
             started_at=self._started_at,
+            unjournaled=unjournaled,
+            refused=shipped.quarantined if shipped else 0,
+            journals=shipper.heads() if shipper else (),
         )
+
+    def _answered(self, missing: tuple[MissingLines, ...]) -> None:
+        if self._shipper is not None:
+            self._shipper.send_again(missing)
 
     def _changed(self) -> None:
         if self._follower is not None:

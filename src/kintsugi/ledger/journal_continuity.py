@@ -12,7 +12,7 @@ from hashlib import sha256
 import msgspec
 
 from kintsugi.ledger.journal import CHAIN_START
-from kintsugi.model.journal import CheckedRange, JournalRange, Link, MissingLines
+from kintsugi.model.journal import CheckedRange, JournalHead, JournalRange, Link, MissingLines
 from kintsugi.model.signal import Observation
 
 _WRONG_SHOWN = 20
@@ -91,6 +91,16 @@ def continue_series(state: SeriesState, checked: CheckedRange) -> Continued:
     if told.rewinds:
         return Continued(SeriesState(told.last_seq, told.chain_after, state.gaps), tuple(seen))
     return _late(state, told, seen)
+
+
+def catch_up(state: SeriesState, head: JournalHead) -> Continued:
+    """Take in that a gateway saw a line acknowledged: what is not known here was lost here."""
+    if head.seq <= state.seq:
+        return Continued(state)
+    key = f"journal_gap:{head.series}:{state.seq + 1}-{head.seq}"
+    gap = Gap(state.seq + 1, head.seq, state.chain, head.chain, key)
+    seen = _missing(head.series, key, (gap,), lost_here=True)
+    return Continued(SeriesState(head.seq, head.chain, (*state.gaps, gap)), (seen,))
 
 
 def _joined(state: SeriesState, told: JournalRange, seen: list[Observation]) -> SeriesState:
@@ -182,9 +192,14 @@ def _where(series: str) -> tuple[str, str]:
     return gateway_id, rest.partition(".")[0]
 
 
-def _missing(series: str, key: str, gaps: Sequence[Gap]) -> Observation:
+def _missing(series: str, key: str, gaps: Sequence[Gap], *, lost_here: bool = False) -> Observation:
     gateway_id, worker_id = _where(series)
     count = sum(gap.last_seq - gap.first_seq + 1 for gap in gaps)
+    what = (
+        "were acknowledged and are not here; was an older state restored"
+        if lost_here
+        else "have not come"
+    )
     places = ", ".join(f"{gap.first_seq} to {gap.last_seq}" for gap in gaps)
     return Observation(
         kind="journal_gap",
@@ -192,7 +207,7 @@ def _missing(series: str, key: str, gaps: Sequence[Gap]) -> Observation:
         severity="high",
         subject=f"gateway:{gateway_id}",
         summary=(
-            f"{count} journal lines of gateway {gateway_id}, worker {worker_id} have not come: "
+            f"{count} journal lines of gateway {gateway_id}, worker {worker_id} {what}: "
             f"{places} of {series}."
         ),
         detail={

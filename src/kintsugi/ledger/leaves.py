@@ -81,7 +81,12 @@ def kind_of(leaf: Leaf) -> str:
 
 def batch_root(records: Sequence[bytes]) -> str:
     """The root of a batch of records, hex."""
-    edge, _ = append(Edge(), (leaf_hash(record) for record in records))
+    return root_of([leaf_hash(record) for record in records])
+
+
+def root_of(hashes: Sequence[bytes]) -> str:
+    """The root over the leaf hashes of a batch's records, hex."""
+    edge, _ = append(Edge(), hashes)
     return edge.root().hex()
 
 

@@ -93,6 +93,14 @@ class CheckedRange(msgspec.Struct, frozen=True):
         )
 
 
+class JournalHead(msgspec.Struct, frozen=True):
+    """How far a gateway saw one of its journals acknowledged."""
+
+    series: Series
+    seq: Seq
+    chain: Chain
+
+
 class MissingLines(msgspec.Struct, frozen=True):
     """Lines of a journal that have not come, though later ones have."""
 

@@ -7,7 +7,7 @@ contract tests. Times are aware UTC and are passed in. Lists are newest first.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol
 
@@ -15,7 +15,7 @@ import msgspec
 
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.journal import CheckedRange, MissingLines
+from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
@@ -131,6 +131,10 @@ class EventStore(Protocol):
     def stored_by_gateway(self) -> dict[str, int]:
         """Decision events stored, by gateway id; for reconciliation."""
 
+    def behind(self, heads: Sequence[JournalHead]) -> tuple[MissingLines, ...]:
+        """Lines that a gateway saw acknowledged and that are not known here, as after a restore of
+        an older state. They count as missing from now on."""
+
     def index_pending(self, *, limit: int) -> int:
         """Make at most ``limit`` more events findable by ``EventFilter.q``.
 
@@ -210,6 +214,10 @@ class GatewayReport(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         config_id: the configuration it follows.
         shipped, waiting: decision records acknowledged by the control plane, and not yet.
+        unjournaled: decisions that its workers counted and that stand in no journal (yet, while
+            the disk refuses).
+        refused: records that the control plane refused for what is in them; kept at the gateway.
+        journals: how far each of its journals was acknowledged.
         load_error: why the newest version is not in force; empty when it is.
     """
 
@@ -222,21 +230,35 @@ class GatewayReport(msgspec.Struct, frozen=True, omit_defaults=True):
     waiting: int = 0
     load_error: str = ""
     started_at: datetime | None = None
+    unjournaled: int = 0
+    refused: int = 0
+    journals: tuple[JournalHead, ...] = ()
 
 
 class GatewayRecord(msgspec.Struct, frozen=True):
-    """A gateway as the control plane last heard of it."""
+    """A gateway as the control plane last heard of it.
+
+    Attributes:
+        differs: which of its counters do not agree, and since when.
+    """
 
     report: GatewayReport
     registered_at: datetime
     last_seen_at: datetime
+    differs: dict[str, datetime] = {}
 
 
 class GatewayStore(Protocol):
     """The gateways that registered."""
 
-    def put(self, report: GatewayReport, *, now: datetime) -> GatewayRecord:
-        """Register or refresh one."""
+    def put(
+        self, report: GatewayReport, *, differs: Collection[str] = (), now: datetime
+    ) -> GatewayRecord:
+        """Register or refresh one.
+
+        Args:
+            differs: names of counters that do not agree now; each is kept with when that began.
+        """
 
     def get(self, gateway_id: str) -> GatewayRecord:
         """One gateway.

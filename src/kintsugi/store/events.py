@@ -19,10 +19,11 @@ import msgspec
 from psycopg.sql import SQL, Composed
 
 from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
-from kintsugi.ledger.leaves import EventsLeaf, batch_root
+from kintsugi.ledger.leaves import EventsLeaf, root_of
+from kintsugi.ledger.merkle import leaf_hash
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.ids import uuid7_time
-from kintsugi.model.journal import CheckedRange, JournalSpan
+from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.admissible import check_admissible
@@ -42,7 +43,7 @@ from kintsugi.store.event_rows import (
 )
 from kintsugi.store.event_search import condition_for
 from kintsugi.store.full_text import newest_saying
-from kintsugi.store.journals import take_ranges
+from kintsugi.store.journals import is_behind, take_heads, take_ranges
 from kintsugi.store.log import add_batch, add_leaf
 from kintsugi.store.oversight import note_events
 from kintsugi.store.search_text import payload_words, to_tsvector
@@ -144,6 +145,16 @@ class PostgresEvents:
                 _add_to_log(connection, rows.values(), spans, after=last, now=now)
                 connection.execute(_SQL["announce"])
         return Ingested(len(rows), len(events) - len(rows), missing)
+
+    def behind(self, heads: Sequence[JournalHead]) -> tuple[MissingLines, ...]:
+        if not heads:
+            return ()
+        with self._database.transaction() as connection:
+            if not is_behind(connection, heads):
+                return ()
+        with self._database.transaction() as connection:
+            connection.execute(_SQL["lock_ingest"])
+            return take_heads(connection, heads, now=self._now())
 
     def get(self, event_id: str) -> DecisionEvent:
         try:
@@ -272,9 +283,10 @@ def _add_to_log(
     now: datetime,
 ) -> None:
     first, last = after + 1, after + len(rows)
-    root = batch_root([row.stored for row in rows])
-    leaf = add_leaf(connection, EventsLeaf(first, last, root, now, journals), now=now)
-    add_batch(connection, first_event=first, last_event=last, leaf=leaf)
+    hashes = [leaf_hash(row.stored) for row in rows]
+    told = EventsLeaf(first, last, root_of(hashes), now, journals)
+    leaf = add_leaf(connection, told, now=now)
+    add_batch(connection, first_event=first, last_event=last, leaf=leaf, hashes=hashes)
 
 
 def _add_to_rollups(connection: Connection, events: Iterable[DecisionEvent]) -> None:

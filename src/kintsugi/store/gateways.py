@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +14,7 @@ from kintsugi.store.connections import Database
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("gateways")
+_DIFFERS: Final = msgspec.json.Decoder(dict[str, datetime])
 _REPORT: Final = msgspec.json.Decoder(GatewayReport)
 
 
@@ -22,13 +24,19 @@ class PostgresGateways:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, report: GatewayReport, *, now: datetime) -> GatewayRecord:
-        values = [report.id, msgspec.json.encode(report).decode(), now, now]
+    def put(
+        self, report: GatewayReport, *, differs: Collection[str] = (), now: datetime
+    ) -> GatewayRecord:
         with self._database.transaction() as connection:
+            before = connection.execute(_SQL["lock_differs"], [report.id]).fetchone()
+            known = _DIFFERS.decode(before[0]) if before is not None else {}
+            since = {name: known.get(name, now) for name in sorted(differs)}
+            texts = [msgspec.json.encode(value).decode() for value in (report, since)]
+            values = [report.id, texts[0], now, now, texts[1]]
             row = connection.execute(_SQL["put"], values).fetchone()
             connection.execute(_SQL["announce"])
         registered_at = now if row is None else row[0]
-        return GatewayRecord(report, registered_at, now)
+        return GatewayRecord(report, registered_at, now, since)
 
     def get(self, gateway_id: str) -> GatewayRecord:
         with self._database.transaction() as connection:
@@ -43,5 +51,9 @@ class PostgresGateways:
         return [_record(*row) for row in rows]
 
 
-def _record(report: str, registered_at: datetime, last_seen_at: datetime) -> GatewayRecord:
-    return GatewayRecord(_REPORT.decode(report), registered_at, last_seen_at)
+def _record(
+    report: str, registered_at: datetime, last_seen_at: datetime, differs: str
+) -> GatewayRecord:
+    return GatewayRecord(
+        _REPORT.decode(report), registered_at, last_seen_at, _DIFFERS.decode(differs)
+    )

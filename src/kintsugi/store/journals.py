@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from kintsugi.ledger.journal_continuity import Gap, SeriesState, continue_series, missing_of
-from kintsugi.model.journal import CheckedRange, MissingLines
+from kintsugi.ledger.journal_continuity import (
+    Gap,
+    SeriesState,
+    catch_up,
+    continue_series,
+    missing_of,
+)
+from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.store.connections import Connection
 from kintsugi.store.signals import observe, over
 from kintsugi.store.statements import load_statements
@@ -36,6 +42,28 @@ def take_ranges(
     for series, state in states.items():
         _save(connection, series, state, before.get(series, SeriesState()), now=now)
     return missing_of(states)
+
+
+def take_heads(
+    connection: Connection, heads: Sequence[JournalHead], *, now: datetime
+) -> tuple[MissingLines, ...]:
+    """Note what gateways saw acknowledged and is not known here. Holds the lock of ingest."""
+    before = _states(connection, sorted({head.series for head in heads}))
+    states = dict(before)
+    for head in heads:
+        continued = catch_up(states.get(head.series, SeriesState()), head)
+        states[head.series] = continued.state
+        for seen in continued.seen:
+            observe(connection, seen, now=now)
+    for series, state in states.items():
+        _save(connection, series, state, before.get(series, SeriesState()), now=now)
+    return missing_of(states)
+
+
+def is_behind(connection: Connection, heads: Sequence[JournalHead]) -> bool:
+    """Whether any of these is not known here; takes no lock."""
+    states = _states(connection, sorted({head.series for head in heads}))
+    return any(head.seq > states.get(head.series, SeriesState()).seq for head in heads)
 
 
 def _states(connection: Connection, series: list[str]) -> dict[str, SeriesState]:

@@ -44,9 +44,16 @@ def add_leaf(connection: Connection, leaf: Leaf, *, now: datetime) -> int:
     return before.size
 
 
-def add_batch(connection: Connection, *, first_event: int, last_event: int, leaf: int) -> None:
-    """Note which leaf holds the events of these positions."""
-    connection.execute(_SQL["add_batch"], [last_event, first_event, leaf])
+def add_batch(
+    connection: Connection,
+    *,
+    first_event: int,
+    last_event: int,
+    leaf: int,
+    hashes: Sequence[bytes],
+) -> None:
+    """Note which leaf holds the events of these positions, and the hash of each record."""
+    connection.execute(_SQL["add_batch"], [last_event, first_event, leaf, b"".join(hashes)])
 
 
 class PostgresLog:

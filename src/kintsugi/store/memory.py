@@ -9,13 +9,18 @@ import bisect
 import builtins
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, QueryRefused, VersionConflict
-from kintsugi.ledger.journal_continuity import SeriesState, continue_series, missing_of
+from kintsugi.ledger.journal_continuity import (
+    SeriesState,
+    catch_up,
+    continue_series,
+    missing_of,
+)
 from kintsugi.ledger.leaves import (
     ConfigurationLeaf,
     EventsLeaf,
@@ -28,7 +33,7 @@ from kintsugi.ledger.leaves import (
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
-from kintsugi.model.journal import CheckedRange, JournalSpan, MissingLines
+from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
     ConfigurationVersion,
@@ -254,6 +259,18 @@ class MemoryEvents:
                 self._signals.over(key, resolution=resolution, now=now)
         return missing_of(touched)
 
+    def behind(self, heads: Sequence[JournalHead]) -> tuple[MissingLines, ...]:
+        touched: dict[str, SeriesState] = {}
+        with self._lock:
+            for head in heads:
+                before = self._series.get(head.series, SeriesState())
+                continued = catch_up(before, head)
+                if continued.seen:
+                    self._series[head.series] = touched[head.series] = continued.state
+                for seen in continued.seen:
+                    self._signals.observe(seen, now=self._now())
+        return missing_of(touched)
+
     def get(self, event_id: str) -> DecisionEvent:
         try:
             return self._by_id[event_id.lower()]
@@ -437,9 +454,17 @@ class MemoryGateways:
         self._changes = changes
         self._records: dict[str, GatewayRecord] = {}
 
-    def put(self, report: GatewayReport, *, now: datetime) -> GatewayRecord:
+    def put(
+        self, report: GatewayReport, *, differs: Collection[str] = (), now: datetime
+    ) -> GatewayRecord:
         before = self._records.get(report.id)
-        record = GatewayRecord(report, before.registered_at if before else now, now)
+        since = before.differs if before else {}
+        record = GatewayRecord(
+            report,
+            before.registered_at if before else now,
+            now,
+            {name: since.get(name, now) for name in sorted(differs)},
+        )
         self._records[report.id] = record
         self._changes.announce("gateways")
         return record

@@ -161,6 +161,7 @@ CREATE TABLE kintsugi.gateways (
     report text NOT NULL,
     registered_at timestamptz NOT NULL,
     last_seen_at timestamptz NOT NULL,
+    differs text NOT NULL DEFAULT '{}',
     PRIMARY KEY (id)
 );
 
@@ -285,6 +286,9 @@ CREATE TABLE kintsugi.log_batches (
     last_event bigint NOT NULL,
     first_event bigint NOT NULL,
     leaf bigint NOT NULL,
+    -- Of every record, in order, 32 bytes each: tells which one was changed. Their Merkle root is in
+    -- the leaf. Null for batches from before there was this column.
+    hashes bytea,
     PRIMARY KEY (last_event)
 );
 

@@ -19,7 +19,8 @@ SELECT * FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[])
 UPDATE kintsugi.log_edge SET size = %s, hashes = %s
 
 -- name: add_batch
-INSERT INTO kintsugi.log_batches (last_event, first_event, leaf) VALUES (%s, %s, %s)
+INSERT INTO kintsugi.log_batches (last_event, first_event, leaf, hashes)
+VALUES (%s, %s, %s, %s)
 
 -- name: nodes
 SELECT level, position, hash

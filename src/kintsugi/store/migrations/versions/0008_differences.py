@@ -1,0 +1,15 @@
+"""Since when counters differ, and the hash of every record of a batch."""
+
+from __future__ import annotations
+
+from kintsugi.store.migrations import run_sql_beside
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
