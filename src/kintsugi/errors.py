@@ -5,6 +5,7 @@ KintsugiError
 ├── NotFound                  no such thing
 ├── VersionConflict           somebody else changed it first
 ├── StateConflict             what was asked does not fit what it has become
+│   └── Blocked               several things stand in the way of it
 ├── IdempotencyMismatch       the same Idempotency-Key with another body
 ├── InvalidInput              a parameter or body that cannot be used
 ├── Unauthenticated           no valid token
@@ -23,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from kintsugi.model.blocker import Blocker
 from kintsugi.model.config import Diagnostic
 
 
@@ -66,6 +68,20 @@ class StateConflict(KintsugiError):
     """What was asked does not fit what this has become."""
 
     code = "state_conflict"
+
+
+class Blocked(StateConflict):
+    """Something stands in the way.
+
+    Attributes:
+        blockers: all of it, not only the first.
+    """
+
+    code = "blocked"
+
+    def __init__(self, message: str, blockers: Sequence[Blocker]) -> None:
+        super().__init__(message)
+        self.blockers = tuple(blockers)
 
 
 class IdempotencyMismatch(KintsugiError):

@@ -30,6 +30,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     # Only a request with If-Match can meet it (RFC 9110 §13.1.1).
     errors.VersionConflict: 412,
     errors.StateConflict: 409,
+    errors.Blocked: 409,
     errors.IdempotencyMismatch: 422,
     errors.InvalidInput: 422,
     errors.Unauthenticated: 401,
@@ -180,6 +181,10 @@ def _problem(status: int, code: str, detail: str, found: tuple[FieldError, ...] 
 def _details(error: errors.KintsugiError) -> tuple[FieldError, ...]:
     if isinstance(error, Invalid):
         return error.found
+    if isinstance(error, errors.Blocked):
+        return tuple(
+            FieldError(one.where, one.message, one.code, one.help) for one in error.blockers
+        )
     if isinstance(error, errors.ConfigurationInvalid):
         return tuple(
             FieldError(

@@ -1,0 +1,163 @@
+"""What has to be there before an incident may be closed, by severity.
+
+A gate that another part of Kintsugi will compute is passed by a person who vouches for it and
+names where the proof lies. The learning gate is passed by nobody: until red/green proofs exist it
+counts as missing, and can only be waived, by name, for a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from kintsugi.incidents.severity import duties_of
+from kintsugi.model.blocker import Blocker
+from kintsugi.model.incident import CausePart, Gate, Incident, Waiver
+
+CAUSE_PARTS: Final[tuple[CausePart, ...]] = (
+    *("trigger", "propagation", "mechanism", "missed_detection", "systemic_factors"),
+)
+# What a person may vouch for.
+ATTESTABLE: Final[frozenset[Gate]] = frozenset({"evidence", "actions", "review"})
+
+Missing = Callable[[Incident, datetime], list[str]]
+
+
+class GateStatus(msgspec.Struct, frozen=True):
+    """One gate of one incident.
+
+    Attributes:
+        status: ``relaxed`` while a waiver stands in for what is missing.
+    """
+
+    gate: Gate
+    status: str
+    missing: tuple[str, ...]
+    waiver: Waiver | None = None
+
+
+def _commander(incident: Incident, _now: datetime) -> list[str]:
+    held = any(term.role == "commander" for term in incident.roles)
+    return [] if held else ["nobody has commanded it"]
+
+
+def _roles(incident: Incident, _now: datetime) -> list[str]:
+    held = {term.role for term in incident.roles}
+    wanted = duties_of(incident.severity).roles
+    return [f"nobody has been {role}" for role in wanted if role not in held]
+
+
+def _severity(incident: Incident, _now: datetime) -> list[str]:
+    return [] if incident.severity else ["it has no severity"]
+
+
+def _verdicts(incident: Incident, _now: datetime) -> list[str]:
+    missing = []
+    if incident.verdicts.enforcement is None:
+        missing.append("nobody has said whether enforcement was right")
+    if incident.verdicts.harm is None:
+        missing.append("nobody has said whether there was harm")
+    return missing
+
+
+def _category(incident: Incident, _now: datetime) -> list[str]:
+    return [] if incident.categories else ["it has no category"]
+
+
+def _evidence(incident: Incident, _now: datetime) -> list[str]:
+    missing = [] if incident.event_count else ["no decision event is tied to it"]
+    return missing + _vouched(incident, "evidence", "nobody vouches for frozen, verified evidence")
+
+
+def _decision(incident: Incident, _now: datetime) -> list[str]:
+    return [] if incident.decision else ["the decision is not recorded: what was decided, and why"]
+
+
+def _cause(incident: Incident, _now: datetime) -> list[str]:
+    return [f"the cause lacks: {part}" for part in CAUSE_PARTS if part not in incident.cause]
+
+
+def _actions(incident: Incident, _now: datetime) -> list[str]:
+    return _vouched(incident, "actions", "nobody vouches that actions are owned and dated")
+
+
+def _clocks(incident: Incident, now: datetime) -> list[str]:
+    return [
+        f"{one.rule} is {one.status(now)}" for one in incident.obligations if not one.terminal(now)
+    ]
+
+
+def _review(incident: Incident, _now: datetime) -> list[str]:
+    return _vouched(incident, "review", "the review is not published")
+
+
+def _learning(_incident: Incident, _now: datetime) -> list[str]:
+    return ["no regression case is proven red on the old configuration and green on the new"]
+
+
+def _vouched(incident: Incident, gate: Gate, otherwise: str) -> list[str]:
+    return [] if any(one.gate == gate for one in incident.attestations) else [otherwise]
+
+
+MISSING: Final[Mapping[Gate, Missing]] = MappingProxyType(
+    {
+        "commander": _commander,
+        "roles": _roles,
+        "severity": _severity,
+        "verdicts": _verdicts,
+        "category": _category,
+        "evidence": _evidence,
+        "decision": _decision,
+        "cause": _cause,
+        "actions": _actions,
+        "clocks": _clocks,
+        "review": _review,
+        "learning": _learning,
+    }
+)
+HELP: Final[Mapping[Gate, str]] = MappingProxyType(
+    {
+        "commander": "assign a commander",
+        "roles": "assign the roles that this severity asks for",
+        "severity": "assess it, or override",
+        "verdicts": "judge it",
+        "category": "classify it",
+        "evidence": "tie events to it; attest with the digest of a verified package",
+        "decision": "describe it with a decision",
+        "cause": "explain each of the five parts",
+        "actions": "attest, naming where the actions are kept",
+        "clocks": "meet each clock, or set it aside with a reason",
+        "review": "attest, naming where the review is published",
+        "learning": "waive it with owner, reason and expiry, until proofs exist",
+    }
+)
+
+
+def gates_of(incident: Incident, *, now: datetime) -> list[GateStatus]:
+    """Every gate that applies, and how it stands."""
+    return [_status(incident, gate, now) for gate in duties_of(incident.severity).gates]
+
+
+def unmet_gates(incident: Incident, *, now: datetime) -> list[Blocker]:
+    """Everything that is missing from gates that apply and are not waived."""
+    return [
+        Blocker(f"gate.{one.gate}", "gate", missing, HELP[one.gate])
+        for one in gates_of(incident, now=now)
+        if one.status == "missing"
+        for missing in one.missing
+    ]
+
+
+def _status(incident: Incident, gate: Gate, now: datetime) -> GateStatus:
+    missing = tuple(MISSING[gate](incident, now))
+    if not missing:
+        return GateStatus(gate, "passed", ())
+    waiver = next(
+        (one for one in reversed(incident.waivers) if one.gate == gate and one.expires_at > now),
+        None,
+    )
+    return GateStatus(gate, "missing" if waiver is None else "relaxed", missing, waiver)
