@@ -190,9 +190,9 @@ def test_a_run_is_over_only_after_its_idle_time() -> None:
     runs = Runs(TrajectoryRules(idle_seconds=60))
     assert list(runs.add(exchange(0, [user("a")]))) == []
     over, open_still = runs.finish(NOON + timedelta(seconds=59))
-    assert (over, open_still) == ([], 1)
+    assert (over, open_still) == ([], [NOON])
     over, open_still = runs.finish(NOON + timedelta(seconds=60))
-    assert (len(over), open_still) == (1, 0)
+    assert (len(over), open_still) == (1, [])
 
 
 def test_a_run_at_the_edge_of_what_was_looked_at_says_so() -> None:

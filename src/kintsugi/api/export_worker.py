@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from kintsugi.api.export_formats import FORMATS, Format, Writer
+from kintsugi.api.export_formats import FORMATS, Format
 from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.trajectory_job import write_trajectories
 from kintsugi.errors import KintsugiError, StoreUnavailable, VersionConflict
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.stores import ExportJob, Stores
@@ -100,16 +101,14 @@ class ExportWorker:
         _sweep(folder, job)
         final = folder / f"{job.id}.{job.format}"
         draft = folder / f".{job.id}.{os.getpid()}.{job.attempt}"
-        written_format = FORMATS[_format(job)]
         total = self._stores.events.count(job.where, ceiling=_COUNT_CEILING)
         self._save(job, total=total, written=0)
         job = msgspec.structs.replace(job, total=total)
         try:
-            writer = written_format.writer(draft)
-            try:
-                written = self._write_events(job, writer)
-            finally:
-                writer.close()
+            if job.type == "trajectories":
+                written = self._write_trajectories(job, draft)
+            else:
+                written = self._write_export(job, draft)
             size, digest = _seal(draft)
             draft.replace(final)
         finally:
@@ -136,21 +135,39 @@ class ExportWorker:
         )
         self._stores.exports.update(done, now=finished_at, custody=entry)
 
-    def _write_events(self, job: ExportJob, writer: Writer) -> int:
+    def _write_export(self, job: ExportJob, draft: Path) -> int:
+        progress = self._progress_of(job)
+        writer = FORMATS[_format(job)].writer(draft)
         written = 0
+        try:
+            for event in self._stores.events.scan(job.where, payload=True):
+                writer.write(event)
+                written += 1
+                if not written % 64:
+                    progress(written)
+        finally:
+            writer.close()
+        return written
+
+    def _write_trajectories(self, job: ExportJob, draft: Path) -> int:
+        return write_trajectories(
+            job, self._stores, draft, now=self._clock(), progress=self._progress_of(job)
+        )
+
+    def _progress_of(self, job: ExportJob) -> Callable[[int], None]:
+        """Saves how far a job is, at most twice a second; ends it when the server stops."""
         saved_at = self._clock()
-        for event in self._stores.events.scan(job.where, payload=True):
-            writer.write(event)
-            written += 1
-            if written % 64:
-                continue
+
+        def progress(written: int) -> None:
+            nonlocal saved_at
             if self._stopping:
                 raise _Stopped
             now = self._clock()
             if (now - saved_at).total_seconds() >= _PROGRESS_EVERY_SECONDS:
                 self._save(job, written=written)
                 saved_at = now
-        return written
+
+        return progress
 
     def _save(self, job: ExportJob, **changes: object) -> None:
         self._stores.exports.update(msgspec.structs.replace(job, **changes), now=self._clock())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import Path, Query
@@ -20,25 +21,48 @@ from kintsugi.api.export_formats import FORMATS, Format
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
+from kintsugi.api.trajectory_job import FILTERS
 from kintsugi.errors import NotFound
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import EventFilter, ExportJob, JobState
+from kintsugi.model.trajectory import Failing, TrajectoryRules
 
 routes = Routes("exports")
 
-ExportType = Literal["events", "escalations", "incidents", "audit", "package"]
-_AVAILABLE = ("events",)
+ExportType = Literal["events", "trajectories", "escalations", "incidents", "audit", "package"]
+_AVAILABLE = ("events", "trajectories")
+_ARCHIVES: Mapping[str, str] = {"zip": "application/zip"}
 
 ExportId = Annotated[str, Path(max_length=64)]
 
 
+class TrajectoryOptions(BaseModel):
+    """When a run is finished, and when it was no success."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    idle_seconds: Annotated[
+        float, Field(ge=1, le=604_800, description="It is over when nothing came for so long.")
+    ] = 1800.0
+    fail_on: Annotated[
+        list[Failing],
+        Field(max_length=4, description="Any of these makes it a failure; see the manual."),
+    ] = ["outcome", "verdict", "tool"]
+
+
 class NewExport(BaseModel):
-    """What to write, and in which format."""
+    """What to write, and in which format: trajectories as zip, everything else as the rest."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: ExportType
-    format: Format = "jsonl"
+    format: Annotated[
+        Format | Literal["zip"] | None,
+        Field(description="jsonl where none is named, and zip for trajectories."),
+    ] = None
+    trajectories: Annotated[
+        TrajectoryOptions | None, Field(description="Only for trajectories.")
+    ] = None
     filter: EventFilters = Field(default_factory=EventFilters)
     reason: Annotated[str, Field(max_length=2000, description="Why; kept in custody.")] = ""
 
@@ -83,17 +107,20 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
                 )
             ]
         )
+    kind = new.format or ("zip" if new.type == "trajectories" else "jsonl")
+    _refuse_what_does_not_fit(new, kind)
     now = control.clock()
     job = ExportJob(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
         type=new.type,
-        format=new.format,
+        format=kind,
         where=new.filter.where(now=now),
         state="queued",
         created_at=now,
         created_by=caller.name,
         actor=actor_of(caller),
         reason=new.reason,
+        trajectories=_rules(new),
     )
     control.stores.exports.add(job)
     control.feed.announce(("exports",))
@@ -125,7 +152,10 @@ def show_export(control: Ctl, export_id: ExportId) -> Response:
     "GET",
     "/v1/exports/{export_id}/content",
     Scope.EXPORTS_READ,
-    media_types=tuple(written.media_type.partition(";")[0] for written in FORMATS.values()),
+    media_types=(
+        *(written.media_type.partition(";")[0] for written in FORMATS.values()),
+        *_ARCHIVES.values(),
+    ),
     extra={
         "parameters": [
             {
@@ -153,7 +183,7 @@ def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Respon
     digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
     return FileResponse(
         path,
-        media_type=FORMATS[_format(job)].media_type,
+        media_type=_media_type(job),
         filename=f"kintsugi-{job.type}-{job.id}.{job.format}",
         headers={"repr-digest": f"sha-256=:{digest}:"},
     )
@@ -190,5 +220,38 @@ def _progress(job: ExportJob) -> float | None:
     return min(0.99, job.written / job.total) if job.total else 0.99
 
 
-def _format(job: ExportJob) -> Format:
-    return next(name for name in get_args(Format) if name == job.format)
+def _media_type(job: ExportJob) -> str:
+    if job.format in _ARCHIVES:
+        return _ARCHIVES[job.format]
+    return next(written.media_type for name, written in FORMATS.items() if name == job.format)
+
+
+def _rules(new: NewExport) -> TrajectoryRules | None:
+    if new.type != "trajectories":
+        return None
+    options = new.trajectories or TrajectoryOptions()
+    return TrajectoryRules(options.idle_seconds, tuple(options.fail_on))
+
+
+def _refuse_what_does_not_fit(new: NewExport, kind: str) -> None:
+    found: list[FieldError] = []
+    archived = new.type == "trajectories"
+    if archived != (kind in _ARCHIVES):
+        fits = _ARCHIVES if archived else FORMATS
+        found.append(
+            FieldError("body.format", f'"{kind}" is no format of this type', help=", ".join(fits))
+        )
+    if new.trajectories is not None and new.type != "trajectories":
+        found.append(FieldError("body.trajectories", "only exports of trajectories take this"))
+    if new.type == "trajectories":
+        allowed = {*FILTERS, "since", "until", "start_time", "end_time"}
+        found += [
+            FieldError(
+                f"body.filter.{name}",
+                "would cut runs to pieces",
+                help=f"filters that hold for a whole run: {', '.join(FILTERS)}",
+            )
+            for name in new.filter.model_fields_set - allowed
+        ]
+    if found:
+        raise Invalid(found)

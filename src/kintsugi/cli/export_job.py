@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,12 +20,13 @@ _POLL_SECONDS = 0.1
 _POLL_SECONDS_MAX = 1.0
 
 
-class ExportRequest(msgspec.Struct, frozen=True):
-    """What to export; ``filter`` under the API's names."""
+class ExportRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What to export; ``filter`` and ``trajectories`` under the API's names."""
 
     type: str
     format: str
-    filter: dict[str, str]
+    filter: dict[str, str] = {}
+    trajectories: dict[str, Any] | None = None
 
 
 class Job(msgspec.Struct, frozen=True):

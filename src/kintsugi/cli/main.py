@@ -70,6 +70,7 @@ COMMANDS: Mapping[str, Entry] = {
     "signals": Entry("signals", "app", _LOOK),
     "escalations": Entry("escalations", "app", _CHANGE),
     "quarantine": Entry("quarantine", "app", _CHANGE),
+    "trajectories": Entry("trajectories", "app", _KEEP),
     "exports": Entry("exports", "app", _KEEP),
     "log": Entry("log", "app", _KEEP),
     "custody": Entry("custody", "app", _KEEP),

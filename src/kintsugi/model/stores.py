@@ -19,6 +19,7 @@ from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
+from kintsugi.model.trajectory import TrajectoryRules
 from kintsugi.model.verdict import Verdict
 
 
@@ -319,6 +320,7 @@ class ExportJob(msgspec.Struct, frozen=True):
     Attributes:
         actor: the token that asked, as custody names it; ``created_by`` is its name alone.
         reason: in the words of who asked, for custody.
+        trajectories: when a run is finished and when it was no success, for exports of that type.
         attempt: how often it was claimed; set by ``ExportStore.claim``.
         total: events to write as counted at the start; None until counted.
         path: the finished file, below the state folder; empty until done.
@@ -334,6 +336,7 @@ class ExportJob(msgspec.Struct, frozen=True):
     created_by: str
     actor: str = ""
     reason: str = ""
+    trajectories: TrajectoryRules | None = None
     attempt: int = 0
     total: int | None = None
     written: int = 0

@@ -66,10 +66,10 @@ class Runs:
             yield run.told(self._rules)
             self._open[key] = _Run(key, event.timestamp, begins_earlier=True)
 
-    def finish(self, now: datetime) -> tuple[list[Trajectory], int]:
-        """The runs that are over by now, and how many are not."""
+    def finish(self, now: datetime) -> tuple[list[Trajectory], list[datetime]]:
+        """The runs that are over by now, and the last exchange of each that is not."""
         over = list(self._over(now))
-        return over, sum(bool(run.exchanges) for run in self._open.values())
+        return over, [run.last_at for run in self._open.values() if run.exchanges]
 
     def _over(self, now: datetime) -> Iterator[Trajectory]:
         while self._open:
