@@ -12,6 +12,7 @@ KintsugiError
 ├── Forbidden                 the token lacks a scope
 ├── EvidenceUnavailable       the journal cannot make a record durable
 ├── ProofInvalid              evidence does not prove what it should
+├── KeyUnavailable            a key that seals recorded content is not to be had
 ├── StoreUnavailable          the database cannot be reached
 ├── DatabaseUnusable          no PostgreSQL can be started here
 ├── QueryRefused              a statement that `kt sql` does not run
@@ -118,6 +119,12 @@ class ProofInvalid(KintsugiError):
     """A proof, signature or digest does not hold."""
 
     code = "proof.invalid"
+
+
+class KeyUnavailable(KintsugiError):
+    """A key that seals recorded content is not to be had."""
+
+    code = "key.unavailable"
 
 
 class StoreUnavailable(KintsugiError):

@@ -24,13 +24,16 @@ from psycopg.pq import PGconn, Ping
 
 from kintsugi.api.app import end_streams
 from kintsugi.api.credentials import ensure_first_tokens
+from kintsugi.api.vault_worker import reapply
 from kintsugi.cli.parts import Address, ServerStart
 from kintsugi.cli.runfile import ServerRun, server_path, write_json
 from kintsugi.console.app import build_control_plane
-from kintsugi.errors import DatabaseUnusable
+from kintsugi.errors import DatabaseUnusable, KeyUnavailable
 from kintsugi.ledger.log_keys import load_keys
+from kintsugi.model.stores import Stores
 from kintsugi.store.embedded import DatabaseHandle, Embedded
 from kintsugi.store.postgres import open_stores
+from kintsugi.vault.key_sources import key_sources
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +54,10 @@ def run(start: ServerStart) -> int:
         listener = stack.enter_context(_bound(start.listen))
         runs = _RunFile(start.state, Address(start.listen.host, listener.getsockname()[1]))
         conninfo = start.database_url or stack.enter_context(_embedded(start.state, runs)).conninfo
-        stores = stack.enter_context(closing(open_stores(conninfo)))
+        keys = key_sources(start.vault_key, state_dir=start.state, environ=os.environ)
+        stores = stack.enter_context(closing(open_stores(conninfo, keys=keys)))
+        _look_for_key(stores)
+        reapply(stores.erasures, start.state, now=datetime.now(UTC))
         ensure_first_tokens(stores, start.state, now=datetime.now(UTC))
         log_key_file = start.log_key_file or start.state / "log-key"
         load_keys(log_key_file)  # made on the first start; a bad one is found out now
@@ -62,6 +68,18 @@ def run(start: ServerStart) -> int:
         stack.callback(log.info, "server.stopped")
         _Server(app).run([listener])
     return 0
+
+
+def _look_for_key(stores: Stores) -> None:
+    """Make or fetch the key that seals content, and say at once when it is not to be had.
+
+    The control plane serves all the same: containing an incident must not wait for a key. Gateways
+    keep what cannot be sealed in their journals.
+    """
+    try:
+        stores.vault.ready()
+    except KeyUnavailable as error:
+        log.error("vault.key_unavailable", error=str(error))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import NOON, Clock, blocked_event, make_event
+from tests.store.made import as_sent
 
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -216,7 +217,7 @@ def test_one_event_is_shown_as_it_was_recorded(client: TestClient, stores: Store
     event = blocked_event(1)
     stores.events.append([event])
     shown = client.get(f"/v1/events/{event.id}")
-    assert msgspec.json.decode(shown.content, type=One[DecisionEvent]).data == event
+    assert as_sent(msgspec.json.decode(shown.content, type=One[DecisionEvent]).data) == event
     assert client.get(f"/v1/events/{event.id[:-1]}0").status_code == 404
 
 

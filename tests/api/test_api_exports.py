@@ -23,6 +23,7 @@ from kintsugi.model.event import Attempt, DecisionEvent, Payload
 from kintsugi.model.stores import EventFilter, ExportJob, Stores
 from kintsugi.store.memory import MemoryChanges
 from tests.control_plane import NOON, Clock, blocked_event, make_event
+from tests.store.made import as_sent
 
 SEED = {
     "type": "events",
@@ -56,7 +57,7 @@ def test_the_export_of_the_documents_holds_exactly_its_window(
     content = client.get(job["content"])
     assert content.headers["content-type"] == "application/x-ndjson"
     decoder = msgspec.json.Decoder(DecisionEvent)
-    assert decoder.decode_lines(content.content) == batch[:3]
+    assert [as_sent(one) for one in decoder.decode_lines(content.content)] == batch[:3]
     assert hashlib.sha256(content.content).hexdigest() == job["sha256"]
     assert len(content.content) == job["bytes"]
 

@@ -10,6 +10,7 @@ import pytest
 from kintsugi.model.stores import Stores
 from kintsugi.store import open_stores
 from kintsugi.store.memory import memory_stores
+from kintsugi.vault.key_sources import FileKeys
 from tests.databases import KINDS, NOON, Servers, servers
 
 __all__ = ["servers"]
@@ -26,6 +27,7 @@ _EMPTIED = (
             *("escalations", "quarantines", "signals", "custody"),
             *("journal_series", "journal_gaps"),
             *("spans", "span_contents", "traces"),
+            *("vault_keys", "data_keys", "erasures"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
         )
     )
@@ -57,14 +59,17 @@ class Maker:
 
 
 @pytest.fixture(scope="module", params=["memory", *KINDS])
-def maker(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Maker]:
+def maker(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Maker]:
     """The implementation under test."""
     if request.param == "memory":
         yield Maker(None, "")
         return
     server = servers.get(request.param)
     conninfo = server.create()
-    with open_stores(conninfo, now=lambda: NOON) as opened:
+    keys = [FileKeys(tmp_path_factory.mktemp("vault") / "vault-key")]
+    with open_stores(conninfo, now=lambda: NOON, keys=keys) as opened:
         yield Maker(opened, conninfo)
     server.drop(conninfo)
 

@@ -20,11 +20,13 @@ from kintsugi import __version__
 from kintsugi.api import (
     configurations,
     custody,
+    erasures,
     escalations,
     events,
     exports,
     gateways,
     hygiene,
+    keys,
     log,
     problems,
     quarantines,
@@ -38,12 +40,15 @@ from kintsugi.api import (
 from kintsugi.api.answers import reply
 from kintsugi.api.auth import Authenticator
 from kintsugi.api.control import Control
+from kintsugi.api.erasure_places import ExportedFiles
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics, CountRequests
 from kintsugi.api.permissions import Access
 from kintsugi.api.routing import GuardedRoute, Routes
+from kintsugi.api.vault_worker import VaultWorker
+from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Stores
 
@@ -55,6 +60,8 @@ RESOURCES: tuple[Routes, ...] = (
     exports.routes,
     log.routes,
     traces.routes,
+    keys.routes,
+    erasures.routes,
     custody.routes,
     tokens.routes,
     quarantines.routes,
@@ -77,6 +84,7 @@ def build_api(
     log_key_file: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
     more_routes: Iterable[Routes] = (),
+    more_places: Iterable[ErasurePlace] = (),
     render_problem: problems.Render | None = None,
 ) -> FastAPI:
     """The control plane as an ASGI application.
@@ -90,19 +98,38 @@ def build_api(
         log_key_file: the keys of the log; ``log-key`` in the state folder when None. Control
             planes that share a database share this file.
         more_routes: of the console.
+        more_places: where erasures have to reach, besides result files of exports.
         render_problem: how the console shows errors to people.
     """
     feed = ChangeFeed(stores.changes)
     metrics = ApiMetrics()
     worker = ExportWorker(stores, feed, state_dir, clock)
 
+    control = Control(
+        stores=stores,
+        state_dir=state_dir,
+        log_key_file=log_key_file or state_dir / "log-key",
+        clock=clock,
+        authenticator=Authenticator(stores.tokens, clock),
+        feed=feed,
+        idempotency=Idempotency(stores.idempotency, clock),
+        metrics=metrics,
+        started_at=clock(),
+        places=(ExportedFiles(stores, state_dir, clock), *more_places),
+    )
+    vault = VaultWorker(
+        stores, feed, state_dir, clock, places=control.places, holds=control.holding
+    )
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         feed.start()
         worker.start()
+        vault.start()
         yield
         feed.close()
         await run_in_threadpool(worker.close)
+        await run_in_threadpool(vault.close)
 
     app = FastAPI(
         title="Kintsugi control plane",
@@ -122,17 +149,7 @@ def build_api(
             Middleware(hygiene.Edge),
         ],
     )
-    app.state.control = Control(
-        stores=stores,
-        state_dir=state_dir,
-        log_key_file=log_key_file or state_dir / "log-key",
-        clock=clock,
-        authenticator=Authenticator(stores.tokens, clock),
-        feed=feed,
-        idempotency=Idempotency(stores.idempotency, clock),
-        metrics=metrics,
-        started_at=clock(),
-    )
+    app.state.control = control
     problems.install(app, render_problem)
     for resource in (*RESOURCES, _document(app), *more_routes):
         resource.install(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,9 @@ from kintsugi.api.auth import Authenticator
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics
+from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.stores import Stores, Token
+from kintsugi.model.vault import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Control:
 
     Attributes:
         log_key_file: the keys that sign the log's checkpoints, see ``ledger/log_keys.py``.
+        places: where content may be besides the events, for erasures.
         clock: the time now, aware UTC; given, so that tests decide it.
     """
 
@@ -35,6 +38,12 @@ class Control:
     idempotency: Idempotency
     metrics: ApiMetrics
     started_at: datetime
+    places: tuple[ErasurePlace, ...]
+
+    def holding(self, subject: Subject) -> Sequence[str]:
+        """The names of the legal holds that keep a subject's content from being erased."""
+        del subject
+        return ()
 
 
 # These are coroutines only because FastAPI would send plain functions to the thread pool.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Header, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from kintsugi.api import sse
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.control import Ctl, RawBody
+from kintsugi.api.control import Caller, Control, Ctl, RawBody
+from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import (
     TOTAL_CEILING,
     EventFilters,
@@ -25,8 +27,9 @@ from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes, bearer
 from kintsugi.api.tail import follow_events
 from kintsugi.errors import InvalidInput
-from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import EventFilter, Ingested, MinuteCount, Stores
+from kintsugi.model.custody import custody_entry
+from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.stores import EventFilter, Ingested, MinuteCount, Stores, Token
 
 routes = Routes("events")
 
@@ -168,8 +171,69 @@ def _position(text: str | None) -> int | None:
 
 @routes.add("GET", "/v1/events/{event_id}", Scope.EVENTS_READ, answer=One[DecisionEvent])
 def show_event(control: Ctl, event_id: Annotated[str, Path(max_length=64)]) -> Response:
-    """One decision with every evaluation and its payload as recorded (masked)."""
+    """One decision with every evaluation and its payload, redacted whatever was recorded."""
     return one(control.stores.events.get(event_id))
 
 
-__all__ = ["page_of_events", "routes"]
+class Reveal(BaseModel):
+    """Why somebody has to see it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class RevealedView(msgspec.Struct, frozen=True):
+    """Content as it was recorded.
+
+    Attributes:
+        custody_id: the entry that says who was shown it, when and why.
+    """
+
+    event_id: str
+    payload: Payload
+    custody_id: str
+    revealed_at: datetime
+    revealed_by: str
+
+
+@routes.add("POST", "/v1/events/{event_id}/reveal", Scope.PAYLOADS_REVEAL, answer=One[RevealedView])
+def reveal_event(
+    control: Ctl,
+    caller: Caller,
+    request: Request,
+    event_id: Annotated[str, Path(max_length=64)],
+    asked: Reveal,
+) -> Response:
+    """The payload as it was recorded, without redaction where the gateway kept everything. Custody
+    says who was shown it and why, or nobody is."""
+    revealed = reveal(control, caller, event_id, reason=asked.reason)
+    # What is kept for a repeated request must not be the content.
+    told = msgspec.structs.replace(revealed, payload=Payload())
+    request.state.answer_to_keep = msgspec.json.encode(One(told))
+    return one(revealed)
+
+
+def reveal(control: Control, caller: Token, event_id: str, *, reason: str) -> RevealedView:
+    """Show what was recorded, on record; the console does the same.
+
+    Raises:
+        InvalidInput: no reason is given.
+    """
+    if not reason.strip():
+        raise InvalidInput("body.reason: say why; it is kept with the entry of custody")
+    event = control.stores.events.get(event_id)
+    entry = custody_entry(
+        "reveal",
+        f"event:{event.id}",
+        actor=actor_of(caller),
+        now=control.clock(),
+        reason=reason.strip(),
+        digest_before=event.payload_digest,
+        digest_after=event.payload_digest,
+    )
+    payload = control.stores.events.reveal(event.id, entry)
+    return RevealedView(event.id, payload, entry.id, entry.at, caller.name)
+
+
+__all__ = ["page_of_events", "reveal", "routes"]

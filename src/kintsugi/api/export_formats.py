@@ -24,7 +24,8 @@ _encoder = msgspec.json.Encoder()
 _FLAT = tuple(
     name for name in DecisionEvent.__struct_fields__ if name not in {"evaluations", "payload"}
 )
-COLUMNS = (*_FLAT, "evaluations", "request", "response", "masked", "truncated")
+_OF_PAYLOAD = ("request", "response", "masked", "truncated", "erased", "unreadable")
+COLUMNS = (*_FLAT, "evaluations", *_OF_PAYLOAD)
 
 # A cell that starts like this is a formula to spreadsheet programs (OWASP, CSV injection).
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -143,8 +144,8 @@ def flat(event: DecisionEvent) -> dict[str, Any]:
     """The event as one row of plain values, keys in the order of :data:`COLUMNS`."""
     row = {name: _plain(getattr(event, name)) for name in _FLAT}
     row["evaluations"] = _encoder.encode(event.evaluations).decode()
-    for name in ("request", "response", "masked", "truncated"):
-        row[name] = getattr(event.payload, name)
+    for name in _OF_PAYLOAD:
+        row[name] = _plain(getattr(event.payload, name))
     return row
 
 

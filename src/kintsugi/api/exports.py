@@ -73,6 +73,7 @@ class ExportView(msgspec.Struct, frozen=True):
     Attributes:
         progress: share of the events written, 0 to 1; None until they are counted.
         sha256: of the finished file, in hex; empty until done.
+        withdrawn: id of the erasure that removed the finished file; empty when none did.
         content: where to download the finished file; None until done.
     """
 
@@ -91,6 +92,7 @@ class ExportView(msgspec.Struct, frozen=True):
     created_by: str
     started_at: datetime | None
     finished_at: datetime | None
+    withdrawn: str
     content: str | None
 
 
@@ -174,6 +176,11 @@ def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Respon
     path = control.state_dir / job.path
     if job.state != "done":
         raise NotFound(f"export {job.id} is {job.state}; there is no file yet")
+    if job.withdrawn:
+        raise NotFound(
+            f"the file of export {job.id} was removed by erasure {job.withdrawn}; export again for "
+            "what is left"
+        )
     if not path.is_file():
         raise NotFound(f"the file of export {job.id} is not on this server any more")
     sealed = f"sha256:{job.sha256}"
@@ -207,7 +214,10 @@ def view_of(job: ExportJob) -> ExportView:
         created_by=job.created_by,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        content=f"/v1/exports/{job.id}/content" if job.state == "done" else None,
+        withdrawn=job.withdrawn,
+        content=(
+            f"/v1/exports/{job.id}/content" if job.state == "done" and not job.withdrawn else None
+        ),
     )
 
 

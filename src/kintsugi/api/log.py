@@ -149,14 +149,14 @@ def leaves(control: Ctl, query: Annotated[LeavesQuery, Query()]) -> Response:
 @routes.add("GET", "/v1/log/leaves/{position}/proof", Scope.LOG_READ, answer=One[LeafProof])
 def leaf_proof(control: Ctl, position: Position) -> Response:
     """That a leaf is in the log, under a fresh checkpoint."""
-    return one(_leaf_proof(control, position))
+    return one(leaf_proof_of(control, position))
 
 
 @routes.add("GET", "/v1/log/events/{event_id}/proof", Scope.LOG_READ, answer=One[EventProof])
 def event_proof(control: Ctl, event_id: Annotated[str, Path(max_length=64)]) -> Response:
     """That an event is in the log as it was recorded; 422 `proof.invalid` when it was changed."""
     found = control.stores.log.event(event_id)
-    return one(prove_event(found.records, found.index, _leaf_proof(control, found.leaf)))
+    return one(prove_event(found.records, found.index, leaf_proof_of(control, found.leaf)))
 
 
 @routes.add(
@@ -249,7 +249,8 @@ def _head(control: Control, keys: Sequence[SigningKey]) -> Checkpoint:
     return Checkpoint(keys[0].verifier.name, size, Edge(size, hashes).root())
 
 
-def _leaf_proof(control: Control, position: int) -> LeafProof:
+def leaf_proof_of(control: Control, position: int) -> LeafProof:
+    """That a leaf is in the log, under a fresh checkpoint."""
     keys = load_keys(control.log_key_file)
     leaf = control.stores.log.leaf(position)
     head = _head(control, keys)

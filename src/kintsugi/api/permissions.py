@@ -31,6 +31,11 @@ class Scope(Enum):
     SIGNALS_READ = "signals:read"
     SIGNALS_WRITE = "signals:write"
     STATUS_READ = "status:read"
+    PAYLOADS_REVEAL = "payloads:reveal"
+    ERASURES_READ = "erasures:read"
+    ERASURES_WRITE = "erasures:write"
+    KEYS_READ = "keys:read"
+    KEYS_ROTATE = "keys:rotate"
     TOKENS_ADMIN = "tokens:admin"
     SQL_READ = "sql:read"
 

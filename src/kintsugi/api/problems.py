@@ -37,6 +37,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.Forbidden: 403,
     errors.EvidenceUnavailable: 503,
     errors.ProofInvalid: 422,
+    errors.KeyUnavailable: 503,
     errors.StoreUnavailable: 503,
     errors.DatabaseUnusable: 503,
     errors.QueryRefused: 422,

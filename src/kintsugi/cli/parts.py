@@ -48,13 +48,14 @@ class Address(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ServerStart:
     """How to run the control plane. ``database_url`` empty: the embedded database;
-    ``log_key_file`` None: ``log-key`` in the state folder."""
+    ``log_key_file`` None: ``log-key`` in the state folder; ``vault_key``: see ``key_sources``."""
 
     listen: Address
     state: Path
     database_url: str
     with_parent: bool
     log_key_file: Path | None = None
+    vault_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

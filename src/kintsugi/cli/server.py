@@ -43,5 +43,6 @@ def run(
         database_url=database_url or here.environ.get("KT_DATABASE_URL", ""),
         with_parent=with_parent,
         log_key_file=Path(key_file) if (key_file := here.environ.get("KT_LOG_KEY_FILE")) else None,
+        vault_key=here.environ.get("KT_VAULT_KEY", ""),
     )
     raise typer.Exit(here.parts.serve(start))

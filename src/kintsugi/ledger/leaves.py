@@ -64,7 +64,23 @@ class CustodyLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="custody"):
     recorded_at: datetime
 
 
-Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf
+class ErasureLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="erasure"):
+    """Content that was erased: the proof that it happened, which tells nobody whose it was.
+
+    Attributes:
+        receipt_digest: of the receipt (``model/erasure.py``), which holds a salt.
+        keys, events: how many data keys and contents were destroyed.
+    """
+
+    id: str
+    receipt_digest: str
+    keys: int
+    events: int
+    destroyed_at: datetime
+    recorded_at: datetime
+
+
+Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf | ErasureLeaf
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 

@@ -26,6 +26,7 @@ CustodyAction = Literal[
     "verify",  # somebody checked it
     "erase",  # a person's content was made unreadable
     "archive",  # it moved to cold storage, or came back
+    "rotate",  # the key that wraps others was changed
     "delete",  # a copy went away at the end of its time
 ]
 

@@ -41,19 +41,40 @@ class Admission(msgspec.Struct, frozen=True, tag_field="kind", tag="admitted", o
     identity: Identity = Identity()
 
 
+class Unredacted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The wire text of both directions as it was; see ``Payload.unredacted``."""
+
+    request: str = ""
+    response: str = ""
+
+
+class ErasedNote(msgspec.Struct, frozen=True):
+    """Content was here and was erased: when, and by which job."""
+
+    at: datetime
+    erasure_id: str
+
+
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The wire text of both directions, masked as ``gateway.payload`` says.
+    """The wire text of both directions, redacted: what any reader may see.
 
     Attributes:
         masked: number of spans replaced by a marker.
         truncated: whether a part longer than ``gateway.payload_bytes_max`` was cut; the digests
             on the event are always of the whole.
+        unredacted: what the markers replaced stands here, where ``gateway.payload`` is ``full``
+            and it differs. From gateways to the vault only: nothing reads it but ``reveal``.
+        erased: where nothing is left to read. Said by the control plane, like ``unreadable``.
+        unreadable: why the content cannot be opened, though it was not erased.
     """
 
     request: str = ""
     response: str = ""
     masked: int = 0
     truncated: bool = False
+    unredacted: Unredacted | None = None
+    erased: ErasedNote | None = None
+    unreadable: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -175,6 +196,9 @@ class DecisionEvent(
         mcp_method, tool_name: what was asked of an MCP server: ``tools/call`` and the tool.
         quarantine: what this decision froze, or the quarantine that stopped the exchange.
         facts: None where nothing had to be gathered.
+        payload_digest: ``sha256:...`` of the payload and a salt that is sealed with it, written
+            by the control plane: it proves what was recorded, and tells nothing once that is
+            erased.
     """
 
     id: str
@@ -227,4 +251,5 @@ class DecisionEvent(
     facts: GatheredFacts | None = None
     mcp_method: str = ""
     tool_name: str = ""
+    payload_digest: str = ""
     payload: Payload = Payload()

@@ -14,12 +14,14 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from kintsugi.model.custody import CustodyEntry, CustodyStore
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.erasure import ErasureStore
+from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
 from kintsugi.model.trajectory import TrajectoryRules
+from kintsugi.model.vault import KeyStore
 from kintsugi.model.verdict import Verdict
 
 
@@ -97,10 +99,19 @@ class EventStore(Protocol):
         """
 
     def get(self, event_id: str) -> DecisionEvent:
-        """One event with evaluations and payload.
+        """One event with evaluations and payload, redacted.
 
         Raises:
             NotFound: there is none with this id.
+        """
+
+    def reveal(self, event_id: str, entry: CustodyEntry) -> Payload:
+        """What was recorded, unredacted, and the custody entry of who was shown it, or neither.
+
+        Raises:
+            NotFound: there is no such event, or nothing of it was recorded.
+            StateConflict: its content was erased.
+            KeyUnavailable: its content cannot be opened.
         """
 
     def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
@@ -325,6 +336,7 @@ class ExportJob(msgspec.Struct, frozen=True):
         total: events to write as counted at the start; None until counted.
         path: the finished file, below the state folder; empty until done.
         sha256: digest of the finished file.
+        withdrawn: the erasure that removed the finished file.
     """
 
     id: str
@@ -346,6 +358,15 @@ class ExportJob(msgspec.Struct, frozen=True):
     error: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    withdrawn: str = ""
+
+
+def withdrawn(job: ExportJob, *, erasure_id: str) -> ExportJob:
+    """An export whose content was erased: its file is gone, or what is being written begins again
+    without it."""
+    if job.state == "running":
+        return msgspec.structs.replace(job, state="queued", attempt=job.attempt + 1, written=0)
+    return msgspec.structs.replace(job, withdrawn=erasure_id) if job.state == "done" else job
 
 
 class ExportStore(Protocol):
@@ -383,6 +404,13 @@ class ExportStore(Protocol):
                 newest because somebody else claimed it; stop working on it.
         """
 
+    def withdraw(self, job_id: str, *, erasure_id: str, now: datetime) -> ExportJob:
+        """See ``withdrawn``; the job as it was before.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
 
 ANSWER_LIFETIME: Final = timedelta(days=1)
 
@@ -400,7 +428,7 @@ class StoredLeaf(msgspec.Struct, frozen=True):
 
     Attributes:
         position: counts from 0.
-        kind: ``events``, ``configuration`` or ``custody``.
+        kind: ``events``, ``configuration``, ``custody`` or ``erasure``.
         data: what its hash is of, see ``ledger/leaves.py``.
     """
 
@@ -577,7 +605,7 @@ class Changes(Protocol):
 
     def wait(self, *, timeout_seconds: float) -> frozenset[str]:
         """Block until something changed; the channels that did: ``events``, ``configurations``,
-        ``gateways``, ``exports``, ``oversight``, ``signals``. Empty after the timeout."""
+        ``gateways``, ``exports``, ``oversight``, ``signals``, ``vault``; none after the timeout."""
 
     def close(self) -> None:
         """Stop listening; a blocked ``wait`` returns."""
@@ -597,5 +625,7 @@ class Stores(msgspec.Struct, frozen=True):
     spans: SpanStore
     signals: SignalStore
     custody: CustodyStore
+    vault: KeyStore
+    erasures: ErasureStore
     query: QueryRunner
     changes: Changes

@@ -12,7 +12,15 @@ import psycopg
 
 from kintsugi.store.connections import Connection
 
-CHANNELS: Final = ("events", "configurations", "gateways", "exports", "oversight", "signals")
+CHANNELS: Final = (
+    "events",
+    "configurations",
+    "gateways",
+    "exports",
+    "oversight",
+    "signals",
+    "vault",
+)
 _RETRY_SECONDS: Final = 0.5
 
 

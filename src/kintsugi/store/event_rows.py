@@ -42,11 +42,24 @@ _BASE64: Final = b"base64:"
 _NO_PAYLOAD: Final = Payload()
 _ENCODER: Final = msgspec.json.Encoder()
 _EVENT: Final = msgspec.json.Decoder(DecisionEvent)
-_PAYLOAD: Final = msgspec.json.Decoder(Payload)
 _NOT_PLAIN: Final = re.compile("[\\\\\x00-\x1f\x7f\ud800-\udfff]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT4_MAX: Final = 2**31 - 1
 _INT8_MAX: Final = 2**63 - 1
+
+
+class SealedRow(msgspec.Struct, frozen=True):
+    """An event whose content was sealed.
+
+    Attributes:
+        record: the event without content.
+        content: for COPY's binary form; empty when nothing was recorded.
+        key: likewise, of a data key that only this event has; empty otherwise.
+    """
+
+    record: DecisionEvent
+    content: bytes
+    key: bytes
 
 
 class EventRows(msgspec.Struct, frozen=True):
@@ -55,7 +68,8 @@ class EventRows(msgspec.Struct, frozen=True):
     Attributes:
         columns: the line for ``events`` without the position and the tab after it.
         stored: the record as the database gives it back, which is what the log proves.
-        payload: empty when nothing was recorded.
+        payload: content that lies open; empty when nothing was recorded, or it is sealed.
+        content, key: see ``SealedRow``.
     """
 
     columns: bytes
@@ -63,9 +77,11 @@ class EventRows(msgspec.Struct, frozen=True):
     record: bytes
     payload: bytes
     evaluations: bytes
+    content: bytes = b""
+    key: bytes = b""
 
 
-def event_rows(event: DecisionEvent) -> EventRows:
+def event_rows(event: DecisionEvent, sealed: SealedRow | None = None) -> EventRows:
     """Write one event's lines."""
     identifier = event.id
     timestamp = event.timestamp.astimezone(UTC).isoformat()
@@ -82,7 +98,9 @@ def event_rows(event: DecisionEvent) -> EventRows:
     head = f"{identifier}\t".encode()
     payload = b""
     record = event
-    if event.payload != _NO_PAYLOAD:
+    if sealed is not None:
+        record = sealed.record
+    elif event.payload != _NO_PAYLOAD:
         payload = head + _escaped(encode(event.payload)) + b"\n"
         record = msgspec.structs.replace(event, payload=_NO_PAYLOAD)
     stored = encode(record)
@@ -92,6 +110,8 @@ def event_rows(event: DecisionEvent) -> EventRows:
         head + _escaped(stored) + b"\n",
         payload,
         _evaluation_lines(identifier, timestamp, event.evaluations),
+        sealed.content if sealed is not None else b"",
+        sealed.key if sealed is not None else b"",
     )
 
 
@@ -119,22 +139,11 @@ def decode(text: str, kind: type[T]) -> T:
     return msgspec.json.decode(text, type=kind)
 
 
-def decode_event(record: str, payload: str | None = None) -> DecisionEvent:
-    """The event of a record, with the payload that was kept apart."""
+def decode_event(record: str) -> DecisionEvent:
+    """The event of a record, without content."""
     if record.startswith(_BASE64.decode()):
-        event = msgspec.convert(_from_base64(record), DecisionEvent)
-    else:
-        event = _EVENT.decode(record)
-    if payload is None:
-        return event
-    return msgspec.structs.replace(event, payload=decode_payload(payload))
-
-
-def decode_payload(payload: str) -> Payload:
-    """The payload of a row."""
-    if payload.startswith(_BASE64.decode()):
-        return msgspec.convert(_from_base64(payload), Payload)
-    return _PAYLOAD.decode(payload)
+        return msgspec.convert(_from_base64(record), DecisionEvent)
+    return _EVENT.decode(record)
 
 
 def _from_base64(text: str) -> object:

@@ -10,7 +10,7 @@ is prepared while the database works on the first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -21,14 +21,17 @@ from psycopg.sql import SQL, Composed
 from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
 from kintsugi.ledger.leaves import EventsLeaf, root_of
 from kintsugi.ledger.merkle import leaf_hash
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.custody import CustodyEntry
+from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.connections import Connection, Database
+from kintsugi.store.contents import CONTENT_COLUMNS, ContentRow, Opener, revealable
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.custody import add_custody
 from kintsugi.store.event_rows import (
     COPY_EVALUATIONS,
     COPY_EVENTS,
@@ -37,7 +40,6 @@ from kintsugi.store.event_rows import (
     EventRows,
     column_text,
     decode_event,
-    decode_payload,
     event_rows,
     minute_of,
 )
@@ -46,6 +48,14 @@ from kintsugi.store.full_text import newest_saying
 from kintsugi.store.journals import is_behind, take_heads, take_ranges
 from kintsugi.store.log import add_batch, add_leaf
 from kintsugi.store.oversight import note_events
+from kintsugi.store.sealer import (
+    COPY_CONTENTS,
+    COPY_DATA_KEYS,
+    COPY_END,
+    COPY_HEAD,
+    Sealer,
+    current_epoch,
+)
 from kintsugi.store.search_text import payload_words, to_tsvector
 from kintsugi.store.spans import note_traces
 from kintsugi.store.statements import load_statements
@@ -85,22 +95,26 @@ _TAIL: Final = SQL(
 )
 _SCAN: Final = SQL(
     """
-    SELECT record, NULL
+    SELECT record
     FROM {tables} JOIN kintsugi.event_records AS r ON r.id = e.id
     WHERE {where}
     ORDER BY e.timestamp, e.id
     """
 )
 _SCAN_WITH_PAYLOAD: Final = SQL(
-    """
-    SELECT record, payload
+    "SELECT record, "  # noqa: S608 - columns that we name
+    + CONTENT_COLUMNS
+    + """
     FROM {tables}
     JOIN kintsugi.event_records AS r ON r.id = e.id
     LEFT JOIN kintsugi.event_payloads AS p ON p.id = e.id
+    LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
     WHERE {where}
     ORDER BY e.timestamp, e.id
     """
 )
+# A batch was sealed under keys that were destroyed meanwhile; nearly always once is enough.
+_TRIES_MAX: Final = 8
 _BY_PAST = {verdict.past: verdict for verdict in Verdict}
 
 
@@ -111,9 +125,18 @@ def _utc_now() -> datetime:
 class PostgresEvents:
     """The event store of the protocol in ``model/stores.py``."""
 
-    def __init__(self, database: Database, *, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        opener: Opener,
+        *,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
         """Use these connections; ``now`` is the clock against which far-future events fall."""
         self._database = database
+        self._sealer = sealer
+        self._opener = opener
         self._now = now
 
     def append(
@@ -126,25 +149,48 @@ class PostgresEvents:
             first.setdefault(event.id, event)
         if not first and not journals:
             return Ingested(stored=0, duplicates=0)
-        rows = {identifier: event_rows(event) for identifier, event in first.items()}
+        for _ in range(_TRIES_MAX):
+            done = self._append_once(first, journals, given=len(events), now=now)
+            if done is not None:
+                return done
+        raise StoreUnavailable("keys change faster than events can be sealed; try again")
+
+    def _append_once(
+        self,
+        events: Mapping[str, DecisionEvent],
+        journals: Sequence[CheckedRange],
+        *,
+        given: int,
+        now: datetime,
+    ) -> Ingested | None:
+        """What became of a batch; None when it was sealed under keys that are no more."""
+        new = dict(events)
+        epoch = None
+        if self._sealer.seals:
+            epoch, sealed = self._sealer.seal(events.values(), now=now)
+            rows = {name: event_rows(event, sealed[name]) for name, event in events.items()}
+        else:
+            rows = {name: event_rows(event) for name, event in events.items()}
         with self._database.transaction() as connection:
             last = int(_one(connection, _SQL["lock_ingest"]))
+            if epoch is not None and current_epoch(connection) != epoch:
+                return None
             known = connection.execute(_SQL["known_ids"], [list(rows)]).fetchall()
             for (identifier,) in known:
-                del first[identifier], rows[identifier]
+                del new[identifier], rows[identifier]
             if rows:
                 _make_months(connection, rows)
                 _copy(connection, rows.values(), after=last)
-                _add_to_rollups(connection, first.values())
-                note_events(connection, first.values())
-                note_traces(connection, first.values())
+                _add_to_rollups(connection, new.values())
+                note_events(connection, new.values())
+                note_traces(connection, new.values())
                 connection.execute(_SQL["advance_position"], [last + len(rows)])
             missing = take_ranges(connection, journals, now=now)
             if rows:  # last: the log's edge stays locked from here to the commit
                 spans = tuple(one.span for one in journals)
                 _add_to_log(connection, rows.values(), spans, after=last, now=now)
                 connection.execute(_SQL["announce"])
-        return Ingested(len(rows), len(events) - len(rows), missing)
+        return Ingested(len(rows), given - len(rows), missing)
 
     def behind(self, heads: Sequence[JournalHead]) -> tuple[MissingLines, ...]:
         if not heads:
@@ -157,16 +203,22 @@ class PostgresEvents:
             return take_heads(connection, heads, now=self._now())
 
     def get(self, event_id: str) -> DecisionEvent:
-        try:
-            identifier = UUID(event_id)
-        except ValueError:
-            identifier = None
-        if identifier is not None and str(identifier) == event_id.lower():
-            with self._database.transaction() as connection:
-                row = connection.execute(_SQL["get"], [identifier]).fetchone()
-            if row is not None:
-                return decode_event(*row)
-        raise NotFound(f'there is no event "{event_id}"')
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["get"], [_identifier(event_id)]).fetchone()
+        if row is None:
+            raise NotFound(f'there is no event "{event_id}"')
+        return self._opener.event(row[0], ContentRow(*row[1:]))
+
+    def reveal(self, event_id: str, entry: CustodyEntry) -> Payload:
+        identifier = _identifier(event_id)
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["get"], [identifier]).fetchone()
+            if row is None:
+                raise NotFound(f'there is no event "{event_id}"')
+            opened = self._opener.event(row[0], ContentRow(*row[1:]), unredacted=True)
+            payload = revealable(opened)
+            add_custody(connection, entry, now=entry.at)
+        return payload
 
     def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
         condition = condition_for(msgspec.structs.replace(where, q=""))
@@ -217,8 +269,11 @@ class PostgresEvents:
             connection.cursor(name="scan") as cursor,
         ):
             cursor.itersize = _SCAN_ROWS_PER_FETCH
-            for record, recorded_payload in cursor.execute(statement, condition.values):
-                yield decode_event(record, recorded_payload)
+            for record, *content in cursor.execute(statement, condition.values):
+                if payload:
+                    yield self._opener.event(record, ContentRow(*content))
+                else:
+                    yield decode_event(record)
 
     def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
         with self._database.transaction() as connection:
@@ -239,11 +294,21 @@ class PostgresEvents:
             if not rows:
                 return 0
             with connection.cursor().copy(_SQL["copy_texts"]) as copy:
-                for _, identifier, timestamp, payload in rows:
-                    if payload is not None and (words := payload_words(decode_payload(payload))):
+                for _, identifier, timestamp, record, *content in rows:
+                    payload = self._opener.event(record, ContentRow(*content)).payload
+                    if words := payload_words(payload):
                         copy.write_row((identifier, timestamp, to_tsvector(words)))
             connection.execute(_SQL["advance_search"], [rows[-1][0]])
             return len(rows)
+
+
+def _identifier(event_id: str) -> UUID | None:
+    """An id as the database compares it; None, which equals nothing, where it is none."""
+    try:
+        identifier = UUID(event_id)
+    except ValueError:
+        return None
+    return identifier if str(identifier) == event_id.lower() else None
 
 
 def _one(connection: Connection, statement: bytes | Composed, *values: object) -> int:
@@ -272,6 +337,13 @@ def _copy(connection: Connection, rows: Collection[EventRows], *, after: int) ->
         if lines:
             with connection.cursor().copy(statement) as copy:
                 copy.write(lines)
+    for statement, lines in (
+        (COPY_DATA_KEYS, b"".join(row.key for row in rows)),
+        (COPY_CONTENTS, b"".join(row.content for row in rows)),
+    ):
+        if lines:
+            with connection.cursor().copy(statement) as copy:
+                copy.write(COPY_HEAD + lines + COPY_END)
 
 
 def _add_to_log(

@@ -9,7 +9,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
 from kintsugi.model.custody import CustodyEntry
-from kintsugi.model.stores import ExportJob
+from kintsugi.model.stores import ExportJob, withdrawn
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.custody import add_custody
@@ -74,6 +74,16 @@ class PostgresExports:
             _update(connection, job, now=now)
             if custody is not None:
                 add_custody(connection, custody, now=now)
+
+    def withdraw(self, job_id: str, *, erasure_id: str, now: datetime) -> ExportJob:
+        with self._database.transaction() as connection:
+            connection.execute(_SQL["lock"], [job_id])
+            row = connection.execute(_SQL["get"], [job_id]).fetchone()
+            if row is None:
+                raise NotFound(f'there is no export "{job_id}"')
+            before = _JOB.decode(row[0])
+            _update(connection, withdrawn(before, erasure_id=erasure_id), now=now)
+        return before
 
 
 def _update(connection: Connection, job: ExportJob, *, now: datetime) -> None:

@@ -52,6 +52,7 @@ from kintsugi.model.stores import (
     Stores,
     Token,
     Witnessed,
+    withdrawn,
 )
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -60,6 +61,7 @@ from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
+from kintsugi.store.memory_vault import MemoryVault
 from kintsugi.store.search_text import parse_search, payload_words
 
 
@@ -84,8 +86,9 @@ def memory_stores(
     spans = MemorySpans()
     signals = MemorySignals(lambda: changes.announce("signals"))
     custody = MemoryCustody(log.add)
+    vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     return Stores(
-        events=MemoryEvents(changes, log, oversight, signals, spans, now=now),
+        events=MemoryEvents(changes, log, oversight, signals, spans, vault, now=now),
         configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
@@ -94,6 +97,8 @@ def memory_stores(
         idempotency=MemoryIdempotency(),
         oversight=oversight,
         spans=spans,
+        vault=vault,
+        erasures=vault,
         signals=signals,
         custody=custody,
         query=MemoryQueryRunner(answers or {}),
@@ -166,8 +171,8 @@ class MemoryLog:
         after: int,
         now: datetime,
     ) -> None:
-        """Add a batch that was stored behind this position."""
-        records = [encode(_without_payload(event)) for event in events]
+        """Add a batch of records that was stored behind this position."""
+        records = [encode(event) for event in events]
         root = batch_root(records)
         leaf = EventsLeaf(after + 1, after + len(records), root, now, journals)
         position = self.add(leaf, now=now)
@@ -210,6 +215,7 @@ class MemoryEvents:
         oversight: MemoryOversight,
         signals: MemorySignals,
         spans: MemorySpans,
+        vault: MemoryVault,
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -219,6 +225,7 @@ class MemoryEvents:
         self._signals = signals
         self._series: dict[str, SeriesState] = {}
         self._spans = spans
+        self._vault = vault
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -231,11 +238,14 @@ class MemoryEvents:
             check_admissible(event, now=self._now())
         with self._lock:
             new = {event.id: event for event in reversed(events) if event.id not in self._by_id}
+            added = []
             for event in reversed(new.values()):
-                self._by_id[event.id] = event
-                self._stored.append(StoredEvent(len(self._stored) + 1, event))
-            if new:
-                added = list(reversed(new.values()))
+                position = len(self._stored) + 1
+                record = self._vault.take(event, position=position)
+                self._by_id[event.id] = record
+                self._stored.append(StoredEvent(position, record))
+                added.append(record)
+            if added:
                 spans = tuple(one.span for one in journals)
                 after = len(self._stored) - len(added)
                 self._log.add_events(added, spans, after=after, now=self._now())
@@ -273,16 +283,20 @@ class MemoryEvents:
 
     def get(self, event_id: str) -> DecisionEvent:
         try:
-            return self._by_id[event_id.lower()]
+            return self._vault.open(self._by_id[event_id.lower()])
         except KeyError:
             raise NotFound(f'there is no event "{event_id}"') from None
+
+    def reveal(self, event_id: str, entry: CustodyEntry) -> Payload:
+        self.get(event_id)
+        return self._vault.reveal(self._by_id[event_id.lower()], entry)
 
     def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
         before = decode_cursor(cursor) if cursor else None
         found = [
             event for event in reversed(self._matching(where)) if not before or _key(event) < before
         ]
-        shown = tuple(_without_payload(event) for event in found[:limit])
+        shown = tuple(found[:limit])
         more = len(found) > limit and bool(shown)
         return EventPage(shown, encode_cursor(*_key(shown[-1])) if more else None)
 
@@ -291,9 +305,9 @@ class MemoryEvents:
 
     def tail(self, *, after: int, where: EventFilter, limit: int) -> list[StoredEvent]:
         found = (
-            StoredEvent(stored.position, _without_payload(stored.event))
+            stored
             for stored in self._stored
-            if stored.position > after and _matches(stored.event, where)
+            if stored.position > after and _matches(self._vault.open(stored.event), where)
         )
         return [stored for stored, _ in zip(found, range(limit), strict=False)]
 
@@ -302,7 +316,7 @@ class MemoryEvents:
 
     def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
         for event in self._matching(where):
-            yield event if payload else _without_payload(event)
+            yield self._vault.open(event) if payload else event
 
     def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
         counts = Counter(
@@ -325,7 +339,9 @@ class MemoryEvents:
 
     def _matching(self, where: EventFilter) -> list[DecisionEvent]:
         with self._lock:
-            found = [event for event in self._by_id.values() if _matches(event, where)]
+            found = [
+                event for event in self._by_id.values() if _matches(self._vault.open(event), where)
+            ]
         return sorted(found, key=_key)
 
 
@@ -335,10 +351,6 @@ def _key(event: DecisionEvent) -> tuple[datetime, str]:
 
 def _minute(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(second=0, microsecond=0)
-
-
-def _without_payload(event: DecisionEvent) -> DecisionEvent:
-    return msgspec.structs.replace(event, payload=Payload())
 
 
 _EQUAL = {
@@ -582,6 +594,13 @@ class MemoryExports:
                 self._custody.add(custody)
             self._jobs[job.id] = (job, now)
         self._changes.announce("exports")
+
+    def withdraw(self, job_id: str, *, erasure_id: str, now: datetime) -> ExportJob:
+        with self._lock:
+            before = self.get(job_id)
+            self._jobs[job_id] = (withdrawn(before, erasure_id=erasure_id), now)
+        self._changes.announce("exports")
+        return before
 
 
 class MemoryIdempotency:

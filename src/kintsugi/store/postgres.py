@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -15,19 +15,25 @@ from kintsugi.model.stores import Stores
 from kintsugi.store.changes import PostgresChanges
 from kintsugi.store.configurations import PostgresConfigurations
 from kintsugi.store.connections import Database
+from kintsugi.store.contents import Opener
 from kintsugi.store.custody import PostgresCustody
+from kintsugi.store.erasures import PostgresErasures
 from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
 from kintsugi.store.gateways import PostgresGateways
 from kintsugi.store.idempotency import PostgresIdempotency
+from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.sealer import Sealer
 from kintsugi.store.signals import PostgresSignals
 from kintsugi.store.spans import PostgresSpans
 from kintsugi.store.tokens import PostgresTokens
+from kintsugi.store.vault import PostgresVault
+from kintsugi.vault.key_sources import KeySource
 
 
 class PostgresStores(Stores, frozen=True):
@@ -65,12 +71,19 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> PostgresStores:
+def open_stores(
+    conninfo: str,
+    *,
+    now: Callable[[], datetime] = _utc_now,
+    keys: Sequence[KeySource] = (),
+) -> PostgresStores:
     """Bring a database up to date and open every store on it.
 
     Args:
         conninfo: for libpq, or a ``postgresql://`` URL.
         now: clock against which far-future events are refused.
+        keys: where key-encryption keys come from; the first one gives new keys. Without any,
+            content lies open in the database until a server that has some seals it.
 
     Raises:
         StoreUnavailable: the database cannot be reached; later losses raise this from the calls
@@ -79,8 +92,10 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
     """
     prepare_database(conninfo, now=now())
     database = Database(conninfo)
+    keyring = Keyring(database, keys)
+    sealer, opener = Sealer(database, keyring), Opener(keyring)
     return PostgresStores(
-        events=PostgresEvents(database, now=now),
+        events=PostgresEvents(database, sealer, opener, now=now),
         configurations=PostgresConfigurations(database),
         gateways=PostgresGateways(database),
         tokens=PostgresTokens(database),
@@ -89,6 +104,8 @@ def open_stores(conninfo: str, *, now: Callable[[], datetime] = _utc_now) -> Pos
         idempotency=PostgresIdempotency(database),
         oversight=PostgresOversight(database),
         spans=PostgresSpans(database),
+        vault=PostgresVault(database, keyring, sealer, now=now),
+        erasures=PostgresErasures(database, now=now),
         signals=PostgresSignals(database),
         custody=PostgresCustody(database),
         query=PostgresQueryRunner(_Reader(conninfo)),

@@ -30,10 +30,13 @@ ON CONFLICT (gateway_id) DO UPDATE SET count = kept.count + excluded.count
 SELECT pg_notify('kt_events', '')
 
 -- name: get
-SELECT record, payload
-FROM kintsugi.event_records
-LEFT JOIN kintsugi.event_payloads USING (id)
-WHERE id = %s
+SELECT
+    r.record,
+    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id
+FROM kintsugi.event_records AS r
+LEFT JOIN kintsugi.event_payloads AS p ON p.id = r.id
+LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
+WHERE r.id = %s
 
 -- name: last_position
 SELECT last_position FROM kintsugi.ingest_position
@@ -53,7 +56,9 @@ SELECT last_position FROM kintsugi.search_position FOR UPDATE SKIP LOCKED
 
 -- name: not_yet_searchable
 -- The next events in order of position, with what they said.
-SELECT event.position, event.id::text, event.timestamp, payload
+SELECT
+    event.position, event.id::text, event.timestamp, r.record,
+    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id
 FROM (
     SELECT position, id, timestamp
     FROM kintsugi.events
@@ -61,7 +66,9 @@ FROM (
     ORDER BY position
     LIMIT %s
 ) AS event
-LEFT JOIN kintsugi.event_payloads USING (id)
+JOIN kintsugi.event_records AS r ON r.id = event.id
+LEFT JOIN kintsugi.event_payloads AS p ON p.id = event.id
+LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
 ORDER BY event.position
 
 -- name: copy_texts

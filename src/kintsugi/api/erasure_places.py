@@ -1,0 +1,102 @@
+"""Where content is besides the events, as far as this control plane knows: files of exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from kintsugi.errors import NotFound
+from kintsugi.model.erasure import PlaceReached
+from kintsugi.model.stores import EventFilter, ExportJob, Stores
+from kintsugi.model.vault import Subject
+
+_PAGE: Final = 200
+
+
+def subject_filter(subject: Subject) -> EventFilter:
+    """The events of a user or a session; a session's are also those that name a user.
+
+    Raises:
+        ValueError: the subject is a single exchange, which no filter names.
+    """
+    if subject.kind == "event":
+        raise ValueError(f"no filter finds {subject}")
+    user, session = (subject.id, "") if subject.kind == "user" else ("", subject.id)
+    return EventFilter(user=user, session=session)
+
+
+class ExportedFiles:
+    """Result files of exports that may hold content of the subject.
+
+    Which events a file holds is not kept; a file goes when its filter, full text aside, matches an
+    event of the subject from before it was finished. So one may go that held none of it, and none
+    stays that did.
+    """
+
+    name = "exports"
+
+    def __init__(self, stores: Stores, state_dir: Path, clock: Callable[[], datetime]) -> None:
+        self._stores = stores
+        self._state_dir = state_dir
+        self._clock = clock
+
+    def holds(self, subject: Subject) -> int:
+        return sum(job.state == "done" and not job.withdrawn for job in self._touched(subject))
+
+    def erase(self, subject: Subject, *, erasure_id: str) -> PlaceReached:
+        removed = 0
+        for job in self._touched(subject):
+            self._unlink(job)
+            if job.withdrawn or job.state not in ("done", "running"):
+                continue
+            before = self._stores.exports.withdraw(job.id, erasure_id=erasure_id, now=self._clock())
+            removed += before.state == "done"
+        return PlaceReached(self.name, "done", removed=removed, detail="result files")
+
+    def left(self, subject: Subject, *, erasure_id: str) -> int:
+        return sum(
+            job.withdrawn == erasure_id and self._path(job).exists()
+            for job in self._touched(subject)
+        )
+
+    def _touched(self, subject: Subject) -> Iterator[ExportJob]:
+        cursor = None
+        while True:
+            jobs, cursor = self._stores.exports.page(limit=_PAGE, cursor=cursor)
+            for job in jobs:
+                where = self._of_subject(job.where, subject)
+                if where is not None and self._stores.events.count(where, ceiling=1):
+                    yield job
+            if cursor is None:
+                return
+
+    def _of_subject(self, where: EventFilter, subject: Subject) -> EventFilter | None:
+        """The filter of an export, narrowed to the subject; None where nothing matches both."""
+        wide = msgspec.structs.replace(where, q="")
+        if subject.kind == "user":
+            if where.user not in ("", subject.id):
+                return None
+            return msgspec.structs.replace(wide, user=subject.id)
+        if subject.kind == "session":
+            if where.session not in ("", subject.id) or where.user:
+                return None
+            return msgspec.structs.replace(wide, session=subject.id)
+        try:
+            at = self._stores.events.get(subject.id).timestamp
+        except NotFound:
+            return None
+        since, until = where.since or at, where.until or at
+        if not since <= at <= until:
+            return None
+        return msgspec.structs.replace(wide, since=at, until=at)
+
+    def _path(self, job: ExportJob) -> Path:
+        return self._state_dir / (job.path or f"exports/{job.id}.{job.format}")
+
+    def _unlink(self, job: ExportJob) -> None:
+        if job.state == "done" or job.state == "running":
+            self._path(job).unlink(missing_ok=True)

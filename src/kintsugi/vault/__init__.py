@@ -1,0 +1,1 @@
+"""Sealing recorded content: pure cryptography, and where its keys come from."""
