@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kintsugi.store.migrations import run_sql_beside
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
