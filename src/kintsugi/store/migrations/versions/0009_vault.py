@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kintsugi.store.migrations import run_sql_beside
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
