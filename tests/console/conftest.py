@@ -23,6 +23,7 @@ def client(anonymous: TestClient, stores: Stores) -> TestClient:
         Scope.ESCALATIONS_READ,
         Scope.QUARANTINES_READ,
         Scope.SIGNALS_READ,
+        Scope.TRACES_READ,
     )
     anonymous.headers["accept"] = "text/html"
     answer = anonymous.post("/sign-in", data={"token": text})

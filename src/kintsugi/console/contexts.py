@@ -11,11 +11,14 @@ import msgspec
 from kintsugi.api.escalations import EscalationView
 from kintsugi.api.gateways import GatewayView
 from kintsugi.api.signals import SignalView
+from kintsugi.ledger.completeness import Evidence
 from kintsugi.model.decision import Evaluation
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.oversight import QuarantineRecord
+from kintsugi.model.span import TraceSummary
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import Reason
+from kintsugi.traces.tree import TraceNode
 
 
 class Shell(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +149,24 @@ class EventPage(Shell, frozen=True, kw_only=True):
     response: str
 
 
+class TracePage(Shell, frozen=True, kw_only=True):
+    """One trace.
+
+    Attributes:
+        trace: when, and how much of what.
+        nodes: every step, parents before children.
+        completeness: which evidence is held and which is missing.
+        truncated: there are more steps than are shown.
+    """
+
+    template: ClassVar[str] = "trace.html"
+
+    trace: TraceSummary
+    nodes: tuple[TraceNode, ...]
+    completeness: tuple[Evidence, ...]
+    truncated: bool
+
+
 class OversightPage(Shell, frozen=True, kw_only=True):
     """What waits for people.
 
@@ -209,6 +230,7 @@ class ErrorPage(Shell, frozen=True, kw_only=True):
 PAGES: tuple[type[Shell], ...] = (
     DashboardPage,
     EventPage,
+    TracePage,
     OversightPage,
     SignalsPage,
     SignInPage,

@@ -26,6 +26,7 @@ from kintsugi.api.problems import Problem
 from kintsugi.api.routing import Routes
 from kintsugi.api.signals import view_of as signal_view
 from kintsugi.api.tail import turns
+from kintsugi.api.traces import view_of_trace
 from kintsugi.console.assets import Assets
 from kintsugi.console.contexts import (
     ErrorPage,
@@ -34,6 +35,7 @@ from kintsugi.console.contexts import (
     PhaseEvaluations,
     SignalsPage,
     SignInPage,
+    TracePage,
 )
 from kintsugi.console.dashboard import chart_data, dashboard, last_hour
 from kintsugi.console.rendering import laid_out, render
@@ -103,6 +105,26 @@ def event_page(
         phases=_phases(event),
         request=laid_out(event.payload.request),
         response=laid_out(event.payload.response),
+    )
+    return render(console.templates, page)
+
+
+@routes.add("GET", "/traces/{trace_id}", Scope.EVENTS_READ)
+def trace_page(
+    control: Ctl, console: Con, caller: Caller, trace_id: Annotated[str, Path(max_length=64)]
+) -> Response:
+    """The whole chain of one trace, and which evidence of it is missing."""
+    authorise(caller, Scope.TRACES_READ)
+    view = view_of_trace(control, trace_id)
+    page = TracePage(
+        title=f"Trace {view.trace.trace_id}",
+        signed_in_as=caller.name,
+        now=control.clock(),
+        version=__version__,
+        trace=view.trace,
+        nodes=view.nodes,
+        completeness=view.completeness,
+        truncated=view.truncated,
     )
     return render(console.templates, page)
 
