@@ -121,6 +121,12 @@ def test_reported_steps_fill_what_no_gateway_can_see() -> None:
     assert "business event (root span)" in table["request"].held
 
 
+def test_a_retrieval_of_which_nothing_was_told_is_missing_beside_a_request_that_is_held() -> None:
+    table = by_key(completeness([make_event()], [span(1, Step.RETRIEVAL)]))
+    assert table["request"].held == ("request", "business event (root span)")
+    assert table["retrieval"].state is State.MISSING
+
+
 def test_a_parent_that_nobody_reported_is_missing() -> None:
     event = make_event(trace_id=TRACE, parent_span_id="00f067aa0ba902b7")
     table = by_key(completeness([event], []))

@@ -103,7 +103,7 @@ def build_api(
     """
     feed = ChangeFeed(stores.changes)
     metrics = ApiMetrics()
-    worker = ExportWorker(stores, feed, state_dir, clock)
+    worker = ExportWorker(stores, feed, state_dir, clock, log_key_file=log_key_file)
 
     control = Control(
         stores=stores,

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from kintsugi.api.export_worker import FOLDER, file_name
 from kintsugi.errors import NotFound
 from kintsugi.model.erasure import PlaceReached
 from kintsugi.model.stores import EventFilter, ExportJob, Stores
@@ -95,7 +96,7 @@ class ExportedFiles:
         return msgspec.structs.replace(wide, since=at, until=at)
 
     def _path(self, job: ExportJob) -> Path:
-        return self._state_dir / (job.path or f"exports/{job.id}.{job.format}")
+        return self._state_dir / (job.path or f"{FOLDER}/{file_name(job)}")
 
     def _unlink(self, job: ExportJob) -> None:
         if job.state == "done" or job.state == "running":

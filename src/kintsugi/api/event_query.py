@@ -82,6 +82,7 @@ class EventFilters(BaseModel):
     config_version: Text = ""
     trace: Text = ""
     incident: Text = ""
+    event: Annotated[str, Field(max_length=64, description="An event's id.")] = ""
     q: Annotated[str, Field(max_length=512, description="Full text over the recorded payload.")] = (
         ""
     )
@@ -118,6 +119,7 @@ class EventFilters(BaseModel):
             config_version=self.config_version,
             trace=self.trace,
             incident=self.incident,
+            event=self.event,
             q=self.q,
         )
 

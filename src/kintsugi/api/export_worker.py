@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +20,7 @@ import structlog
 
 from kintsugi.api.export_formats import FORMATS, Format
 from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.package_job import build_package
 from kintsugi.api.trajectory_job import write_trajectories
 from kintsugi.errors import KintsugiError, StoreUnavailable, VersionConflict
 from kintsugi.model.custody import custody_entry
@@ -41,9 +43,16 @@ class ExportWorker:
     """Writes queued exports below ``state_dir``, one at a time."""
 
     def __init__(
-        self, stores: Stores, feed: ChangeFeed, state_dir: Path, clock: Callable[[], datetime]
+        self,
+        stores: Stores,
+        feed: ChangeFeed,
+        state_dir: Path,
+        clock: Callable[[], datetime],
+        *,
+        log_key_file: Path | None = None,
     ) -> None:
         self._stores = stores
+        self._log_key_file = log_key_file or state_dir / "log-key"
         self._feed = feed
         self._state_dir = state_dir
         self._clock = clock
@@ -99,7 +108,7 @@ class ExportWorker:
         folder = self._state_dir / FOLDER
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sweep(folder, job)
-        final = folder / f"{job.id}.{job.format}"
+        final = folder / file_name(job)
         draft = folder / f".{job.id}.{os.getpid()}.{job.attempt}"
         total = self._stores.events.count(job.where, ceiling=_COUNT_CEILING)
         self._save(job, total=total, written=0)
@@ -107,6 +116,8 @@ class ExportWorker:
         try:
             if job.type == "trajectories":
                 written = self._write_trajectories(job, draft)
+            elif job.type == "package":
+                written = self._write_package(job, draft)
             else:
                 written = self._write_export(job, draft)
             size, digest = _seal(draft)
@@ -127,7 +138,7 @@ class ExportWorker:
         )
         entry = custody_entry(
             "export",
-            f"export:{job.id}",
+            object_of(job),
             actor=job.actor or job.created_by,
             now=finished_at,
             reason=job.reason,
@@ -154,6 +165,15 @@ class ExportWorker:
             job, self._stores, draft, now=self._clock(), progress=self._progress_of(job)
         )
 
+    def _write_package(self, job: ExportJob, draft: Path) -> int:
+        return build_package(
+            job,
+            self._stores,
+            draft,
+            log_key_file=self._log_key_file,
+            progress=self._progress_of(job),
+        )
+
     def _progress_of(self, job: ExportJob) -> Callable[[int], None]:
         """Saves how far a job is, at most twice a second; ends it when the server stops."""
         saved_at = self._clock()
@@ -173,10 +193,23 @@ class ExportWorker:
         self._stores.exports.update(msgspec.structs.replace(job, **changes), now=self._clock())
 
 
+def file_name(job: ExportJob) -> str:
+    """What the finished file is called."""
+    return f"{job.id}.{job.format}{'.age' if job.recipients else ''}"
+
+
+def object_of(job: ExportJob) -> str:
+    """What custody calls it."""
+    return f"{'package' if job.type == 'package' else 'export'}:{job.id}"
+
+
 def _sweep(folder: Path, job: ExportJob) -> None:
     """Remove what an attempt that was killed left behind."""
     for draft in folder.glob(f".{job.id}.*"):
-        draft.unlink(missing_ok=True)
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def _seal(path: Path) -> tuple[int, str]:

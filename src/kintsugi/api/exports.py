@@ -18,11 +18,13 @@ from kintsugi.api.control import Caller, Ctl
 from kintsugi.api.custody import actor_of, record
 from kintsugi.api.event_query import EventFilters, PageQuery
 from kintsugi.api.export_formats import FORMATS, Format
+from kintsugi.api.export_worker import file_name, object_of
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
 from kintsugi.api.trajectory_job import FILTERS
-from kintsugi.errors import NotFound
+from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.ledger.package.encryption import parse_recipient
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import EventFilter, ExportJob, JobState
 from kintsugi.model.trajectory import Failing, TrajectoryRules
@@ -30,8 +32,12 @@ from kintsugi.model.trajectory import Failing, TrajectoryRules
 routes = Routes("exports")
 
 ExportType = Literal["events", "trajectories", "escalations", "incidents", "audit", "package"]
-_AVAILABLE = ("events", "trajectories")
-_ARCHIVES: Mapping[str, str] = {"zip": "application/zip"}
+_AVAILABLE = ("events", "trajectories", "package")
+_ARCHIVES: Mapping[str, Mapping[str, str]] = {
+    "trajectories": {"zip": "application/zip"},
+    "package": {"zip": "application/zip", "tar": "application/x-tar"},
+}
+_ENCRYPTED = "application/age-encryption"
 
 ExportId = Annotated[str, Path(max_length=64)]
 
@@ -51,18 +57,27 @@ class TrajectoryOptions(BaseModel):
 
 
 class NewExport(BaseModel):
-    """What to write, and in which format: trajectories as zip, everything else as the rest."""
+    """What to write, and in which format: trajectories as zip, a package as zip or tar, everything
+    else as the rest."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: ExportType
     format: Annotated[
-        Format | Literal["zip"] | None,
-        Field(description="jsonl where none is named, and zip for trajectories."),
+        Format | Literal["zip", "tar"] | None,
+        Field(description="jsonl where none is named, and zip for trajectories and packages."),
     ] = None
     trajectories: Annotated[
         TrajectoryOptions | None, Field(description="Only for trajectories.")
     ] = None
+    recipients: Annotated[
+        list[Annotated[str, Field(max_length=2000)]],
+        Field(
+            default_factory=list,
+            max_length=20,
+            description="Encrypt a package to these: age1... or SSH public keys.",
+        ),
+    ]
     filter: EventFilters = Field(default_factory=EventFilters)
     reason: Annotated[str, Field(max_length=2000, description="Why; kept in custody.")] = ""
 
@@ -109,7 +124,7 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
                 )
             ]
         )
-    kind = new.format or ("zip" if new.type == "trajectories" else "jsonl")
+    kind = new.format or ("zip" if new.type in _ARCHIVES else "jsonl")
     _refuse_what_does_not_fit(new, kind)
     now = control.clock()
     job = ExportJob(
@@ -123,6 +138,7 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
         actor=actor_of(caller),
         reason=new.reason,
         trajectories=_rules(new),
+        recipients=tuple(new.recipients),
     )
     control.stores.exports.add(job)
     control.feed.announce(("exports",))
@@ -156,7 +172,8 @@ def show_export(control: Ctl, export_id: ExportId) -> Response:
     Scope.EXPORTS_READ,
     media_types=(
         *(written.media_type.partition(";")[0] for written in FORMATS.values()),
-        *_ARCHIVES.values(),
+        *sorted({kind for kinds in _ARCHIVES.values() for kind in kinds.values()}),
+        _ENCRYPTED,
     ),
     extra={
         "parameters": [
@@ -184,14 +201,12 @@ def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Respon
     if not path.is_file():
         raise NotFound(f"the file of export {job.id} is not on this server any more")
     sealed = f"sha256:{job.sha256}"
-    record(
-        control, caller, "transfer", f"export:{job.id}", digest_before=sealed, digest_after=sealed
-    )
+    record(control, caller, "transfer", object_of(job), digest_before=sealed, digest_after=sealed)
     digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
     return FileResponse(
         path,
         media_type=_media_type(job),
-        filename=f"kintsugi-{job.type}-{job.id}.{job.format}",
+        filename=f"kintsugi-{job.type}-{file_name(job)}",
         headers={"repr-digest": f"sha-256=:{digest}:"},
     )
 
@@ -231,8 +246,10 @@ def _progress(job: ExportJob) -> float | None:
 
 
 def _media_type(job: ExportJob) -> str:
-    if job.format in _ARCHIVES:
-        return _ARCHIVES[job.format]
+    if job.recipients:
+        return _ENCRYPTED
+    if job.type in _ARCHIVES:
+        return _ARCHIVES[job.type][job.format]
     return next(written.media_type for name, written in FORMATS.items() if name == job.format)
 
 
@@ -245,9 +262,8 @@ def _rules(new: NewExport) -> TrajectoryRules | None:
 
 def _refuse_what_does_not_fit(new: NewExport, kind: str) -> None:
     found: list[FieldError] = []
-    archived = new.type == "trajectories"
-    if archived != (kind in _ARCHIVES):
-        fits = _ARCHIVES if archived else FORMATS
+    fits = _ARCHIVES.get(new.type, FORMATS)
+    if kind not in fits:
         found.append(
             FieldError("body.format", f'"{kind}" is no format of this type', help=", ".join(fits))
         )
@@ -263,5 +279,12 @@ def _refuse_what_does_not_fit(new: NewExport, kind: str) -> None:
             )
             for name in new.filter.model_fields_set - allowed
         ]
+    if new.recipients and new.type != "package":
+        found.append(FieldError("body.recipients", "only packages are encrypted"))
+    for number, text in enumerate(new.recipients):
+        try:
+            parse_recipient(text)
+        except InvalidInput as error:
+            found.append(FieldError(f"body.recipients.{number}", str(error)))
     if found:
         raise Invalid(found)

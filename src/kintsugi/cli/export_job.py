@@ -21,12 +21,15 @@ _POLL_SECONDS_MAX = 1.0
 
 
 class ExportRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to export; ``filter`` and ``trajectories`` under the API's names."""
+    """What to export; ``filter`` and ``trajectories`` under the API's names; ``recipients`` is for
+    packages."""
 
     type: str
     format: str
     filter: dict[str, str] = {}
     trajectories: dict[str, Any] | None = None
+    reason: str = ""
+    recipients: tuple[str, ...] = ()
 
 
 class Job(msgspec.Struct, frozen=True):

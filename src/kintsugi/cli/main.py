@@ -72,6 +72,8 @@ COMMANDS: Mapping[str, Entry] = {
     "quarantine": Entry("quarantine", "app", _CHANGE),
     "trajectories": Entry("trajectories", "app", _KEEP),
     "exports": Entry("exports", "app", _KEEP),
+    "evidence": Entry("evidence", "app", _KEEP),
+    "verify": Entry("verify", "verify", _KEEP),
     "log": Entry("log", "app", _KEEP),
     "custody": Entry("custody", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),

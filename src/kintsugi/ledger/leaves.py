@@ -111,7 +111,7 @@ def content_digest(content: str) -> str:
     return f"sha256:{sha256(content.encode()).hexdigest()}"
 
 
-def custody_leaf(entry: CustodyEntry, *, now: datetime) -> CustodyLeaf:
-    """The leaf of a custody entry."""
+def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:
+    """The leaf of a custody entry: a function of the entry alone, so that it can be found by it."""
     digest = custody_digest(custody_record(entry))
-    return CustodyLeaf(entry.id, entry.action, entry.object, digest, now)
+    return CustodyLeaf(entry.id, entry.action, entry.object, digest, entry.at)

@@ -16,39 +16,15 @@ import msgspec
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
 from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event_filter import EventFilter as EventFilter
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
+from kintsugi.model.packages import PackageStore
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
 from kintsugi.model.trajectory import TrajectoryRules
 from kintsugi.model.vault import KeyStore
 from kintsugi.model.verdict import Verdict
-
-
-class EventFilter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which events; an empty field does not restrict. CONTRACT §5 names the parameters.
-
-    Attributes:
-        since, until: on the event's timestamp, both inclusive.
-        q: full text over the recorded (masked) payload; words are and-ed, "quoted" is a phrase.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    verdict: Verdict | None = None
-    gateway: str = ""
-    user: str = ""
-    team: str = ""
-    workflow: str = ""
-    agent: str = ""
-    session: str = ""
-    model: str = ""
-    policy: str = ""
-    reason_code: str = ""
-    config_version: str = ""
-    trace: str = ""
-    incident: str = ""
-    q: str = ""
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -332,6 +308,8 @@ class ExportJob(msgspec.Struct, frozen=True):
         actor: the token that asked, as custody names it; ``created_by`` is its name alone.
         reason: in the words of who asked, for custody.
         trajectories: when a run is finished and when it was no success, for exports of that type.
+        unredacted, recipients: of packages: whether content is shown as it was, and whom the file
+            is encrypted to.
         attempt: how often it was claimed; set by ``ExportStore.claim``.
         total: events to write as counted at the start; None until counted.
         path: the finished file, below the state folder; empty until done.
@@ -349,6 +327,8 @@ class ExportJob(msgspec.Struct, frozen=True):
     actor: str = ""
     reason: str = ""
     trajectories: TrajectoryRules | None = None
+    unredacted: bool = False
+    recipients: tuple[str, ...] = ()
     attempt: int = 0
     total: int | None = None
     written: int = 0
@@ -627,5 +607,6 @@ class Stores(msgspec.Struct, frozen=True):
     custody: CustodyStore
     vault: KeyStore
     erasures: ErasureStore
+    packages: PackageStore
     query: QueryRunner
     changes: Changes

@@ -33,7 +33,7 @@ def add_custody(connection: Connection, entry: CustodyEntry, *, now: datetime) -
     values = [entry.id, entry.at, entry.actor, entry.action, entry.object, record]
     if _uuid(entry.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
         raise InvalidInput(f'"{entry.id}" cannot be the id of a new custody entry')
-    add_leaf(connection, custody_leaf(entry, now=now), now=now)
+    add_leaf(connection, custody_leaf(entry), now=now)
 
 
 class PostgresCustody:

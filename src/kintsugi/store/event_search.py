@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
 import msgspec
 from psycopg.sql import SQL, Composable, Composed, Identifier
@@ -29,6 +30,8 @@ _SELDOM_SAID: Final[dict[str, LiteralString]] = {
     "trace": "trace_id",
     "incident": "incident_id",
 }
+
+_NO_EVENT: Final = UUID(int=0)
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -78,6 +81,10 @@ def condition_for(where: EventFilter, *, positions: bool = False) -> Condition:
             form = "e.{0} = %s AND e.{0} <> ''" if field in _SELDOM_SAID else "e.{0} = %s"
             conditions.append(SQL(form).format(Identifier(column)))
             values.append(column_text(value))
+    if where.event:
+        conditions.append(SQL("e.id = %s"))
+        # No event has the id of nothing, and what is no id is none.
+        values.append(_uuid(where.event) or _NO_EVENT)
     time_only = where == EventFilter(since=where.since, until=where.until, q=where.q)
     if where.q:
         if time_only and not positions:
@@ -88,3 +95,10 @@ def condition_for(where: EventFilter, *, positions: bool = False) -> Condition:
             conditions.append(SQL("t.document @@ %s::tsquery"))
         values.append(to_tsquery(parse_search(where.q)))
     return Condition(tables, SQL(" AND ").join(conditions), values, time_only)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

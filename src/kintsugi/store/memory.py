@@ -59,6 +59,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_oversight import MemoryOversight
+from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
 from kintsugi.store.memory_vault import MemoryVault
@@ -87,8 +88,9 @@ def memory_stores(
     signals = MemorySignals(lambda: changes.announce("signals"))
     custody = MemoryCustody(log.add)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
+    events = MemoryEvents(changes, log, oversight, signals, spans, vault, now=now)
     return Stores(
-        events=MemoryEvents(changes, log, oversight, signals, spans, vault, now=now),
+        events=events,
         configurations=MemoryConfigurations(changes, log),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
@@ -101,6 +103,7 @@ def memory_stores(
         erasures=vault,
         signals=signals,
         custody=custody,
+        packages=MemoryPackages(events, vault, log),
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -379,6 +382,8 @@ def _matches(event: DecisionEvent, where: EventFilter) -> bool:
         wanted = getattr(where, field)
         if wanted and getattr(event, attribute) != wanted:
             return False
+    if where.event and event.id != where.event.lower():
+        return False
     return not where.q or _says(event.payload, where.q)
 
 

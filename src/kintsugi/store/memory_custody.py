@@ -28,7 +28,7 @@ class MemoryCustody:
         with self._lock:
             if not _is_uuid(entry.id) or entry.id in self._entries:
                 raise InvalidInput(f'"{entry.id}" cannot be the id of a new custody entry')
-            leaf: Leaf = custody_leaf(entry, now=entry.at)
+            leaf: Leaf = custody_leaf(entry)
             self._add_leaf(leaf, now=entry.at)
             self._entries[entry.id] = entry
 

@@ -26,6 +26,7 @@ from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
 from kintsugi.store.oversight import PostgresOversight
+from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
 from kintsugi.store.sealer import Sealer
@@ -108,6 +109,7 @@ def open_stores(
         erasures=PostgresErasures(database, now=now),
         signals=PostgresSignals(database),
         custody=PostgresCustody(database),
+        packages=PostgresPackages(database, opener),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

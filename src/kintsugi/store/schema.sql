@@ -331,6 +331,9 @@ CREATE TABLE kintsugi.log_leaves (
 );
 
 CREATE INDEX log_leaves_kind ON kintsugi.log_leaves (kind, position);
+-- A leaf by its text, for packages: of everything but batches of events, which are found by their
+-- positions.
+CREATE INDEX log_leaves_data ON kintsugi.log_leaves USING hash (data) WHERE kind <> 'events';
 
 -- The hashes of complete subtrees; those of level 0 are the leaves'. A row never changes.
 CREATE TABLE kintsugi.log_nodes (

@@ -1,0 +1,36 @@
+"""What packages are made of, in memory, for unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.packages import PackedBatch, PackedEvent
+from kintsugi.model.stores import EventStore, LogStore
+from kintsugi.store.memory_vault import MemoryVault
+
+
+class MemoryPackages:
+    """The same promises as ``PostgresPackages``, by walking through everything."""
+
+    def __init__(self, events: EventStore, vault: MemoryVault, log: LogStore) -> None:
+        self._events = events
+        self._vault = vault
+        self._log = log
+
+    def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
+        chosen: dict[int, list[PackedEvent]] = {}
+        for record in self._events.scan(where, payload=False):
+            event = self._vault.open(record, unredacted=unredacted)
+            found = self._log.event(event.id)
+            packed = PackedEvent(found.index, found.records[found.index], event)
+            chosen.setdefault(found.leaf, []).append(packed)
+        for leaf, events in sorted(chosen.items()):
+            events.sort(key=lambda one: one.index)
+            records = self._log.event(events[0].event.id).records
+            yield PackedBatch(leaf, self._log.leaf(leaf).data, records, tuple(events))
+
+    def leaves_of(self, data: list[str]) -> dict[str, int]:
+        wanted = set(data)
+        leaves = self._log.leaves(before=None, limit=self._log.edge()[0])
+        return {leaf.data: leaf.position for leaf in leaves if leaf.data in wanted}

@@ -1,0 +1,134 @@
+"""What packages are made of, from PostgreSQL: batches of the log with their chosen events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from psycopg.sql import SQL
+
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.packages import PackedBatch, PackedEvent
+from kintsugi.store.connections import Connection, Database
+from kintsugi.store.contents import CONTENT_COLUMNS, ContentRow, Opener
+from kintsugi.store.event_search import condition_for
+from kintsugi.store.statements import load_statements
+
+_SQL: Final = load_statements("packages")
+_ROWS_PER_FETCH: Final = 1000
+# So many records are held at once; a single batch may have more.
+_RECORDS_AT_ONCE: Final = 2000
+
+_CHOSEN: Final = SQL(
+    """
+    SELECT b.leaf, b.first_event, b.last_event, m.position, m.id
+    FROM (SELECT e.position, e.id FROM {tables} WHERE {where}) AS m
+    CROSS JOIN LATERAL (
+        SELECT leaf, first_event, last_event
+        FROM kintsugi.log_batches
+        WHERE last_event >= m.position
+        ORDER BY last_event
+        LIMIT 1
+    ) AS b
+    WHERE b.first_event <= m.position
+    ORDER BY m.position
+    """
+)
+
+
+_CONTENTS: Final = SQL(
+    "SELECT p.id, "  # noqa: S608 - columns that we name
+    + CONTENT_COLUMNS
+    + """
+    FROM kintsugi.event_payloads AS p
+    LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
+    WHERE p.id = ANY(%s::uuid[])
+    """
+)
+_NONE: Final = ContentRow(None, None, None, None, None, None, None)
+
+
+class _Batch(NamedTuple):
+    leaf: int
+    first: int
+    last: int
+
+
+class _Wanted(NamedTuple):
+    """A batch, and the positions and ids of the events that are wanted of it."""
+
+    batch: _Batch
+    events: dict[int, UUID]
+
+
+class PostgresPackages:
+    """The package store of the protocol in ``model/packages.py``."""
+
+    def __init__(self, database: Database, opener: Opener) -> None:
+        self._database = database
+        self._opener = opener
+
+    def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
+        condition = condition_for(where, positions=True)
+        statement = condition.fill(_CHOSEN)
+        with (
+            self._database.transaction() as connection,
+            connection.cursor(name="packed") as cursor,
+        ):
+            cursor.itersize = _ROWS_PER_FETCH
+            rows = cursor.execute(statement, condition.values)
+            grouped = groupby(rows, key=lambda row: _Batch(*row[:3]))
+            wanted = (_Wanted(batch, {row[3]: row[4] for row in some}) for batch, some in grouped)
+            for some in _in_bounds(wanted):
+                yield from self._read(connection, some, unredacted=unredacted)
+
+    def _read(
+        self, connection: Connection, wanted: list[_Wanted], *, unredacted: bool
+    ) -> Iterator[PackedBatch]:
+        batches = [one.batch for one in wanted]
+        identifiers = [identifier for one in wanted for identifier in one.events.values()]
+        leaves: dict[int, str] = dict(
+            connection.execute(_SQL["leaves"], [[batch.leaf for batch in batches]]).fetchall()
+        )
+        bounds = [[batch.first for batch in batches], [batch.last for batch in batches]]
+        records: dict[int, dict[int, str]] = {batch.first: {} for batch in batches}
+        for first, position, record in connection.execute(_SQL["records"], bounds).fetchall():
+            records[first][position] = record
+        contents = {
+            row[0]: ContentRow(*row[1:])
+            for row in connection.execute(_CONTENTS, [identifiers]).fetchall()
+        }
+        for batch, chosen in wanted:
+            kept = records[batch.first]
+            packed = tuple(
+                PackedEvent(
+                    position - batch.first,
+                    kept[position],
+                    self._opener.event(
+                        kept[position], contents.get(identifier, _NONE), unredacted=unredacted
+                    ),
+                )
+                for position, identifier in chosen.items()
+            )
+            yield PackedBatch(batch.leaf, leaves[batch.leaf], tuple(kept.values()), packed)
+
+    def leaves_of(self, data: list[str]) -> dict[str, int]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["leaves_of"], [data]).fetchall()
+        return dict(rows)
+
+
+def _in_bounds(wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
+    """Batches by the handful, so that a query serves many and none reads too much."""
+    some: list[_Wanted] = []
+    records = 0
+    for one in wanted:
+        some.append(one)
+        records += one.batch.last - one.batch.first + 1
+        if records >= _RECORDS_AT_ONCE:
+            yield some
+            some, records = [], 0
+    if some:
+        yield some
