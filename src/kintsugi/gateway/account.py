@@ -105,6 +105,7 @@ class Account:
     escalation: RaisedEscalation | None = None
     approval: UsedApproval | None = None
     quarantine: Quarantine | None = None
+    containments: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -272,6 +273,7 @@ class Account:
             escalation=self.escalation,
             approval=self.approval,
             quarantine=self.quarantine,
+            containments=self.containments,
             facts=recorded(self),
             payload=self._payload(),
         )

@@ -9,6 +9,7 @@ import msgspec
 from kintsugi.gateway.commands import Reply
 from kintsugi.gateway.dialects.dialect import Dialect, Problem
 from kintsugi.gateway.events import Headers
+from kintsugi.model.containment import CONTAINMENT
 from kintsugi.model.decision import Decision, Phase
 from kintsugi.model.verdict import Verdict
 
@@ -158,7 +159,9 @@ def stopped(decision: Decision, phase: Phase, *, event_id: str, rejected: bool =
     if decision.verdict is Verdict.ESCALATE:
         code = "escalation_rejected" if rejected else "escalation_required"
         escalation_id = event_id
-    elif decision.verdict is Verdict.QUARANTINE:
+    elif decision.verdict is Verdict.QUARANTINE or (
+        decision.policy_name.startswith(CONTAINMENT) and code not in _LIMITED.values()
+    ):
         code = "contained"
     return Problem(
         "rate_limit" if code in _LIMITED.values() else "policy_violation",

@@ -101,6 +101,9 @@ class Exchange(OverseenExchange):
         oversight = in_force.oversight
         if oversight.frozen and (frozen := oversight.stops(account.identity, event.source)):
             return self._stay_frozen(frozen, event.at_ns)
+        if oversight.contained:
+            self._contain(account, event.headers)
+            in_force = self._in_force
         upstreams = in_force.candidates(request.model, dialect.name)
         if not upstreams:
             return self._reject(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,7 +13,11 @@ from kintsugi.gateway.oversight import Oversight
 from kintsugi.gateway.routing import Board
 from kintsugi.model.config import McpServer, Target
 from kintsugi.model.decision import Phase
+from kintsugi.policy.containment import Contained
 from kintsugi.policy.plan import Plan
+
+# Sets of containments that one configuration keeps ready; more are made again when asked for.
+_UNDER_MAX: Final = 256
 
 
 class Secret:
@@ -80,6 +86,7 @@ class InForce:
 
     __slots__ = (
         "_candidates",
+        "_under",
         "asks_before",
         "asks_of_answers",
         "board",
@@ -116,7 +123,6 @@ class InForce:
         board: Board | None = None,
         oversight: Oversight | None = None,
     ) -> None:
-        self.plan = plan
         self.config = plan.config
         self.gateway = plan.config.gateway
         self.config_version = config_version
@@ -124,13 +130,8 @@ class InForce:
         self.worker_id = worker_id
         self.engine_version = engine_version
         self.fingerprint_key = fingerprint_key
-        self.has_input_rules = plan.has(Phase.INPUT)
-        self.has_route_rules = plan.has(Phase.ROUTE)
-        self.has_tool_rules = plan.has(Phase.TOOL)
-        self.has_output_rules = plan.has(Phase.OUTPUT)
-        self.asks_before = plan.asks(Phase.INPUT)
-        self.asks_of_answers = plan.asks(Phase.TOOL) or plan.asks(Phase.OUTPUT)
-        self.has_audit_rules = plan.has(Phase.AUDIT)
+        self._under: dict[tuple[Contained, ...], InForce] = {}
+        self._judge_by(plan)
         self.key_names = {key.sha256.lower(): key.name for key in self.gateway.keys}
         self.upstreams = tuple(
             resolve(target, simulator_url=simulator_url, secret=(secrets or {}).get(target.id))
@@ -148,6 +149,27 @@ class InForce:
             "": _by_model(self.upstreams),
             **{family: _by_model(_speaking(self.upstreams, family)) for family in _FAMILIES},
         }
+
+    def under(self, contained: tuple[Contained, ...]) -> InForce:
+        """The same with containments, which judge before the configuration's own policies."""
+        found = self._under.get(contained)
+        if found is None:
+            found = copy(self)
+            found._judge_by(self.plan.under(tuple(one.plan for one in contained)))
+            if len(self._under) >= _UNDER_MAX:
+                self._under.clear()
+            self._under[contained] = found
+        return found
+
+    def _judge_by(self, plan: Plan) -> None:
+        self.plan = plan
+        self.has_input_rules = plan.has(Phase.INPUT)
+        self.has_route_rules = plan.has(Phase.ROUTE)
+        self.has_tool_rules = plan.has(Phase.TOOL)
+        self.has_output_rules = plan.has(Phase.OUTPUT)
+        self.asks_before = plan.asks(Phase.INPUT)
+        self.asks_of_answers = plan.asks(Phase.TOOL) or plan.asks(Phase.OUTPUT)
+        self.has_audit_rules = plan.has(Phase.AUDIT)
 
     def candidates(self, model: str, dialect: str = "") -> Sequence[Upstream]:
         """The targets for exactly this model, else those that take any, in the order of the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from kintsugi.model.content import Edit, ExchangeView, Part
 from kintsugi.model.decision import Decision, Evaluation, Mode, Phase
 from kintsugi.model.event import Change
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.decide import decide, settled
+from kintsugi.policy.decide import decide, joined, settled
 from kintsugi.policy.tool_failures import tool_failures
 
 _OBSERVED = "the route observes streams and does not hold them"
@@ -295,8 +295,7 @@ def _enforces_on_calls(account: Account) -> bool:
     """Whether a tool call may be stopped or taken out, so that nothing of it may leave before."""
     if account.confirmation:
         return True
-    tool = account.in_force.plan.phase(Phase.TOOL)
-    return tool is not None and any(rule.mode is Mode.ENFORCE for rule in tool.rules)
+    return account.in_force.plan.enforces(Phase.TOOL)
 
 
 def _monitored(evaluation: Evaluation) -> Evaluation:
@@ -320,20 +319,18 @@ def _decide_answer(account: Account, parts: Sequence[Part], *, complete: bool = 
         output = _unasked(account, output)
     if not complete or not in_force.has_tool_rules:
         return output
-    tool = plan.phases[Phase.TOOL].clear
+    calls = calls_of(parts) if account.answer_whole else ()
+    if calls:
+        return joined(decide(plan, Phase.TOOL, _view(account, calls), facts), output)
+    evaluations = plan.evaluations(Phase.TOOL)
     if not account.answer_whole:
-        tool = msgspec.structs.replace(
-            tool, evaluations=tuple(_skipped(evaluation) for evaluation in tool.evaluations)
-        )
-    elif calls := calls_of(parts):
-        tool = decide(plan, Phase.TOOL, _view(account, calls), facts)
-    return _both(tool, output)
+        evaluations = tuple(_skipped(evaluation) for evaluation in evaluations)
+    return msgspec.structs.replace(output, evaluations=evaluations + output.evaluations)
 
 
 def _unasked(account: Account, decision: Decision) -> Decision:
     """The same, without saying of policies that could not be asked that they found nothing."""
-    output = account.in_force.plan.phases.get(Phase.OUTPUT)
-    asks = {rule.kind.name for rule in output.asks} if output is not None else set()
+    asks = account.in_force.plan.asking(Phase.OUTPUT)
     evaluations = tuple(
         _skipped(evaluation)
         if evaluation.policy_name in asks and evaluation.outcome == "clear"
@@ -345,36 +342,6 @@ def _unasked(account: Account, decision: Decision) -> Decision:
 
 def _skipped(evaluation: Evaluation) -> Evaluation:
     return msgspec.structs.replace(evaluation, outcome="skipped", why=_INCOMPLETE)
-
-
-def _both(tool: Decision, output: Decision) -> Decision:
-    """One decision of two phases: the strictest verdict, of equals the earlier one's."""
-    first = output if output.verdict.strictness > tool.verdict.strictness else tool
-    return msgspec.structs.replace(
-        first,
-        evaluations=tool.evaluations + output.evaluations,
-        edits=tuple(_apart(output.edits, tool.edits)),
-        masks=tuple(_apart(output.masks, tool.masks)),
-        transforms=tool.transforms + output.transforms,
-    )
-
-
-def _apart(some: Sequence[Edit], others: Sequence[Edit]) -> Iterator[Edit]:
-    """Both, in order of path and place, without those that another one reaches into."""
-    if not some or not others:
-        yield from some or others
-        return
-    last: Edit | None = None
-    for edit in sorted((*some, *others), key=lambda edit: (edit.path, edit.start, -edit.end)):
-        if last is not None and last.path == edit.path and edit.start < last.end:
-            if edit.end > last.end:
-                last = msgspec.structs.replace(last, end=edit.end)
-            continue
-        if last is not None:
-            yield last
-        last = edit
-    if last is not None:
-        yield last
 
 
 def _view(account: Account, parts: Sequence[Part], *, complete: bool = True) -> ExchangeView:

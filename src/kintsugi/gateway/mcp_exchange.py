@@ -56,6 +56,7 @@ from kintsugi.gateway.mcp_judgement import (
     judge_asked,
     judge_heard,
     judge_opaque,
+    judge_wordless,
     looks,
     merged,
     redact_asked,
@@ -130,8 +131,14 @@ class McpExchange(OverseenExchange):
         if event.method == b"POST":
             return self._on_post(event, head, account)
         self._listens = account.streamed = event.method == b"GET"
-        if self._listens and self._too_many_listen():
-            return self._answer_now(self._refusal("overloaded"))
+        if self._listens:
+            if self._too_many_listen():
+                return self._answer_now(self._refusal("overloaded"))
+            if oversight.contained:
+                self._contain(account, event.headers)
+                decision = judge_wordless(account)
+                if decision.verdict.stops:
+                    return self._stop(decision, Phase.INPUT, event.at_ns)
         return self._call_server(event.method, b"", event.at_ns)
 
     def _too_many_listen(self) -> bool:
@@ -193,6 +200,8 @@ class McpExchange(OverseenExchange):
         if self._listens and self._too_many_listen():
             return self._answer_now(self._refusal("overloaded"))
         self._calls = calls_of(account.request.parts) if account.request is not None else ()
+        if self._in_force.oversight.contained:
+            self._contain(account, event.headers)
         in_force = self._in_force
         if in_force.plan.claim_names:
             account.claims = claims_in(event.headers, in_force.plan.claim_names)

@@ -30,7 +30,7 @@ from kintsugi.model.event import Change
 from kintsugi.model.facts import Counter, Facts
 from kintsugi.model.transform import Transform
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.decide import decide
+from kintsugi.policy.decide import decide, joined
 from kintsugi.policy.names import Names
 
 TOOL_DENIED = "mcp_server.tool_denied"
@@ -101,14 +101,29 @@ def judge_asked(
         if decision is not None:
             account.note(decision, Phase.TOOL)
             return decision
-    if not parts or not account.in_force.plan.has(phase):
+    if not account.in_force.plan.has(phase):
         return _PASSED
+    if not parts:
+        return judge_wordless(account, complete=complete) if phase is Phase.INPUT else _PASSED
     view = ExchangeView(parts, _offers(calls), account.dialect.name, complete=complete)
     decision = decide(account.in_force.plan, phase, view, account.facts())
     account.note(decision, phase)
     account.request_masks = merged(account.request_masks, decision.masks)
     if phase is Phase.INPUT:
         account.found = found_in(decision)
+    return decision
+
+
+def judge_wordless(account: McpAccount, *, complete: bool = True) -> Decision:
+    """Judge what says nothing that a policy could look at: a list, a stream to listen on. What
+    people have contained is stopped all the same."""
+    view = ExchangeView((), dialect=account.dialect.name, complete=complete)
+    decision = _PASSED
+    for overlay in account.in_force.plan.overlays:
+        if not overlay.asks(Phase.INPUT) or account.counters:
+            decision = joined(decision, decide(overlay, Phase.INPUT, view, account.facts()))
+    if decision is not _PASSED:
+        account.note(decision, Phase.INPUT)
     return decision
 
 

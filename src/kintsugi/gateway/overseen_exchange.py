@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import msgspec
 
+from kintsugi.gateway.account import Account
 from kintsugi.gateway.commands import Command, Freeze, Hold, Redeem
-from kintsugi.gateway.events import Gathered, HoldOver, Redeemed
+from kintsugi.gateway.events import Gathered, Headers, HoldOver, Redeemed
 from kintsugi.gateway.facts import take, wish
 from kintsugi.gateway.judgement import answer_views, request_view
 from kintsugi.gateway.oversight import quarantine_for
@@ -191,7 +192,21 @@ class OverseenExchange(RecordedExchange):
             raise RuntimeError(f"the exchange is {self.state.value} and has asked nobody")
         return self._asked
 
-    # Quarantine
+    # Containments and quarantine
+
+    def _contain(self, account: Account, headers: Headers) -> None:
+        """Put the exchange under the containments that are about it."""
+        request = account.request
+        found = self._in_force.oversight.containing(
+            account.identity,
+            model=request.model if request is not None else "",
+            region=next((v.decode("latin-1") for n, v in headers if n == b"x-region"), ""),
+            said=request.parts if request is not None else (),
+            now=account.now,
+        )
+        if found:
+            self._in_force = account.in_force = self._in_force.under(found)
+            account.containments = tuple(one.containment.id for one in found)
 
     def _stay_frozen(self, frozen: Quarantine, at_ns: int) -> list[Command]:
         """Refuse what is in quarantine, before anybody looks at it."""

@@ -7,15 +7,22 @@ find everything empty in most gateways at most times.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
+import structlog
 
+from kintsugi.errors import InvalidInput
+from kintsugi.model.config import Config
+from kintsugi.model.containment import Containment, Lever
 from kintsugi.model.content import Identity, Part
 from kintsugi.model.event import Quarantine
 from kintsugi.model.oversight import Resolution
 from kintsugi.model.transform import QuarantineScope
+from kintsugi.policy.containment import Contained
+
+log = structlog.get_logger(__name__)
 
 # Answers that one worker holds for reviewers at a time; each keeps a connection and a body.
 HELD_MAX = 128
@@ -29,7 +36,10 @@ class Oversight:
     Attributes:
         frozen: what is in quarantine, by scope and subject.
         held: how many answers wait for a reviewer now.
+        contained: the containments that were put in force here, also those that have expired.
     """
+
+    contained: tuple[Contained, ...] = ()
 
     def __init__(self, *, held_max: int = HELD_MAX) -> None:
         self.frozen: dict[tuple[QuarantineScope, str], Quarantine] = {}
@@ -52,6 +62,24 @@ class Oversight:
             if subject and (found := self.frozen.get((scope, subject))) is not None:
                 return found
         return None
+
+    def contain(self, containments: Iterable[Containment], config: Config) -> None:
+        """Exactly these are contained, as far as they have not expired.
+
+        One that cannot be made ready under this configuration stops its scope instead: whoever
+        put it in force wanted less to pass, not more.
+        """
+        self.contained = tuple(_made_ready(one, config) for one in containments)
+
+    def containing(
+        self, identity: Identity, *, model: str, region: str, said: Sequence[Part], now: datetime
+    ) -> tuple[Contained, ...]:
+        """The containments that an exchange is under, in the order in which they were made."""
+        return tuple(
+            one
+            for one in self.contained
+            if one.applies(identity, model=model, region=region, said=said, now=now)
+        )
 
     def replace_resolutions(self, resolutions: Iterable[Resolution]) -> None:
         """Exactly these can be used."""
@@ -79,6 +107,15 @@ class Oversight:
     def may_hold(self) -> bool:
         """Whether one more answer can be held."""
         return self.held < self._held_max
+
+
+def _made_ready(containment: Containment, config: Config) -> Contained:
+    try:
+        return Contained(containment, config)
+    except InvalidInput as error:
+        log.error("containment.stops_instead", containment_id=containment.id, error=str(error))
+        stop = msgspec.structs.replace(containment, lever=Lever("stop"))
+        return Contained(stop, config)
 
 
 def subject_of(scope: QuarantineScope, identity: Identity, source: str) -> str:

@@ -195,6 +195,7 @@ class DecisionEvent(
         escalation: where a person was asked; ``approval`` where one had agreed before.
         mcp_method, tool_name: what was asked of an MCP server: ``tools/call`` and the tool.
         quarantine: what this decision froze, or the quarantine that stopped the exchange.
+        containments: ids of those that the exchange was under.
         facts: None where nothing had to be gathered.
         payload_digest: ``sha256:...`` of the payload and a salt that is sealed with it, written
             by the control plane: it proves what was recorded, and tells nothing once that is
@@ -248,6 +249,7 @@ class DecisionEvent(
     escalation: RaisedEscalation | None = None
     approval: UsedApproval | None = None
     quarantine: Quarantine | None = None
+    containments: tuple[str, ...] = ()
     facts: GatheredFacts | None = None
     mcp_method: str = ""
     tool_name: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -36,7 +36,53 @@ def decide(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) -> De
 
     Never raises: a rule that fails gives its ``on_error`` verdict.
     """
-    in_force = plan.phases.get(phase)
+    decision = _decide(plan.phases.get(phase), phase, exchange, facts)
+    for overlay in plan.overlays:
+        if phase in overlay.phases:
+            decision = joined(_decide(overlay.phases[phase], phase, exchange, facts), decision)
+    return decision
+
+
+def joined(first: Decision, second: Decision) -> Decision:
+    """One decision of two: the strictest verdict, of equals the first's; what both ask for is
+    done, as far as the verdict lets the exchange go on."""
+    leading, other = (
+        (second, first) if second.verdict.strictness > first.verdict.strictness else (first, second)
+    )
+    targets = leading.target_ids
+    if other.target_ids is not None:
+        targets = _both(targets, other.target_ids)
+    return structs.replace(
+        leading,
+        evaluations=first.evaluations + second.evaluations,
+        edits=tuple(_apart(second.edits, first.edits)),
+        masks=tuple(_apart(second.masks, first.masks)),
+        transforms=first.transforms + second.transforms,
+        target_ids=targets,
+    )
+
+
+def _apart(some: Sequence[Edit], others: Sequence[Edit]) -> Iterator[Edit]:
+    """Both, in order of path and place, without those that another one reaches into."""
+    if not some or not others:
+        yield from some or others
+        return
+    last: Edit | None = None
+    for edit in sorted((*some, *others), key=lambda edit: (edit.path, edit.start, -edit.end)):
+        if last is not None and last.path == edit.path and edit.start < last.end:
+            if edit.end > last.end:
+                last = structs.replace(last, end=edit.end)
+            continue
+        if last is not None:
+            yield last
+        last = edit
+    if last is not None:
+        yield last
+
+
+def _decide(
+    in_force: PhasePlan | None, phase: Phase, exchange: ExchangeView, facts: Facts
+) -> Decision:
     if in_force is None:
         return _NOTHING
     try:
@@ -53,11 +99,8 @@ def needs(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) -> tup
 
     A rule that fails here will miss its fact and fail in ``decide``, where that has its verdict.
     """
-    in_force = plan.phases.get(phase)
-    if in_force is None or not in_force.asks:
-        return ()
     found: dict[str, Need] = {}
-    for rule in in_force.asks:
+    for rule in _asking(plan, phase):
         try:
             found.update((need.key, need) for need in rule.rule.needs(exchange, facts))
         except Exception:  # noqa: BLE001, S112  # see above: recorded by decide
@@ -74,14 +117,19 @@ def settlements(plan: Plan, phase: Phase, exchange: ExchangeView, facts: Facts) 
     Returns:
         Nothing for a need whose estimate stands, also because its rule failed.
     """
-    in_force = plan.phases.get(phase)
     used: dict[str, float] = {}
-    for rule in in_force.asks if in_force is not None else ():
+    for rule in _asking(plan, phase):
         try:
             used.update(rule.rule.settle(exchange, facts))
         except Exception:  # noqa: BLE001, S112  # the exchange is over; the estimate stands
             continue
     return used
+
+
+def _asking(plan: Plan, phase: Phase) -> Iterator[RuleInForce]:
+    for one in (*plan.overlays, plan):
+        if phase in one.phases:
+            yield from one.phases[phase].asks
 
 
 def settled(plan: Plan, part: Part, decision: Decision) -> int:

@@ -92,6 +92,8 @@ class Plan(msgspec.Struct, frozen=True):
         context_chars: how many characters before ``Part.start`` a window must keep, where the
             text has them. Never more than ``hold_chars``.
         claim_names: request headers that rules want to see, in lower case.
+        overlays: plans that judge besides this one, each before it: containments. No part of the
+            revision; they are named on the event.
     """
 
     config: Config
@@ -100,22 +102,54 @@ class Plan(msgspec.Struct, frozen=True):
     context_chars: int
     phases: Mapping[Phase, PhasePlan]
     claim_names: frozenset[bytes]
+    overlays: tuple[Plan, ...] = ()
 
     def phase(self, phase: Phase) -> PhasePlan | None:
-        """What runs in a phase; None when nothing does."""
+        """What runs in a phase, overlays left out; None when nothing does."""
         return self.phases.get(phase)
 
     def has(self, phase: Phase) -> bool:
         """Whether anything runs in a phase."""
-        return phase in self.phases
+        return phase in self.phases or any(one.has(phase) for one in self.overlays)
 
     def asks(self, phase: Phase) -> bool:
         """Whether some rule of a phase needs something counted or asked beforehand."""
-        return phase in self.phases and bool(self.phases[phase].asks)
+        return bool(self.asking(phase))
+
+    def asking(self, phase: Phase) -> frozenset[str]:
+        """The policies of a phase that need something counted or asked beforehand."""
+        return frozenset(rule.kind.name for in_phase in self._in(phase) for rule in in_phase.asks)
 
     def judges(self, phase: Phase) -> bool:
         """Whether some rule of a phase judges exchanges as a whole."""
-        return phase in self.phases and self.phases[phase].judges
+        return any(in_phase.judges for in_phase in self._in(phase))
+
+    def enforces(self, phase: Phase) -> bool:
+        """Whether some rule of a phase does more than monitor."""
+        return any(
+            rule.mode is Mode.ENFORCE for in_phase in self._in(phase) for rule in in_phase.rules
+        )
+
+    def evaluations(self, phase: Phase) -> tuple[Evaluation, ...]:
+        """Of a phase in which nothing was found."""
+        return tuple(one for in_phase in self._in(phase) for one in in_phase.clear.evaluations)
+
+    def under(self, overlays: tuple[Plan, ...]) -> Plan:
+        """The same with other plans that judge before it."""
+        held = [plan.hold_chars for plan in (self, *overlays)]
+        return msgspec.structs.replace(
+            self,
+            hold_chars=None if None in held else max(chars or 0 for chars in held),
+            context_chars=max(plan.context_chars for plan in (self, *overlays)),
+            claim_names=self.claim_names.union(*(plan.claim_names for plan in overlays)),
+            overlays=overlays,
+        )
+
+    def _in(self, phase: Phase) -> list[PhasePlan]:
+        found = [one.phases[phase] for one in self.overlays if phase in one.phases]
+        if phase in self.phases:
+            found.append(self.phases[phase])
+        return found
 
 
 def compile_plan(config: Config) -> Plan:
@@ -127,14 +161,17 @@ def compile_plan(config: Config) -> Plan:
     """
     problems = Problems(config.file)
     rules = build_rules(config, problems)
-    phases: dict[Phase, PhasePlan] = {}
-    if not problems.has_errors:
-        phases = {phase: _phase_plan(in_phase, phase) for phase, in_phase in rules.items()}
     if problems.has_errors:
         found = problems.found
         raise ConfigurationInvalid(
             f"{found[0].file}:{found[0].position.line}: {found[0].message}", found
         )
+    return plan_of(config, rules)
+
+
+def plan_of(config: Config, rules: Mapping[Phase, Sequence[RuleInForce]]) -> Plan:
+    """The plan of rules that were built."""
+    phases = {phase: _phase_plan(in_phase, phase) for phase, in_phase in rules.items()}
     hold_chars, context_chars = _reach(phases.get(Phase.OUTPUT))
     claim_names = frozenset(
         name.encode()
@@ -285,7 +322,7 @@ def _position(config: Config, path: str) -> Position:
     return config.positions.get(path, Position())
 
 
-def _phase_plan(rules: list[RuleInForce], phase: Phase) -> PhasePlan:
+def _phase_plan(rules: Sequence[RuleInForce], phase: Phase) -> PhasePlan:
     decodes = _decodes(phase)
     patterns = list(TRIGGERS) if decodes else []
     owners = [-1] * len(patterns)

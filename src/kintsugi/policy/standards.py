@@ -137,6 +137,11 @@ MAPPING: Mapping[str, Mapped] = MappingProxyType(
         "exchange.rejected": _OURS,
         "exchange.interrupted": _OURS,
         "quarantine.in_force": _OURS,
+        "containment.stopped": _OURS,
+        "containment.review_required": _OURS,
+        "containment.tool_disabled": _OURS,
+        "containment.source_blocked": _OURS,
+        "containment.request_changed": _OURS,
         "mcp_server.tool_denied": Mapped(
             llm=("LLM06:2025",), agentic=("ASI02",), atlas=("AML.T0053",)
         ),

@@ -1,0 +1,304 @@
+"""A containment made ready: whom it is about, and a plan that judges before the configuration's.
+
+Levers that a kind of policy already knows are that kind with other options; the rest is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from kintsugi.errors import InvalidInput
+from kintsugi.model.config import Config, PolicyBlock
+from kintsugi.model.containment import CONTAINMENT, Containment, ContainmentScope, Lever
+from kintsugi.model.content import ExchangeView, Identity, Part
+from kintsugi.model.decision import Evaluation, Mode, Phase
+from kintsugi.model.facts import CounterNeed, Facts, Need
+from kintsugi.model.transform import Escalation, Transform
+from kintsugi.model.verdict import Verdict
+from kintsugi.policy.diagnostics import Problems
+from kintsugi.policy.names import Names
+from kintsugi.policy.plan import Plan, RuleInForce, build_rules, plan_of
+from kintsugi.policy.rule import Observation, Rule, RuleKind, RuleOptions
+from kintsugi.policy.rules import KINDS
+from kintsugi.policy.rules.language_validator.detect import prose_of, read
+from kintsugi.policy.sources import label, sources, url_key
+
+STOPPED: Final = "containment.stopped"
+REVIEWED: Final = "containment.review_required"
+SOURCE: Final = "containment.source_blocked"
+TOOL: Final = "containment.tool_disabled"
+CHANGED: Final = "containment.request_changed"
+
+# The field that each lever is useless without, and what to write.
+_NEEDED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "disable-tools": ("tools",),
+        "only-tools": ("tools",),
+        "block-sources": ("sources",),
+        "add-filter": ("terms", "patterns"),
+        "rate-limit": ("requests",),
+        "cap-context": ("max_context_chars", "max_output_tokens"),
+        "swap-model": ("model",),
+    }
+)
+_LETTERS_MIN: Final = 20
+_MESSAGE: Final = "This is contained until a person releases it."
+
+
+class Contained:
+    """A containment as a gateway holds it.
+
+    Attributes:
+        plan: judges before the configuration's own.
+    """
+
+    def __init__(self, containment: Containment, config: Config) -> None:
+        """Raises:
+        InvalidInput: the lever lacks what it needs, or has a pattern that is not accepted.
+        """
+        self.containment = containment
+        self.plan = _plan(containment, config)
+        scope = containment.scope
+        self._wanted = [
+            (name, Names((wanted,)))
+            for name in ("workflow", "agent", "session", "user", "team", "key")
+            if (wanted := getattr(scope, name))
+        ]
+        self._model = Names((scope.model,)) if scope.model else None
+
+    def applies(
+        self, identity: Identity, *, model: str, region: str, said: Sequence[Part], now: datetime
+    ) -> bool:
+        """Whether it is about this exchange, at this time.
+
+        An exchange that does not say what a scope asks for is not in that scope: a session without
+        a name is nobody's session. Contain by what every exchange has, or everybody, where that
+        can be left out.
+        """
+        containment = self.containment
+        if not containment.in_force(now):
+            return False
+        if any(_who(identity, name) not in names for name, names in self._wanted):
+            return False
+        if self._model is not None and model not in self._model:
+            return False
+        scope = containment.scope
+        if scope.region and scope.region.casefold() != region.casefold():
+            return False
+        return not scope.language or _language(said) == scope.language
+
+
+def check_containment(lever: Lever, scope: ContainmentScope, config: Config) -> None:
+    """Refuse what no gateway could put in force.
+
+    Raises:
+        InvalidInput: the message says what is missing or wrong.
+    """
+    never = datetime.fromtimestamp(0, UTC)
+    Contained(Containment("", lever, scope, "", "", "", never, never), config)
+
+
+def _who(identity: Identity, name: str) -> str:
+    told: str = getattr(
+        identity, {"workflow": "workflow", "key": "key_name"}.get(name, f"{name}_id")
+    )
+    return told
+
+
+def _language(said: Sequence[Part]) -> str:
+    """Of what the user said last; empty where that cannot be told."""
+    texts = [part.text for part in said if part.role == "user" and part.kind == "text"]
+    reading = read(prose_of(texts[-1])) if texts else None
+    return reading.best if reading is not None and reading.letters >= _LETTERS_MIN else ""
+
+
+def _plan(containment: Containment, config: Config) -> Plan:
+    lever = containment.lever
+    needed = _NEEDED.get(lever.name, ())
+    if needed and not any(getattr(lever, field) for field in needed):
+        raise InvalidInput(f"lever.{needed[0]}: {lever.name} needs {' or '.join(needed)}")
+    name = f"{CONTAINMENT}{containment.id}"
+    if lever.name == "add-filter":
+        return _filter(name, lever, config)
+    rule = _RULES[lever.name](containment)
+    return plan_of(config, {phase: [_own(name, lever, rule, phase)] for phase in rule.phases})
+
+
+def _filter(name: str, lever: Lever, config: Config) -> Plan:
+    """The kind of policy that looks for terms, under another name."""
+    kind = KINDS["dlp-filter"]
+    options = {"blocked_terms": lever.terms, "detect_patterns": lever.patterns, "action": "block"}
+    block = PolicyBlock(kind.name, msgspec.convert(options, kind.options))
+    problems = Problems("containment")
+    overlay = msgspec.structs.replace(config, chain=(block,), positions={})
+    built = build_rules(overlay, problems)
+    if problems.has_errors:
+        raise InvalidInput("; ".join(f"lever.patterns: {one.message}" for one in problems.found))
+    rules = {phase: [_renamed(rule, name) for rule in found] for phase, found in built.items()}
+    return plan_of(overlay, rules)
+
+
+def _renamed(rule: RuleInForce, name: str) -> RuleInForce:
+    return msgspec.structs.replace(
+        rule,
+        kind=msgspec.structs.replace(rule.kind, name=name),
+        clear=msgspec.structs.replace(rule.clear, policy_name=name),
+    )
+
+
+class _LeverRule(Rule):
+    """Acts on everything that it is asked about: whose exchanges those are is settled before."""
+
+    judges = True
+    message = _MESSAGE
+    phases: tuple[Phase, ...] = (Phase.INPUT,)
+    reason_code = CHANGED
+
+    def __init__(self, containment: Containment) -> None:
+        self._containment = containment
+        self._lever = containment.lever
+
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Iterator[Observation]:  # noqa: ARG002
+        """See ``Rule``."""
+        yield Observation(rule=self._lever.name, reason_code=self.reason_code)
+
+
+class _Stop(_LeverRule):
+    reason_code = STOPPED
+
+
+class _Review(_LeverRule):
+    phases = (Phase.OUTPUT,)
+    reason_code = REVIEWED
+
+
+class _Tools(_LeverRule):
+    """Tools that may not be called, or the only ones that may."""
+
+    phases = (Phase.TOOL,)
+
+    def __init__(self, containment: Containment) -> None:
+        super().__init__(containment)
+        self._only = self._lever.name == "only-tools"
+        # What is refused is known in any spelling; what is allowed, to the letter.
+        self._tools = Names(self._lever.tools, loose=not self._only)
+
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Iterator[Observation]:  # noqa: ARG002
+        """See ``Rule``."""
+        for part in exchange.parts:
+            if part.kind == "tool_call" and (part.name in self._tools) is not self._only:
+                yield Observation(rule=self._lever.name, reason_code=TOOL, path=part.path)
+
+
+class _Sources(_LeverRule):
+    """Passages and tool results that may not reach a model."""
+
+    def __init__(self, containment: Containment) -> None:
+        super().__init__(containment)
+        named = self._lever.sources
+        self._tools = Names(named, loose=True)
+        self._labels = frozenset(label(source) for source in named)
+        self._urls = tuple(url_key(source) for source in named if "://" in source)
+
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Iterator[Observation]:  # noqa: ARG002
+        """See ``Rule``."""
+        for part in exchange.request:
+            if part.kind == "tool_result" and part.name in self._tools:
+                yield Observation(rule="tool", reason_code=SOURCE, path=part.path)
+        for source in sources(exchange.request):
+            text = source.text.casefold()
+            if not self._labels.isdisjoint(source.labels) or any(url in text for url in self._urls):
+                yield Observation(rule="source", reason_code=SOURCE, path=source.path)
+
+
+class _RateLimit(_LeverRule):
+    """One counter for all exchanges in scope."""
+
+    def needs(self, exchange: ExchangeView, facts: Facts) -> Sequence[Need]:  # noqa: ARG002
+        """See ``Rule``."""
+        return (
+            CounterNeed(
+                key=self._key,
+                amount=1,
+                limit=self._lever.requests,
+                window_seconds=self._lever.window_seconds,
+                keeps=True,
+            ),
+        )
+
+    def judge(self, exchange: ExchangeView, facts: Facts) -> Iterator[Observation]:  # noqa: ARG002
+        """See ``Rule``."""
+        counter = facts.counters[self._key]
+        if not counter.granted:
+            yield Observation(
+                rule=self._lever.name,
+                reason_code="rate_limit.exceeded",
+                retry_after_seconds=counter.retry_after_seconds,
+            )
+
+    @property
+    def _key(self) -> str:
+        return f"{CONTAINMENT}{self._containment.id}"
+
+
+_RULES: Final[Mapping[str, type[_LeverRule]]] = MappingProxyType(
+    {
+        "stop": _Stop,
+        "review": _Review,
+        "disable-tools": _Tools,
+        "only-tools": _Tools,
+        "block-sources": _Sources,
+        "rate-limit": _RateLimit,
+        "cap-context": _LeverRule,
+        "swap-model": _LeverRule,
+    }
+)
+
+
+def _own(name: str, lever: Lever, rule: Rule, phase: Phase) -> RuleInForce:
+    options = RuleOptions()
+    action = Verdict.BLOCK
+    if lever.name == "review":
+        action = Verdict.ESCALATE
+        options = RuleOptions(escalation=Escalation(hold_seconds=lever.hold_seconds))
+    elif lever.name in ("cap-context", "swap-model"):
+        action = Verdict.TRANSFORM
+        options = RuleOptions(
+            transform=Transform(
+                max_context_chars=lever.max_context_chars,
+                max_output_tokens=lever.max_output_tokens,
+                model=lever.model,
+            )
+        )
+    return RuleInForce(
+        kind=msgspec.structs.replace(_KIND, name=name),
+        options=options,
+        rule=rule,
+        mode=Mode.ENFORCE,
+        action=action,
+        on_error=Verdict.BLOCK,
+        first_pattern=0,
+        clear=Evaluation(name, phase, Mode.ENFORCE, "clear", Verdict.ALLOW),
+    )
+
+
+_KIND: Final = RuleKind(
+    name="containment",
+    title="Containment",
+    options=RuleOptions,
+    phases=(Phase.INPUT, Phase.TOOL, Phase.OUTPUT),
+    default_action=Verdict.BLOCK,
+    actions=(Verdict.TRANSFORM, Verdict.ESCALATE, Verdict.BLOCK),
+    reasons=(STOPPED, REVIEWED, SOURCE, TOOL, CHANGED),
+    detector_version=1,
+    message=_MESSAGE,
+    method="What a person put in force.",
+    cost="Nothing for exchanges out of its scope.",
+    limits=(),
+    build=lambda _options, _phase: Rule(),
+)
