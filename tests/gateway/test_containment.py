@@ -11,6 +11,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.gateway import commands as c
 from kintsugi.gateway import events as e
 from kintsugi.gateway.in_force import InForce
+from kintsugi.gateway.oversight import made_ready
 from kintsugi.model.containment import Containment, ContainmentScope, Lever
 from kintsugi.model.event import ExchangeStatus
 from kintsugi.model.verdict import Verdict
@@ -46,9 +47,13 @@ def containment(lever: Lever, name: str = "c1", **scope: str) -> Containment:
     )
 
 
+def contain(surroundings: InForce, *containments: Containment) -> None:
+    surroundings.oversight.contained = made_ready(containments, surroundings.config)
+
+
 def contained(lever: Lever, *policies: str, **scope: str) -> InForce:
     surroundings = in_force(*policies)
-    surroundings.oversight.contain([containment(lever, **scope)], surroundings.config)
+    contain(surroundings, containment(lever, **scope))
     return surroundings
 
 
@@ -123,7 +128,7 @@ def test_it_ends_by_itself_whatever_the_control_plane_says() -> None:
 
 def test_a_released_one_is_gone_with_the_next_push() -> None:
     surroundings = contained(Lever("stop"))
-    surroundings.oversight.contain([], surroundings.config)
+    contain(surroundings)
     assert play(surroundings).all(c.CallUpstream)
 
 
@@ -183,7 +188,7 @@ def test_another_model_is_asked_and_context_is_capped() -> None:
         containment(Lever("swap-model", model="safe"), "c1"),
         containment(Lever("cap-context", max_output_tokens=7), "c2"),
     ]
-    surroundings.oversight.contain(levers, surroundings.config)
+    contain(surroundings, *levers)
     one = play(surroundings)
     called = one.only(c.CallUpstream)
     sent = json.loads(called.body)
@@ -257,7 +262,7 @@ def test_a_lever_without_what_it_needs_is_refused_where_it_is_made(lever: Lever,
 @pytest.mark.parametrize("body", [call("pay"), asking("tools/list"), asking("initialize")])
 def test_mcp_servers_are_stopped_whatever_is_asked(body: bytes) -> None:
     surroundings = mcp_in_force()
-    surroundings.oversight.contain([containment(Lever("stop"), agent="a1")], surroundings.config)
+    contain(surroundings, containment(Lever("stop"), agent="a1"))
     one = McpPlaybook(surroundings)
     one.request(body, headers=[(b"x-agent-id", b"a1")])
     assert not one.sent(c.CallUpstream)
@@ -268,16 +273,14 @@ def test_mcp_servers_are_stopped_whatever_is_asked(body: bytes) -> None:
 
 def test_mcp_tools_are_disabled_and_streams_to_listen_on_are_stopped() -> None:
     surroundings = mcp_in_force()
-    surroundings.oversight.contain(
-        [containment(Lever("disable-tools", tools=("pay",)))], surroundings.config
-    )
+    contain(surroundings, containment(Lever("disable-tools", tools=("pay",))))
     one = McpPlaybook(surroundings)
     one.request(call("pay"))
     assert not one.sent(c.CallUpstream)
     other = McpPlaybook(surroundings)
     other.request(call("look_up"))
     assert other.sent(c.CallUpstream)
-    surroundings.oversight.contain([containment(Lever("stop"))], surroundings.config)
+    contain(surroundings, containment(Lever("stop")))
     listening = McpPlaybook(surroundings)
     listening.request(b"", method=b"GET", headers=[(b"accept", b"text/event-stream")])
     assert not listening.sent(c.CallUpstream)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from kintsugi.model.containment import Containment
 from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.facts import Counter, CounterNeed
 from kintsugi.model.oversight import EscalationReport, Resolution
@@ -86,6 +87,7 @@ class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
             metrics; an empty string takes an earlier one back.
         quarantines: everything that is frozen now.
         resolutions: escalations that reviewers have resolved and nobody has used.
+        containments: everything that is contained now.
     """
 
     load: Load | None = None
@@ -95,6 +97,7 @@ class ToWorker(msgspec.Struct, frozen=True, omit_defaults=True):
     redeemed: Redeemed | None = None
     quarantines: tuple[Quarantine, ...] | None = None
     resolutions: tuple[Resolution, ...] | None = None
+    containments: tuple[Containment, ...] | None = None
 
 
 class InForceReport(msgspec.Struct, frozen=True):
@@ -126,6 +129,7 @@ class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         held: an escalation whose answer waits for a reviewer.
+        contained: ids of the containments that every exchange from now on is judged by.
     """
 
     in_force: InForceReport | None = None
@@ -136,6 +140,7 @@ class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
     redeem: Redeem | None = None
     quarantined: Quarantined | None = None
     held: EscalationReport | None = None
+    contained: tuple[str, ...] | None = None
 
 
 _encode = msgspec.json.Encoder().encode

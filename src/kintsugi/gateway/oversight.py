@@ -36,7 +36,7 @@ class Oversight:
     Attributes:
         frozen: what is in quarantine, by scope and subject.
         held: how many answers wait for a reviewer now.
-        contained: the containments that were put in force here, also those that have expired.
+        contained: what people have contained, also what has expired since; see ``made_ready``.
     """
 
     contained: tuple[Contained, ...] = ()
@@ -62,14 +62,6 @@ class Oversight:
             if subject and (found := self.frozen.get((scope, subject))) is not None:
                 return found
         return None
-
-    def contain(self, containments: Iterable[Containment], config: Config) -> None:
-        """Exactly these are contained, as far as they have not expired.
-
-        One that cannot be made ready under this configuration stops its scope instead: whoever
-        put it in force wanted less to pass, not more.
-        """
-        self.contained = tuple(_made_ready(one, config) for one in containments)
 
     def containing(
         self, identity: Identity, *, model: str, region: str, said: Sequence[Part], now: datetime
@@ -107,6 +99,15 @@ class Oversight:
     def may_hold(self) -> bool:
         """Whether one more answer can be held."""
         return self.held < self._held_max
+
+
+def made_ready(containments: Iterable[Containment], config: Config) -> tuple[Contained, ...]:
+    """Containments compiled for a configuration, for ``Oversight.contained``.
+
+    One that cannot be made ready stops its scope instead: whoever put it in force wanted less to
+    pass, not more.
+    """
+    return tuple(_made_ready(one, config) for one in containments)
 
 
 def _made_ready(containment: Containment, config: Config) -> Contained:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,10 +21,13 @@ from kintsugi.errors import ApiUnreachable
 from kintsugi.gateway.control import Quarantined, Redeem, Redeemed, ToWorker
 from kintsugi.gateway.control_plane import ControlPlane, problem_of
 from kintsugi.ledger.journal_files import write_whole
+from kintsugi.model.containment import Containment
 from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.oversight import EscalationReport, OversightPush, QuarantineRecord
 
 log = structlog.get_logger(__name__)
+
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -64,8 +68,11 @@ class OversightKeeper:
     ) -> None:
         self._path = path
         self._tell = tell
-        self._kept: dict[str, Kept] = {one.quarantine.id: one for one in self._read()}
+        kept = _read_all(path, Kept)
+        self._kept: dict[str, Kept] = {one.quarantine.id: one for one in kept}
         self._resolutions = OversightPush().resolutions
+        self._contained_path = path.with_name("containments.json")
+        self._containments: tuple[Containment, ...] = _read_all(self._contained_path, Containment)
         self._control_plane = connect() if connect is not None else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="oversight")
 
@@ -81,6 +88,8 @@ class OversightKeeper:
             messages.append(ToWorker(quarantines=self._in_force()))
         if self._resolutions:
             messages.append(ToWorker(resolutions=self._resolutions))
+        if self._containments:
+            messages.append(ToWorker(containments=self._containments))
         return messages
 
     def quarantined(self, told: Quarantined) -> None:
@@ -109,6 +118,10 @@ class OversightKeeper:
             if changed:
                 self._tell(ToWorker(quarantines=self._in_force()))
             self._save()
+        if push.containments != self._containments:
+            self._containments = push.containments
+            self._tell(ToWorker(containments=push.containments))
+            self._keep(self._contained_path, push.containments)
         if push.resolutions != self._resolutions:
             self._resolutions = push.resolutions
             self._tell(ToWorker(resolutions=push.resolutions))
@@ -173,22 +186,26 @@ class OversightKeeper:
         return tuple(one.quarantine for one in self._kept.values())
 
     def _save(self) -> None:
-        try:
-            write_whole(self._path, msgspec.json.encode(list(self._kept.values())))
-        except OSError as error:  # in force all the same; a restart would ask the control plane
-            log.error("quarantines.not_kept", file=str(self._path), error=str(error))
+        self._keep(self._path, tuple(self._kept.values()))
 
-    def _read(self) -> list[Kept]:
+    def _keep(self, path: Path, things: Sequence[msgspec.Struct]) -> None:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=list[Kept])
-        except FileNotFoundError:
-            return []
-        except msgspec.MsgspecError as error:
-            # Moved aside, not forgotten: somebody has to look at what was frozen.
-            aside = self._path.with_suffix(f".unreadable-{datetime.now(UTC):%Y%m%dT%H%M%S}")
-            self._path.rename(aside)
-            log.error("quarantines.unreadable", kept_in=str(aside), error=str(error))
-            return []
+            write_whole(path, msgspec.json.encode(things))
+        except OSError as error:  # in force all the same; a restart would ask the control plane
+            log.error("oversight.not_kept", file=str(path), error=str(error))
+
+
+def _read_all(path: Path, kind: type[Kind]) -> tuple[Kind, ...]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=tuple[kind, ...])  # type: ignore[valid-type]
+    except FileNotFoundError:
+        return ()
+    except msgspec.MsgspecError as error:
+        # Moved aside, not forgotten: somebody has to look at what was in force.
+        aside = path.with_suffix(f".unreadable-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+        path.rename(aside)
+        log.error("oversight.unreadable", kept_in=str(aside), error=str(error))
+        return ()
 
 
 def merged(

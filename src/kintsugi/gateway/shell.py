@@ -281,6 +281,7 @@ class Shell:
             "load_error": self.load_error,
             "open_targets": in_force.board.open_targets if in_force else [],
             "quarantines": len(in_force.oversight.frozen) if in_force else 0,
+            "containments": len(in_force.oversight.contained) if in_force else 0,
             "held": in_force.oversight.held if in_force else 0,
             "draining": self.draining,
             "in_flight": self.in_flight,

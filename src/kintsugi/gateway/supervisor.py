@@ -76,6 +76,7 @@ class WorkerSlot:
         self.control: asyncio.StreamWriter | None = None
         self.in_force: InForceReport | None = None
         self.error = ""
+        self.contained: tuple[str, ...] = ()
         self.counters = Counters(admitted=0, decided=0, in_flight=0)
         self.restart_seconds = _RESTART_SECONDS_MIN
 
@@ -98,6 +99,7 @@ class WorkerSlot:
             decided=self.counters.decided,
             in_flight=self.counters.in_flight,
             error=self.error,
+            contained=self.contained,
         )
 
 
@@ -415,6 +417,9 @@ class Supervisor:
             self._oversight.redeem(
                 message.redeem, lambda redeemed: slot.tell(ToWorker(redeemed=redeemed))
             )
+        if message.contained is not None and message.contained != slot.contained:
+            slot.contained = message.contained
+            self._changed()
         if message.in_force is not None:
             slot.in_force = message.in_force
             slot.error = ""

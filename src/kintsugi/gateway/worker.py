@@ -38,13 +38,15 @@ from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
 from kintsugi.gateway.link import Link
 from kintsugi.gateway.metrics import WorkerMetrics
-from kintsugi.gateway.oversight import Oversight
+from kintsugi.gateway.oversight import Oversight, made_ready
 from kintsugi.gateway.routing import Board
 from kintsugi.gateway.server import ClientConnection
 from kintsugi.gateway.settings import WorkerSettings
 from kintsugi.gateway.shell import Shell
 from kintsugi.gateway.upstream import Pool
 from kintsugi.ledger.journal_writer import JournalWriter
+from kintsugi.model.containment import Containment
+from kintsugi.policy.containment import Contained
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import compile_plan
 
@@ -72,6 +74,8 @@ class Worker:
         self._draining = asyncio.Event()
         self._first_load = asyncio.Event()
         self._loading: asyncio.Task[None] | None = None
+        self._containments: tuple[Containment, ...] = ()
+        self._containing: asyncio.Task[None] | None = None
         self._fingerprint_key = settings.folder.fingerprint_key.read_bytes()
         self._board = Board()  # outlives the configurations, as does what people decided
         self._link = Link(loop, Oversight(), self._say)
@@ -133,6 +137,9 @@ class Worker:
             while line := await reader.readline():
                 message = decode_to_worker(line)
                 self._link.heard(message)
+                if message.containments is not None:
+                    self._containments = message.containments
+                    self._contain_soon()
                 if message.load is not None:
                     # Beside this loop: exchanges wait for answers that come through it.
                     loading = self._loading
@@ -150,6 +157,28 @@ class Worker:
             # Whatever ends the orders: a worker that nobody can command must not go on.
             self._draining.set()
 
+    def _contain_soon(self) -> None:
+        self._containing = self._loop.create_task(self._contain())
+        self._containing.add_done_callback(self._load_ended)
+
+    async def _contain(self) -> None:
+        """Make the newest containments ready for what is in force, off the loop."""
+        wanted, in_force = self._containments, self._shell.in_force
+        if in_force is None:
+            return  # loading does it
+        ready = await self._loop.run_in_executor(None, made_ready, wanted, in_force.config)
+        # Otherwise something newer came meanwhile, and whoever brought it does this again.
+        if wanted is self._containments and in_force is self._shell.in_force:
+            self._put_contained(ready)
+
+    def _put_contained(self, ready: tuple[Contained, ...]) -> None:
+        if not ready and not self._link.oversight.contained:
+            return
+        self._link.oversight.contained = ready
+        found = tuple(one.containment.id for one in ready)
+        self._say(FromWorker(contained=found))
+        log.info("worker.contained", containments=len(found))
+
     def _load_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             # Nothing that could be named: end, and let the next one try.
@@ -163,6 +192,8 @@ class Worker:
             await before
         try:
             in_force = await self._loop.run_in_executor(None, self._build, order)
+            wanted = self._containments
+            ready = await self._loop.run_in_executor(None, made_ready, wanted, in_force.config)
         except (ConfigurationInvalid, OSError, UnicodeDecodeError) as error:
             log.error("worker.load_failed", config_version=order.config_version, error=str(error))
             self._shell.note_load_error(f"{order.config_version}: {error}")
@@ -170,6 +201,9 @@ class Worker:
         else:
             self._journal.durability = in_force.gateway.durability
             self._shell.put_in_force(in_force)
+            self._put_contained(ready)
+            if wanted is not self._containments:
+                self._contain_soon()
             self._say(
                 FromWorker(
                     in_force=InForceReport(

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from kintsugi.model.containment import Containment
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import DecisionEvent, Quarantine
@@ -113,11 +114,13 @@ class OversightPush(msgspec.Struct, frozen=True):
         quarantines: those in force.
         released: ids of quarantines that ended of late, for a gateway that has one which was
             released before its record arrived.
+        containments: those that were not released and have not expired, oldest first.
     """
 
     resolutions: tuple[Resolution, ...] = ()
     quarantines: tuple[QuarantineRecord, ...] = ()
     released: tuple[str, ...] = ()
+    containments: tuple[Containment, ...] = ()
 
 
 def escalation_of(event: DecisionEvent) -> EscalationReport | None:

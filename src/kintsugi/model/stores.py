@@ -183,7 +183,11 @@ class ConfigurationStore(Protocol):
 
 
 class WorkerReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one gateway worker says of itself."""
+    """What one gateway worker says of itself.
+
+    Attributes:
+        contained: ids of the containments that it judges by.
+    """
 
     worker_id: str
     pid: int
@@ -194,6 +198,7 @@ class WorkerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     decided: int = 0
     in_flight: int = 0
     error: str = ""
+    contained: tuple[str, ...] = ()
 
 
 class GatewayReport(msgspec.Struct, frozen=True, omit_defaults=True):
