@@ -75,7 +75,12 @@ def reading(
 
 
 # What every follower is told first where people have decided nothing.
-NOTHING_DECIDED: dict[str, Any] = {"resolutions": [], "quarantines": [], "released": []}
+NOTHING_DECIDED: dict[str, Any] = {
+    "resolutions": [],
+    "quarantines": [],
+    "released": [],
+    "containments": [],
+}
 
 
 def frames(lines: Iterator[str]) -> Iterator[Frame]:

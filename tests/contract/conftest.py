@@ -24,7 +24,7 @@ _EMPTIED = (
             *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
-            *("escalations", "quarantines", "signals", "custody"),
+            *("escalations", "quarantines", "containments", "signals", "custody"),
             *("journal_series", "journal_gaps"),
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),

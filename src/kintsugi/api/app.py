@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 from kintsugi import __version__
 from kintsugi.api import (
     configurations,
+    containments,
     custody,
     erasures,
     escalations,
@@ -64,6 +65,7 @@ RESOURCES: tuple[Routes, ...] = (
     erasures.routes,
     custody.routes,
     tokens.routes,
+    containments.routes,
     quarantines.routes,
     reasons.routes,
     signals.routes,

@@ -22,6 +22,7 @@ _PIECE = 200
 # More than a control plane's reviewers decide within the life of an approval.
 _RESOLUTIONS_MAX = 1000
 _QUARANTINES_MAX = 10_000
+_CONTAINMENTS_MAX = 1000
 # A gateway that was away for longer learns of a release from what is in force.
 _RELEASED_OF_LATE = timedelta(days=7)
 # How long a stream may outlive its token.
@@ -117,6 +118,7 @@ def oversight_now(control: Control) -> OversightPush:
         tuple(_resolution(one) for one in oversight.usable(now=now, limit=_RESOLUTIONS_MAX)),
         tuple(oversight.quarantines(in_force=True, limit=_QUARANTINES_MAX)),
         tuple(oversight.released_since(now - _RELEASED_OF_LATE)),
+        tuple(control.stores.containments.in_force(now=now, limit=_CONTAINMENTS_MAX)),
     )
 
 

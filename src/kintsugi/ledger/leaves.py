@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 import msgspec
 
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
+from kintsugi.model.containment import Containment
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.journal import JournalSpan
 
@@ -80,7 +82,21 @@ class ErasureLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="erasure"):
     recorded_at: datetime
 
 
-Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf | ErasureLeaf
+class ContainmentLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="containment"):
+    """A containment that was put in force, or released.
+
+    Attributes:
+        record_digest: ``sha256:...`` of its record, as it is from then on.
+    """
+
+    id: str
+    act: Literal["applied", "released"]
+    lever: str
+    record_digest: str
+    recorded_at: datetime
+
+
+Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf | ErasureLeaf | ContainmentLeaf
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -109,6 +125,23 @@ def root_of(hashes: Sequence[bytes]) -> str:
 def content_digest(content: str) -> str:
     """The digest of a configuration's text."""
     return f"sha256:{sha256(content.encode()).hexdigest()}"
+
+
+def containment_leaf(containment: Containment, *, now: datetime) -> ContainmentLeaf:
+    """The leaf of a containment as it is now."""
+    released = containment.released_at is not None
+    return ContainmentLeaf(
+        containment.id,
+        "released" if released else "applied",
+        containment.lever.name,
+        f"sha256:{sha256(containment_record(containment)).hexdigest()}",
+        now,
+    )
+
+
+def containment_record(containment: Containment) -> bytes:
+    """A containment as it is stored and digested: canonical JSON."""
+    return _encode(containment)
 
 
 def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:

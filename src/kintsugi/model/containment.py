@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -95,3 +95,42 @@ class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
     def in_force(self, now: datetime) -> bool:
         """Whether it acts at this time."""
         return self.released_at is None and now < self.expires_at
+
+
+class ContainmentStore(Protocol):
+    """What was contained, by whom, and how it ended. Both its beginning and its end are leaves of
+    the Merkle log."""
+
+    def put(self, containment: Containment) -> None:
+        """Keep a new one; gateways hear of it.
+
+        Raises:
+            InvalidInput: its id is taken, or is no UUID.
+        """
+
+    def get(self, containment_id: str) -> Containment:
+        """Raises:
+        NotFound: there is none with this id.
+        """
+
+    def page(
+        self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Containment], str | None]:
+        """Newest first, and the cursor of the next page.
+
+        Args:
+            in_force: only those that act now, or only those that do not any more; None for all.
+
+        Raises:
+            InvalidInput: the cursor is not one that this store gave out.
+        """
+
+    def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
+        """Those that act now, oldest first."""
+
+    def release(self, containment_id: str, *, by: str, reason: str, now: datetime) -> Containment:
+        """End one; one that has ended stays as it was.
+
+        Raises:
+            NotFound: there is none with this id.
+        """

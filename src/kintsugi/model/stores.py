@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.containment import ContainmentStore
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
 from kintsugi.model.event import DecisionEvent, Payload
@@ -413,7 +414,7 @@ class StoredLeaf(msgspec.Struct, frozen=True):
 
     Attributes:
         position: counts from 0.
-        kind: ``events``, ``configuration``, ``custody`` or ``erasure``.
+        kind: ``events``, ``configuration``, ``custody``, ``erasure`` or ``containment``.
         data: what its hash is of, see ``ledger/leaves.py``.
     """
 
@@ -613,5 +614,6 @@ class Stores(msgspec.Struct, frozen=True):
     vault: KeyStore
     erasures: ErasureStore
     packages: PackageStore
+    containments: ContainmentStore
     query: QueryRunner
     changes: Changes

@@ -57,6 +57,7 @@ from kintsugi.model.stores import (
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
+from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
@@ -104,6 +105,7 @@ def memory_stores(
         signals=signals,
         custody=custody,
         packages=MemoryPackages(events, vault, log),
+        containments=MemoryContainments(lambda: changes.announce("oversight"), log.add),
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )

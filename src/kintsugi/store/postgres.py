@@ -15,6 +15,7 @@ from kintsugi.model.stores import Stores
 from kintsugi.store.changes import PostgresChanges
 from kintsugi.store.configurations import PostgresConfigurations
 from kintsugi.store.connections import Database
+from kintsugi.store.containments import PostgresContainments
 from kintsugi.store.contents import Opener
 from kintsugi.store.custody import PostgresCustody
 from kintsugi.store.erasures import PostgresErasures
@@ -110,6 +111,7 @@ def open_stores(
         signals=PostgresSignals(database),
         custody=PostgresCustody(database),
         packages=PostgresPackages(database, opener),
+        containments=PostgresContainments(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

@@ -1,0 +1,289 @@
+"""``/v1/containments``: what people put in force to stop harm at once, what it would hit, where it
+is in force, and its end. Many stop; few may release."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.custody import actor_of
+from kintsugi.api.event_query import LIMIT_MAX
+from kintsugi.api.permissions import Scope
+from kintsugi.api.reconciliation import AWAY_AFTER
+from kintsugi.api.routing import Routes
+from kintsugi.errors import InvalidInput
+from kintsugi.model.config import Config, Gateway, Pack
+from kintsugi.model.containment import Containment, ContainmentScope, Lever, LeverName
+from kintsugi.model.ids import uuid7
+from kintsugi.model.stores import EventFilter
+from kintsugi.policy.containment import check_containment
+
+routes = Routes("containments")
+
+ContainmentId = Annotated[str, Path(max_length=64)]
+Word = Annotated[str, Field(max_length=300)]
+Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=200)]
+
+SECONDS_MAX = 30 * 24 * 3600
+_PREVIEW = timedelta(hours=1)
+_COUNT_MAX = 10_000
+# What a scope may name and the narrow row of an event has: these can be counted.
+_COUNTED = ("workflow", "agent", "session", "user", "team", "model")
+# Enough of a configuration to compile a lever with.
+_ANY = Config(
+    pack=Pack(name="any", version="1.0.0", id="any"),
+    gateway=Gateway(),
+    targets=(),
+    chain=(),
+    suites=(),
+    source="",
+    file="containment",
+    positions={},
+)
+
+
+class LeverBody(BaseModel):
+    """What is done; each name uses the fields that it is named with in the manual."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: LeverName
+    tools: Words = []
+    sources: Words = []
+    terms: Words = []
+    patterns: Words = []
+    requests: Annotated[int, Field(ge=0, le=10**9)] = 0
+    window_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    max_context_chars: Annotated[int, Field(ge=0, le=10**9)] = 0
+    max_output_tokens: Annotated[int, Field(ge=0, le=10**9)] = 0
+    model: Word = ""
+    hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+
+
+class ScopeBody(BaseModel):
+    """Whose exchanges; with nothing set, everybody's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow: Word = ""
+    agent: Word = ""
+    session: Word = ""
+    user: Word = ""
+    team: Word = ""
+    key: Word = ""
+    model: Word = ""
+    region: Word = ""
+    language: Annotated[str, Field(max_length=3)] = ""
+
+
+class NewContainment(BaseModel):
+    """A containment to put in force."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lever: LeverBody
+    scope: ScopeBody = ScopeBody()
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    owner: Annotated[str, Field(max_length=200, description="The token's name if left out.")] = ""
+    expires_in_seconds: Annotated[int, Field(ge=1, le=SECONDS_MAX)] = 3600
+    incident_id: Annotated[str, Field(max_length=64)] = ""
+
+
+class ApplyQuery(BaseModel):
+    """Whether to only say what it would hit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = False
+
+
+class ContainmentQuery(BaseModel):
+    """Which containments; those in force unless asked otherwise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["in_force", "ended", "all"] = "in_force"
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50
+    cursor: Annotated[str | None, Field(max_length=512)] = None
+
+
+class Release(BaseModel):
+    """Why it ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What was in scope of late.
+
+    Attributes:
+        exchanges: counted up to a ceiling; ``at_least`` where it was reached.
+        not_counted: fields of the scope that recorded events cannot be counted by (names with
+            ``*``, keys, regions, languages): the true number is at most ``exchanges``.
+    """
+
+    since: datetime
+    exchanges: int
+    at_least: bool
+    not_counted: tuple[str, ...]
+
+
+class WhereInForce(msgspec.Struct, frozen=True):
+    """What one gateway says.
+
+    Attributes:
+        connected: it reported of late. One that is away takes it in when it comes back.
+    """
+
+    gateway_id: str
+    connected: bool
+    workers: int
+    contained_workers: int
+
+
+class ContainmentView(msgspec.Struct, frozen=True):
+    """A containment, and where it acts.
+
+    Attributes:
+        status: ``in_force``, ``expired`` or ``released``; ``dry_run`` where nothing was done.
+        everywhere: every worker of every connected gateway judges by it.
+        preview: only where it is made.
+    """
+
+    containment: Containment
+    status: Literal["in_force", "expired", "released", "dry_run"]
+    everywhere: bool
+    gateways: tuple[WhereInForce, ...]
+    preview: Preview | None = None
+
+
+@routes.add(
+    "POST",
+    "/v1/containments",
+    Scope.CONTAINMENTS_APPLY,
+    answer=One[ContainmentView],
+    status=201,
+    parameters=True,
+)
+def apply_containment(
+    control: Ctl, caller: Caller, wanted: NewContainment, query: Annotated[ApplyQuery, Query()]
+) -> Response:
+    """Put it in force on every connected gateway, within a second."""
+    now = control.clock()
+    lever = msgspec.convert(wanted.lever.model_dump(exclude_defaults=True), Lever)
+    scope = msgspec.convert(wanted.scope.model_dump(exclude_defaults=True), ContainmentScope)
+    check_containment(lever, scope, _ANY)
+    containment = Containment(
+        id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
+        lever=lever,
+        scope=scope,
+        reason=_said(wanted.reason),
+        owner=wanted.owner.strip() or caller.name,
+        created_by=actor_of(caller),
+        created_at=now,
+        expires_at=now + timedelta(seconds=wanted.expires_in_seconds),
+        incident_id=wanted.incident_id,
+    )
+    preview = _preview(control, scope, now)
+    if query.dry_run:
+        return one(ContainmentView(containment, "dry_run", False, (), preview))
+    control.stores.containments.put(containment)
+    return one(_view(control, containment, preview), status=201)
+
+
+@routes.add(
+    "GET",
+    "/v1/containments",
+    Scope.CONTAINMENTS_READ,
+    answer=Page[Containment],
+    parameters=True,
+)
+def list_containments(control: Ctl, query: Annotated[ContainmentQuery, Query()]) -> Response:
+    """Newest first."""
+    in_force = {"in_force": True, "ended": False, "all": None}[query.status]
+    found, cursor = control.stores.containments.page(
+        in_force=in_force, now=control.clock(), limit=query.limit, cursor=query.cursor
+    )
+    return reply(Page(found, Meta(len(found), cursor is not None, cursor)))
+
+
+@routes.add(
+    "GET",
+    "/v1/containments/{containment_id}",
+    Scope.CONTAINMENTS_READ,
+    answer=One[ContainmentView],
+)
+def show_containment(control: Ctl, containment_id: ContainmentId) -> Response:
+    """One, and where it is in force."""
+    return one(_view(control, control.stores.containments.get(containment_id)))
+
+
+@routes.add(
+    "POST",
+    "/v1/containments/{containment_id}/release",
+    Scope.CONTAINMENTS_RELEASE,
+    answer=One[ContainmentView],
+)
+def release_containment(
+    control: Ctl, caller: Caller, containment_id: ContainmentId, release: Release
+) -> Response:
+    """End it, on every connected gateway within a second."""
+    ended = control.stores.containments.release(
+        containment_id, by=actor_of(caller), reason=_said(release.reason), now=control.clock()
+    )
+    return one(_view(control, ended))
+
+
+def _said(reason: str) -> str:
+    if not reason.strip():
+        raise InvalidInput("body.reason: say why; it is kept with the containment")
+    return reason.strip()
+
+
+def _view(
+    control: Control, containment: Containment, preview: Preview | None = None
+) -> ContainmentView:
+    now = control.clock()
+    status: Literal["in_force", "expired", "released"] = "in_force"
+    if containment.released_at is not None:
+        status = "released"
+    elif not containment.in_force(now):
+        status = "expired"
+    gateways = tuple(
+        WhereInForce(
+            record.report.id,
+            now - record.last_seen_at <= AWAY_AFTER,
+            len(record.report.workers),
+            sum(containment.id in worker.contained for worker in record.report.workers),
+        )
+        for record in control.stores.gateways.list()
+    )
+    connected = [one for one in gateways if one.connected]
+    everywhere = bool(connected) and all(
+        one.workers and one.contained_workers == one.workers for one in connected
+    )
+    return ContainmentView(containment, status, everywhere, gateways, preview)
+
+
+def _preview(control: Control, scope: ContainmentScope, now: datetime) -> Preview:
+    since = now - _PREVIEW
+    named = {name: value for name in scope.__struct_fields__ if (value := getattr(scope, name))}
+    exact = {
+        name: value
+        for name, value in named.items()
+        if name in _COUNTED and "*" not in value and "?" not in value
+    }
+    where = msgspec.structs.replace(EventFilter(since=since, until=now), **exact)
+    found = control.stores.events.count(where, ceiling=_COUNT_MAX)
+    left_out = tuple(name for name in named if name not in exact)
+    return Preview(since, found, found >= _COUNT_MAX, left_out)

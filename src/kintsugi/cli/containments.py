@@ -1,0 +1,239 @@
+"""``kt contain``, ``kt release``, ``kt containments``: stop harm at once, and end that again."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.gateways import flat
+from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+from kintsugi.model.containment import LeverName
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+app = typer.Typer(help="What people have contained.", no_args_is_help=True)
+
+_COLUMNS = ("id", "lever", "scope", "owner", "expires_at", "reason")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_POLL_SECONDS = 0.05
+LEVERS = get_args(LeverName)
+
+Many = list[str]
+
+
+def contain(
+    context: typer.Context,
+    lever: Annotated[str, typer.Argument(help=f"One of: {', '.join(LEVERS)}.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with it.", show_default=False)],
+    workflow: Annotated[str, typer.Option(help="Only this workflow; * in any name.")] = "",
+    agent: Annotated[str, typer.Option(help="Only this agent.")] = "",
+    session: Annotated[str, typer.Option(help="Only this session.")] = "",
+    user: Annotated[str, typer.Option(help="Only this user.")] = "",
+    team: Annotated[str, typer.Option(help="Only this team.")] = "",
+    key: Annotated[str, typer.Option(help="Only callers with this gateway key.")] = "",
+    model: Annotated[str, typer.Option(help="Only requests for this model.")] = "",
+    region: Annotated[str, typer.Option(help="Only where X-Region says so.")] = "",
+    language: Annotated[str, typer.Option(help="Only users who write in it, such as de.")] = "",
+    everybody: Annotated[
+        bool, typer.Option("--everybody", help="Needed where nothing narrows it down.")
+    ] = False,
+    tool: Annotated[Many, typer.Option(help="For disable-tools and only-tools; repeat it.")] = [],  # noqa: B006
+    source: Annotated[Many, typer.Option(help="For block-sources; repeat it.")] = [],  # noqa: B006
+    term: Annotated[Many, typer.Option(help="For add-filter: words; repeat it.")] = [],  # noqa: B006
+    pattern: Annotated[Many, typer.Option(help="For add-filter: RE2; repeat it.")] = [],  # noqa: B006
+    requests: Annotated[int, typer.Option(min=0, help="For rate-limit.")] = 0,
+    window: Annotated[str, typer.Option(help="For rate-limit: in how much time.")] = "1m",
+    max_context_chars: Annotated[int, typer.Option(min=0, help="For cap-context.")] = 0,
+    max_output_tokens: Annotated[int, typer.Option(min=0, help="For cap-context.")] = 0,
+    to_model: Annotated[str, typer.Option(help="For swap-model: the model to ask.")] = "",
+    hold_seconds: Annotated[
+        float, typer.Option(min=0, help="For review: how long an answer waits.")
+    ] = 0.0,
+    lasts: Annotated[str, typer.Option("--for", help="It ends by itself: 30m, 1h, 7d.")] = "1h",
+    owner: Annotated[str, typer.Option(help="Who answers for it; the token's name if not.")] = "",
+    incident: Annotated[str, typer.Option(help="The incident it belongs to.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would hit.")] = False,
+    wait_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to wait until every gateway has it.")
+    ] = 5.0,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Contain harm on every connected gateway within a second; says what was in scope in the last
+    hour, and where it is in force.
+
+    Exit code 1 where a connected gateway does not have it in time.
+    """
+    scope = {
+        "workflow": workflow,
+        "agent": agent,
+        "session": session,
+        "user": user,
+        "team": team,
+        "key": key,
+        "model": model,
+        "region": region,
+        "language": language,
+    }
+    if not any(scope.values()) and not everybody:
+        raise typer.BadParameter(
+            "this would be about everybody: narrow it down with --workflow, --agent and the like, "
+            "or say --everybody"
+        )
+    body = {
+        "lever": {
+            "name": _lever(lever),
+            "tools": tool,
+            "sources": source,
+            "terms": term,
+            "patterns": pattern,
+            "requests": requests,
+            "window_seconds": _seconds(window, "--window"),
+            "max_context_chars": max_context_chars,
+            "max_output_tokens": max_output_tokens,
+            "model": to_model,
+            "hold_seconds": hold_seconds,
+        },
+        "scope": scope,
+        "reason": reason,
+        "owner": owner,
+        "expires_in_seconds": _seconds(lasts, "--for"),
+        "incident_id": incident,
+    }
+    output = Output(json=as_json)
+    path = "/v1/containments"
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        if dry_run:
+            found = client.post(path, body, {"dry_run": "true"})
+            output.result(found, lambda: _told(found))
+            return
+        made = client.post(path, body)
+        found = _wait(client, made, wait_seconds=wait_seconds)
+    found["preview"] = made["preview"]
+    output.result(found, lambda: _told(found))
+    if not found["everywhere"] and any(one["connected"] for one in found["gateways"]):
+        raise typer.Exit(1)
+
+
+def release(
+    context: typer.Context,
+    containment_id: Annotated[str, typer.Argument(help="As `kt containments list` shows it.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; kept with the release.", show_default=False)
+    ],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """End a containment, on every connected gateway within a second."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/containments/{containment_id}/release", {"reason": reason})
+    Output(json=as_json).result(found, lambda: _told(found))
+
+
+@app.command("list")
+def list_containments(
+    context: typer.Context,
+    status: Annotated[str, typer.Option(help="in_force, ended or all.")] = "in_force",
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show containments, newest first."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = list(client.all("/v1/containments", {"status": status}, limit=limit))
+    rows = (
+        [
+            one["id"],
+            one["lever"]["name"],
+            _scope(one["scope"]),
+            one["owner"],
+            one["expires_at"],
+            one["reason"],
+        ]
+        for one in found
+    )
+    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    containment_id: Annotated[str, typer.Argument(help="As `kt containments list` shows it.")],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show one, and where it is in force."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/containments/{containment_id}")
+    Output(json=as_json).result(found, lambda: _told(found))
+
+
+def _lever(name: str) -> str:
+    if name not in LEVERS:
+        raise typer.BadParameter(f'"{name}" is no lever; use one of: {", ".join(LEVERS)}')
+    return name
+
+
+def _seconds(text: str, option: str) -> int:
+    found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    if found is None:
+        raise typer.BadParameter(f'{option}: "{text}" is no length of time; use 30m, 1h or 7d')
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _wait(client: Client, made: Mapping[str, Any], *, wait_seconds: float) -> dict[str, Any]:
+    """The containment as it is once every connected gateway has it, or time is up."""
+    began = time.monotonic()
+    found = dict(made)
+    while (
+        not found["everywhere"]
+        and any(one["connected"] for one in found["gateways"])
+        and time.monotonic() - began < wait_seconds
+    ):
+        time.sleep(_POLL_SECONDS)
+        found = dict(client.get(f"/v1/containments/{made['containment']['id']}"))
+    found["seconds"] = round(time.monotonic() - began, 3)
+    return found
+
+
+def _told(found: Mapping[str, Any]) -> RenderableType:
+    shown = dict(found["containment"])
+    shown["lever"] = " ".join(_words(shown["lever"]))
+    shown["scope"] = _scope(shown["scope"])
+    lines = [("status", found["status"]), *flat(shown)]
+    preview = found.get("preview")
+    if preview is not None:
+        least = "at least " if preview["at_least"] else ""
+        rest = ", ".join(preview["not_counted"])
+        most = f"; at most: {rest} cannot be counted" if rest else ""
+        lines.append(("in scope in the last hour", f"{least}{preview['exchanges']}{most}"))
+    for one in found["gateways"]:
+        where = f"{one['contained_workers']} of {one['workers']} workers"
+        lines.append((one["gateway_id"], where if one["connected"] else f"away; {where}"))
+    if not found["gateways"]:
+        lines.append(("gateways", "none is registered"))
+    return facts(lines)
+
+
+def _scope(scope: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in scope.items()) or "everybody"
+
+
+def _words(lever: Mapping[str, Any]) -> list[str]:
+    return [
+        value if name == "name" else f"{name}={value}"
+        for name, value in lever.items()
+        if value not in ([], "", 0) and not (name == "window_seconds" and "requests" not in lever)
+    ]

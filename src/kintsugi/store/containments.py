@@ -1,0 +1,102 @@
+"""Containments in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.ledger.leaves import containment_leaf, containment_record
+from kintsugi.model.containment import Containment
+from kintsugi.store.connections import Connection, Database
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.log import add_leaf
+from kintsugi.store.statements import load_statements
+
+_SQL: Final = load_statements("containments")
+_RECORD: Final = msgspec.json.Decoder(Containment)
+
+
+class PostgresContainments:
+    """The containment store of the protocol in ``model/containment.py``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, containment: Containment) -> None:
+        values = [
+            containment.id,
+            containment.created_at,
+            containment.expires_at,
+            containment_record(containment).decode(),
+        ]
+        with self._database.transaction() as connection:
+            known = _uuid(containment.id) is not None
+            if not known or connection.execute(_SQL["add"], values).rowcount == 0:
+                raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
+            connection.execute(_SQL["announce"])
+            now = containment.created_at
+            add_leaf(connection, containment_leaf(containment, now=now), now=now)
+
+    def get(self, containment_id: str) -> Containment:
+        with self._database.transaction() as connection:
+            return _one(connection, containment_id, _SQL["one"])
+
+    def page(
+        self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Containment], str | None]:
+        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
+        if before_id is not None and _uuid(before_id) is None:
+            raise InvalidInput("the cursor is not one that this server gave out")
+        values = {
+            "in_force": in_force,
+            "now": now,
+            "before_at": before_at,
+            "before_id": before_id,
+            "limit": limit + 1,
+        }
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["page"], values).fetchall()
+        shown = [_RECORD.decode(record) for (record,) in rows[:limit]]
+        if len(rows) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+
+    def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["in_force"], [now, limit]).fetchall()
+        return [_RECORD.decode(record) for (record,) in rows]
+
+    def release(self, containment_id: str, *, by: str, reason: str, now: datetime) -> Containment:
+        with self._database.transaction() as connection:
+            found = _one(connection, containment_id, _SQL["lock"])
+            if not found.in_force(now):
+                return found
+            ended = msgspec.structs.replace(
+                found, released_at=now, released_by=by, release_reason=reason
+            )
+            values = [now, containment_record(ended).decode(), containment_id]
+            connection.execute(_SQL["release"], values)
+            connection.execute(_SQL["announce"])
+            add_leaf(connection, containment_leaf(ended, now=now), now=now)
+            return ended
+
+
+def _one(connection: Connection, containment_id: str, statement: bytes) -> Containment:
+    identifier = _uuid(containment_id)
+    row = None
+    if identifier is not None:
+        row = connection.execute(statement, [identifier]).fetchone()
+    if row is None:
+        raise NotFound(f'there is no containment "{containment_id}"')
+    return _RECORD.decode(row[0])
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

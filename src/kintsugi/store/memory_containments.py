@@ -1,0 +1,90 @@
+"""Containments in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.ledger.leaves import containment_leaf
+from kintsugi.model.containment import Containment
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+
+
+class MemoryContainments:
+    """The same promises as ``PostgresContainments``.
+
+    Args:
+        announce: tells gateways that something changed.
+        add_leaf: adds to the Merkle log.
+    """
+
+    def __init__(self, announce: Callable[[], None], add_leaf: Callable[..., int]) -> None:
+        self._announce = announce
+        self._add_leaf = add_leaf
+        self._lock = threading.Lock()
+        self._found: dict[str, Containment] = {}
+
+    def put(self, containment: Containment) -> None:
+        with self._lock:
+            if not _is_uuid(containment.id) or containment.id in self._found:
+                raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
+            self._keep(containment, containment.created_at)
+        self._announce()
+
+    def get(self, containment_id: str) -> Containment:
+        try:
+            return self._found[containment_id]
+        except KeyError:
+            raise NotFound(f'there is no containment "{containment_id}"') from None
+
+    def page(
+        self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Containment], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        if before is not None and not _is_uuid(before[1]):
+            raise InvalidInput("the cursor is not one that this server gave out")
+        found = [
+            one
+            for one in reversed(self._oldest_first())
+            if (in_force is None or one.in_force(now) is in_force)
+            and (before is None or (one.created_at, one.id) < before)
+        ]
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+
+    def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
+        return [one for one in self._oldest_first() if one.in_force(now)][:limit]
+
+    def release(self, containment_id: str, *, by: str, reason: str, now: datetime) -> Containment:
+        with self._lock:
+            found = self.get(containment_id)
+            if not found.in_force(now):
+                return found
+            ended = msgspec.structs.replace(
+                found, released_at=now, released_by=by, release_reason=reason
+            )
+            self._keep(ended, now)
+        self._announce()
+        return ended
+
+    def _keep(self, containment: Containment, now: datetime) -> None:
+        self._add_leaf(containment_leaf(containment, now=now), now=now)
+        self._found[containment.id] = containment
+
+    def _oldest_first(self) -> list[Containment]:
+        return sorted(self._found.values(), key=lambda one: (one.created_at, one.id))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
