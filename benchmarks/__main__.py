@@ -46,6 +46,11 @@ BENCHMARKS = (
     ),
     Benchmark("store", "Store: ingest beside a raw COPY, and every read", ("--events", "20000")),
     Benchmark("log_cost", "Log: append and proofs as the tree grows", ("--quick",)),
+    Benchmark(
+        "span_intake",
+        "Spans: reading beside protobuf, storing beside a raw COPY",
+        ("--spans", "5000"),
+    ),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),
     Benchmark("start", "Start: kt up to the first governed answer", ("--rounds", "1")),

@@ -8,6 +8,7 @@ has no place in that shape stays in the raw content beside it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -89,14 +90,16 @@ _TIMES: Final = frozenset(
         *("created_at", "date", "timestamp", "version"),
     }
 )
+_NUMBERED: Final = re.compile(r"\.\d")
 _DEPTH_MAX: Final = 32
 
 
 def read_content(content: SpanContent, step: Step) -> dict[Held, Any]:
     """Every kind of content that is there, in canonical form."""
     found: dict[Held, Any] = {}
+    numbered = {name: v for name, v in content.attributes.items() if _NUMBERED.search(name)}
     for place in PLACES:
-        value = _value(place, content)
+        value = _value(place, content, numbered)
         if value not in (None, "", [], {}):
             found[place.held] = value
     taken, given = _GENERIC.get(step, ("input_messages", "output_messages"))
@@ -137,12 +140,12 @@ def unflatten(attributes: Mapping[str, Any], prefix: str) -> list[Any]:
     return [_unwrapped(_listed(items[number])) for number in sorted(items)]
 
 
-def _value(place: Place, content: SpanContent) -> Any:
+def _value(place: Place, content: SpanContent, numbered: Mapping[str, Any]) -> Any:
     for name in place.names:
         if name in content.attributes:
             return _parsed(content.attributes[name])
-    for prefix in place.prefixes:
-        if found := unflatten(content.attributes, prefix):
+    for prefix in place.prefixes if numbered else ():
+        if found := unflatten(numbered, prefix):
             return found
     pieces: list[Any] = []
     for event in content.events:
