@@ -100,6 +100,48 @@ def test_a_file_without_its_keys_is_told(kt_online: Kt, tmp_path: Path) -> None:
     assert "log.checkpoint.keys is missing" in ran.err
 
 
+def test_an_object_store_is_a_witness_that_remembers(
+    kt_online: Kt, control_plane: ControlPlane, stored: str, tmp_path: Path
+) -> None:
+    url = (tmp_path / "bucket").as_uri() + "/log.checkpoint"
+    (tmp_path / "bucket").mkdir()
+    doctor = kt_online("doctor", "--witness", url, "--json").json
+    assert [one["outcome"] for one in doctor if one["check"].startswith("witness")] == [
+        "not attempted"
+    ]
+    assert kt_online("log", "witness", "--to", url, "--json").json["seen before"] == "nothing"
+    control_plane.stores.events.append([event(7)])
+    assert kt_online("log", "witness", "--to", url, "--json").json["seen before"] == 3
+    assert {path.name for path in (tmp_path / "bucket").iterdir()} == {
+        "log.checkpoint",
+        "log.checkpoint.keys",
+    }
+    doctor = kt_online("doctor", "--witness", url, "--json").json
+    assert [one["outcome"] for one in doctor if one["check"].startswith("witness")] == ["ok"]
+    control_plane.stores.log.__init__()  # type: ignore[misc]
+    refused = kt_online("log", "witness", "--to", url)
+    assert refused.code == 3
+    assert "has 0 leaves and had 4" in refused.err
+    doctor = kt_online("doctor", "--witness", url, "--json")
+    assert doctor.code == 3
+    [told] = [one for one in doctor.json if one["check"].startswith("witness")]
+    assert (told["outcome"], "older state" in told["next"]) == ("failed", True)
+
+
+def test_an_address_that_is_no_object_store_is_told_so(kt_online: Kt, stored: str) -> None:
+    for url in ("nonsense://bucket/name", "s3://bucket", "file:///"):
+        assert kt_online("log", "witness", "--to", url).code == 2
+
+
+def test_the_doctor_computes_the_log_again(kt_online: Kt, stored: str) -> None:
+    for arguments in ((), ("--full",)):
+        ran = kt_online("doctor", "--json", *arguments)
+        found = {one["check"]: one for one in ran.json}
+        assert found["log checkpoint"]["outcome"] == "ok"
+        assert (found["log"]["outcome"], "3 records" in found["log"]["detail"]) == ("ok", True)
+    assert "3 of 3 leaves" in ran.err
+
+
 def test_another_kintsugi_is_a_witness(
     kt_online: Kt, control_plane: ControlPlane, stored: str
 ) -> None:

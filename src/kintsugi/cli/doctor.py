@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import httpx2
 import msgspec
 import typer
 
 from kintsugi import __version__
+from kintsugi.cli import doctor_evidence
 from kintsugi.cli.client import Client
+from kintsugi.cli.finding import Finding, Outcome
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, table
 from kintsugi.cli.parts import Parts, program
@@ -26,37 +28,40 @@ from kintsugi.cli.settings import Settings
 from kintsugi.cli.status import differences
 from kintsugi.errors import ApiRefused, ApiUnreachable, DatabaseUnusable
 
-Outcome = Literal["ok", "warning", "failed", "not attempted"]
-
 DISK_BYTES_WARNING = 5_000_000_000
 DISK_BYTES_FAILED = 500_000_000
 CLOCK_SECONDS_WARNING = 2.0
 WAITING_RECORDS_WARNING = 10_000
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """One check.
+class Patient(msgspec.Struct, frozen=True):
+    """What is examined.
 
     Attributes:
-        next: what to do about it; empty when there is nothing to do.
+        running: None when no ``kt up`` holds the state folder.
+        full: look at everything, however long it takes.
+        witnesses: of the log, as ``kt log witness --to`` takes them.
+        say: progress.
     """
-
-    check: str
-    outcome: Outcome
-    detail: str
-    next: str = ""
-
-
-class Patient(msgspec.Struct, frozen=True):
-    """What is examined. ``running`` is None when no ``kt up`` holds the state folder."""
 
     settings: Settings
     parts: Parts
     running: Up | None
+    full: bool
+    witnesses: tuple[str, ...]
+    witness_token: str
+    say: Callable[[str], None]
 
 
 def doctor(
     context: typer.Context,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compute the whole log again; shows progress.")
+    ] = False,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option("--witness", metavar="FILE|URL", help="Ask this witness of the log too."),
+    ] = None,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
@@ -64,9 +69,18 @@ def doctor(
     """Examine this installation. Exit code 3 when a check failed."""
     here = program(context)
     settings = here.settings(state=state, api_url=api_url)
-    patient = Patient(settings, here.parts, read_up(settings.state))
+    output = Output(json=as_json)
+    patient = Patient(
+        settings,
+        here.parts,
+        read_up(settings.state),
+        full,
+        tuple(witness or ()),
+        here.environ.get("KT_WITNESS_TOKEN", ""),
+        output.say,
+    )
     findings = [finding for check in CHECKS for finding in check(patient)]
-    Output(json=as_json).result(
+    output.result(
         findings,
         lambda: table(
             ("check", "outcome", "detail", "next"),
@@ -229,6 +243,22 @@ def _configuration(patient: Patient) -> Iterator[Finding]:
         )
 
 
+def _journals(patient: Patient) -> Iterator[Finding]:
+    yield from doctor_evidence.journals(patient.settings.state, full=patient.full)
+
+
+def _log(patient: Patient) -> Iterator[Finding]:
+    with Client(patient.settings) as client:
+        yield from doctor_evidence.log_findings(
+            client,
+            patient.settings,
+            full=patient.full,
+            witnesses=patient.witnesses,
+            token=patient.witness_token,
+            say=patient.say,
+        )
+
+
 def _nearest_existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
@@ -250,6 +280,8 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _ports,
     _control_plane,
     _gateways,
+    _journals,
+    _log,
     _configuration,
 )
 """In the order in which they are shown: each makes sense only when those above are well."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +12,12 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, facts, table
 from kintsugi.cli.parts import program
-from kintsugi.cli.settings import Settings
-from kintsugi.errors import ApiRefused, InvalidInput
-from kintsugi.ledger.checkpoint import Checkpoint, open_checkpoint
+from kintsugi.cli.witnessing import show_to_witness
+from kintsugi.errors import InvalidInput
+from kintsugi.ledger.checkpoint import open_checkpoint
 from kintsugi.ledger.merkle import verify_consistency
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.proof import EventProof, LeafProof, verify_event, verify_leaf
-from kintsugi.ledger.witness import check_next
 
 app = typer.Typer(help="The log of everything recorded, and its proofs.", no_args_is_help=True)
 
@@ -166,7 +164,8 @@ def witness(
         str,
         typer.Option(
             metavar="FILE|URL",
-            help="A file that holds the last checkpoint seen, or another Kintsugi that cosigns.",
+            help="A file or an object (s3://BUCKET/NAME) that holds the last checkpoint seen, or "
+            "another Kintsugi that cosigns.",
         ),
     ],
     as_json: JsonOption = False,
@@ -175,19 +174,15 @@ def witness(
 ) -> None:
     """Show the log to a witness, which refuses if it was rewritten since it looked last.
 
-    A FILE keeps the newest checkpoint and, in FILE.keys, the keys it was first signed with: keep it
-    on another machine. A URL is another Kintsugi's API; its token is read from KT_WITNESS_TOKEN and
+    A FILE, or an object in an object store, keeps the newest checkpoint and, in FILE.keys, the keys
+    it was first signed with: keep it on another machine. An http URL is another Kintsugi's API; its
+    token is read from KT_WITNESS_TOKEN and
     needs the scope log:witness. Exit code 3 when the log shows another history.
     """
     here = program(context)
     settings = here.settings(state=state, api_url=api_url)
     with Client(settings) as client:
-        if to.startswith(("http://", "https://")):
-            token = here.environ.get("KT_WITNESS_TOKEN", "")
-            with Client(Settings(settings.state, to, token)) as other:
-                shown = _witness_at(client, other)
-        else:
-            shown = _witness_in(client, Path(to))
+        shown = show_to_witness(client, settings, to, here.environ.get("KT_WITNESS_TOKEN", ""))
     Output(json=as_json).result(shown, lambda: facts(shown.items()))
 
 
@@ -233,75 +228,3 @@ def _verify(proof: dict[str, Any], trusted: list[VerifierKey]) -> dict[str, Any]
         "root": checkpoint.root.hex(),
         "signed by": [f"{one.key.name}+{one.key.id.hex()}" for one in signatures],
     }
-
-
-def _consistency(client: Client, first: int, second: int) -> list[str]:
-    """The proof between two sizes, hex; none is needed from nothing or to the same."""
-    if first in (0, second) or first > second:
-        return []
-    found = client.get("/v1/log/consistency", {"first": first, "second": second})
-    return [str(text) for text in found["hashes"]]
-
-
-def _witness_in(client: Client, file: Path) -> dict[str, Any]:
-    now = client.get("/v1/log/checkpoint")
-    keys_file = file.with_name(f"{file.name}.keys")
-    known: list[VerifierKey] = []
-    seen: Checkpoint | None = None
-    if file.exists():
-        if not keys_file.exists():
-            raise InvalidInput(
-                f"{keys_file} is missing: it holds the keys that {file} is signed by"
-            )
-        lines = keys_file.read_text(encoding="utf-8").splitlines()
-        known = [VerifierKey.parse(line) for line in lines if line]
-        seen, _ = open_checkpoint(file.read_text(encoding="utf-8"), known)
-    proof = _consistency(client, seen.size if seen else 0, now["size"])
-    found, trusted = check_next(
-        now["note"],
-        known,
-        _keys(now, None),
-        seen=seen,
-        proof=[bytes.fromhex(text) for text in proof],
-    )
-    _replace(keys_file, "".join(f"{key}\n" for key in trusted))
-    _replace(file, now["note"])
-    return {
-        "log": found.origin,
-        "seen before": seen.size if seen else "nothing",
-        "size": found.size,
-        "root": found.root.hex(),
-        "file": str(file),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _witness_at(client: Client, other: Client) -> dict[str, Any]:
-    now = client.get("/v1/log/checkpoint")
-    try:
-        seen = int(other.get("/v1/log/witness", {"origin": now["origin"]})["size"])
-    except ApiRefused as refusal:
-        if refusal.status != 404:
-            raise
-        seen = 0
-    proof = _consistency(client, seen, now["size"])
-    body = {"note": now["note"], "keys": now["keys"], "proof": proof}
-    signed = other.post("/v1/log/witness", body)
-    key = VerifierKey.parse(signed["key"])
-    _, signatures = open_checkpoint(signed["note"], [key], origin=now["origin"])
-    return {
-        "log": now["origin"],
-        "seen before": seen or "nothing",
-        "size": now["size"],
-        "root": now["root"],
-        "witness": str(key),
-        "at": datetime.fromtimestamp(signatures[0].time_seconds, UTC).isoformat(),
-        "note": signed["note"],
-    }
-
-
-def _replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = file.with_name(f"{file.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)

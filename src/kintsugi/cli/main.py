@@ -78,6 +78,7 @@ COMMANDS: Mapping[str, Entry] = {
     "evidence": Entry("evidence", "app", _KEEP),
     "verify": Entry("verify", "verify", _KEEP),
     "log": Entry("log", "app", _KEEP),
+    "journal": Entry("journal", "app", _KEEP),
     "custody": Entry("custody", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
     "restore": Entry("backup", "restore", _KEEP),

@@ -438,6 +438,19 @@ class EventInLog(msgspec.Struct, frozen=True):
     records: tuple[str, ...]
 
 
+class RecordedBatch(msgspec.Struct, frozen=True):
+    """The records of a stretch of positions, as they are stored now.
+
+    Attributes:
+        rows: position, event id and record of each that is there; an empty record where only that
+            is gone.
+        hashes: of each record when it was stored; empty where nobody kept them.
+    """
+
+    rows: tuple[tuple[int, str, str], ...]
+    hashes: tuple[bytes, ...] = ()
+
+
 class Witnessed(msgspec.Struct, frozen=True):
     """What this log has seen of another one.
 
@@ -484,6 +497,15 @@ class LogStore(Protocol):
 
     def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
         """At most ``limit`` leaves, newest first, from before a position on."""
+
+    def stretch(self, *, first: int, limit: int) -> list[StoredLeaf]:
+        """At most ``limit`` leaves from this position on, oldest first."""
+
+    def nodes_there(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        """Those of these nodes that are stored."""
+
+    def batch(self, first_event: int, last_event: int) -> RecordedBatch:
+        """What is stored now of the events of these positions, and the hashes they had."""
 
     def event(self, event_id: str) -> EventInLog:
         """Where an event stands.

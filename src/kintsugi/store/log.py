@@ -10,8 +10,8 @@ from uuid import UUID
 
 from kintsugi.errors import NotFound, StoreUnavailable, VersionConflict
 from kintsugi.ledger.leaves import Leaf, kind_of, leaf_data
-from kintsugi.ledger.merkle import Edge, Node, append, leaf_hash
-from kintsugi.model.stores import EventInLog, StoredLeaf, Witnessed
+from kintsugi.ledger.merkle import HASH_BYTES, Edge, Node, append, leaf_hash
+from kintsugi.model.stores import EventInLog, RecordedBatch, StoredLeaf, Witnessed
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.statements import load_statements
 
@@ -108,6 +108,25 @@ class PostgresLog:
             bound = _LAST if before is None else before
             rows = connection.execute(_SQL["leaves"], [bound, limit]).fetchall()
         return [StoredLeaf(*row) for row in rows]
+
+    def stretch(self, *, first: int, limit: int) -> list[StoredLeaf]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["stretch"], [first, limit]).fetchall()
+        return [StoredLeaf(*row) for row in rows]
+
+    def nodes_there(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        levels, positions = [level for level, _ in places], [place for _, place in places]
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["nodes"], [levels, positions]).fetchall()
+        return {(level, position): bytes(kept) for level, position, kept in rows}
+
+    def batch(self, first_event: int, last_event: int) -> RecordedBatch:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["batch"], [first_event, last_event]).fetchall()
+            kept = connection.execute(_SQL["batch_hashes"], [last_event]).fetchone()
+        whole = bytes(kept[0]) if kept is not None and kept[0] is not None else b""
+        hashes = [whole[at : at + HASH_BYTES] for at in range(0, len(whole), HASH_BYTES)]
+        return RecordedBatch(tuple(rows), tuple(hashes))
 
     def event(self, event_id: str) -> EventInLog:
         try:

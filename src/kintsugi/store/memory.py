@@ -46,6 +46,7 @@ from kintsugi.model.stores import (
     Ingested,
     MinuteCount,
     QueryResult,
+    RecordedBatch,
     SavedAnswer,
     StoredEvent,
     StoredLeaf,
@@ -147,6 +148,7 @@ class MemoryLog:
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._leaves: list[StoredLeaf] = []
         self._batches: dict[str, EventInLog] = {}
+        self._records: list[tuple[str, str]] = []  # by position, from 1
         self._witnessed: dict[str, Witnessed] = {}
 
     def witnessed(self, origin: str) -> Witnessed | None:
@@ -184,6 +186,7 @@ class MemoryLog:
         texts = tuple(record.decode() for record in records)
         for index, event in enumerate(events):
             self._batches[event.id] = EventInLog(position, index, texts)
+            self._records.append((event.id, texts[index]))
 
     def edge(self) -> tuple[int, tuple[bytes, ...]]:
         return self._edge.size, self._edge.hashes
@@ -202,6 +205,20 @@ class MemoryLog:
     def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
         found = [leaf for leaf in self._leaves if before is None or leaf.position < before]
         return found[::-1][:limit]
+
+    def stretch(self, *, first: int, limit: int) -> list[StoredLeaf]:
+        return self._leaves[first : first + limit]
+
+    def nodes_there(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        return {place: self._nodes[place] for place in places if place in self._nodes}
+
+    def batch(self, first_event: int, last_event: int) -> RecordedBatch:
+        records = self._records[first_event - 1 : last_event]
+        rows = [
+            (place, identifier, record)
+            for place, (identifier, record) in enumerate(records, start=first_event)
+        ]
+        return RecordedBatch(tuple(rows), tuple(leaf_hash(row[2].encode()) for row in rows))
 
     def event(self, event_id: str) -> EventInLog:
         try:

@@ -67,3 +67,19 @@ SELECT record
 FROM kintsugi.events JOIN kintsugi.event_records USING (id)
 WHERE position BETWEEN %s AND %s
 ORDER BY position
+
+-- name: stretch
+SELECT position, recorded_at, kind, data
+FROM kintsugi.log_leaves
+WHERE position >= %s
+ORDER BY position
+LIMIT %s
+
+-- name: batch
+SELECT event.position, event.id::text, coalesce(record, '')
+FROM kintsugi.events AS event LEFT JOIN kintsugi.event_records USING (id)
+WHERE event.position BETWEEN %s AND %s
+ORDER BY event.position
+
+-- name: batch_hashes
+SELECT hashes FROM kintsugi.log_batches WHERE last_event = %s
