@@ -1,4 +1,4 @@
-"""Questions that a company's users ask, full of the words of attacks; training has not seen them."""
+"""Questions that a company's users ask, with the words of attacks; training has not seen them."""
 
 from __future__ import annotations
 
