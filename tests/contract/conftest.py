@@ -18,6 +18,7 @@ __all__ = ["servers"]
 # DELETE, not TRUNCATE: that makes new files for every table and index of every month.
 _EMPTIED = (
     "ALTER TABLE kintsugi.custody DISABLE TRIGGER ALL;"
+    "ALTER TABLE kintsugi.incident_entries DISABLE TRIGGER ALL;"
     + "".join(
         f"DELETE FROM kintsugi.{table};"
         for table in (
@@ -28,6 +29,7 @@ _EMPTIED = (
             *("journal_series", "journal_gaps"),
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),
+            *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
         )
     )
@@ -37,6 +39,7 @@ _EMPTIED = (
     )
     + "UPDATE kintsugi.log_edge SET size = 0, hashes = '{}';"
     + "ALTER TABLE kintsugi.custody ENABLE TRIGGER ALL;"
+    + "ALTER TABLE kintsugi.incident_entries ENABLE TRIGGER ALL;"
 )
 
 

@@ -17,7 +17,10 @@ from kintsugi.model.stores import Changes
 
 log = structlog.get_logger(__name__)
 
-CHANNELS = ("events", "configurations", "gateways", "exports", "oversight", "signals", "vault")
+CHANNELS = (
+    *("events", "configurations", "gateways", "exports", "oversight", "signals"),
+    *("vault", "incidents"),
+)
 _WAIT_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
 

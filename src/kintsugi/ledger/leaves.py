@@ -16,6 +16,7 @@ import msgspec
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.model.containment import Containment
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
+from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
 
 
@@ -96,7 +97,25 @@ class ContainmentLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="contai
     recorded_at: datetime
 
 
-Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf | ErasureLeaf | ContainmentLeaf
+class IncidentLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="incident"):
+    """A change of an incident. Its record and its entries are people's words, so the leaf holds
+    only their digests.
+
+    Attributes:
+        version: of the incident, after the change.
+        record_digest: ``sha256:...`` of its record, after the change.
+        entry_digests: of the entries that tell of the change, in order.
+    """
+
+    incident: str
+    version: int
+    state: str
+    record_digest: str
+    entry_digests: tuple[str, ...]
+    recorded_at: datetime
+
+
+Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf | ErasureLeaf | ContainmentLeaf | IncidentLeaf
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -148,3 +167,10 @@ def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:
     """The leaf of a custody entry: a function of the entry alone, so that it can be found by it."""
     digest = custody_digest(custody_record(entry))
     return CustodyLeaf(entry.id, entry.action, entry.object, digest, entry.at)
+
+
+def incident_leaf(incident: Incident, entries: Sequence[Entry], *, now: datetime) -> IncidentLeaf:
+    """The leaf of a change, from the incident as it is stored."""
+    digests = tuple(digest_of(record_of(one)) for one in entries)
+    record = digest_of(record_of(incident))
+    return IncidentLeaf(incident.id, incident.version, incident.state, record, digests, now)

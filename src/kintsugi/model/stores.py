@@ -18,6 +18,7 @@ from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter as EventFilter
+from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.packages import PackageStore
@@ -613,7 +614,8 @@ class Changes(Protocol):
 
     def wait(self, *, timeout_seconds: float) -> frozenset[str]:
         """Block until something changed; the channels that did: ``events``, ``configurations``,
-        ``gateways``, ``exports``, ``oversight``, ``signals``, ``vault``; none after the timeout."""
+        ``gateways``, ``exports``, ``oversight``, ``signals``, ``vault``, ``incidents``; none after
+        the timeout."""
 
     def close(self) -> None:
         """Stop listening; a blocked ``wait`` returns."""
@@ -637,5 +639,6 @@ class Stores(msgspec.Struct, frozen=True):
     erasures: ErasureStore
     packages: PackageStore
     containments: ContainmentStore
+    incidents: IncidentStore
     query: QueryRunner
     changes: Changes

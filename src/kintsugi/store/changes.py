@@ -13,13 +13,8 @@ import psycopg
 from kintsugi.store.connections import Connection
 
 CHANNELS: Final = (
-    "events",
-    "configurations",
-    "gateways",
-    "exports",
-    "oversight",
-    "signals",
-    "vault",
+    *("events", "configurations", "gateways", "exports", "oversight", "signals"),
+    *("vault", "incidents"),
 )
 _RETRY_SECONDS: Final = 0.5
 

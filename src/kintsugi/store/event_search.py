@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
+from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.stores import EventFilter
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.search_text import parse_search, to_tsquery
@@ -28,8 +29,20 @@ _SELDOM_SAID: Final[dict[str, LiteralString]] = {
     "model": "model",
     "policy": "policy_name",
     "trace": "trace_id",
-    "incident": "incident_id",
 }
+# Events that were tied to the incident, or to one merged into it, and those whose gateway had named
+# it. As an array, so that the plan looks each of them up whatever else is asked: the cost follows
+# the incident, never the history.
+_OF_INCIDENT: Final[LiteralString] = """e.id = ANY(ARRAY(
+    WITH RECURSIVE wanted AS (
+        SELECT i.id FROM kintsugi.incidents AS i WHERE i.id = %s OR i.number = %s
+        UNION
+        SELECT i.id FROM kintsugi.incidents AS i JOIN wanted AS w ON i.merged_into = w.id
+    )
+    SELECT t.event_id FROM kintsugi.incident_events AS t JOIN wanted AS w ON w.id = t.incident_id
+    UNION
+    SELECT v.id FROM kintsugi.events AS v WHERE v.incident_id = %s AND v.incident_id <> ''
+))"""
 
 _NO_EVENT: Final = UUID(int=0)
 
@@ -85,6 +98,10 @@ def condition_for(where: EventFilter, *, positions: bool = False) -> Condition:
         conditions.append(SQL("e.id = %s"))
         # No event has the id of nothing, and what is no id is none.
         values.append(_uuid(where.event) or _NO_EVENT)
+    if where.incident:
+        conditions.append(SQL(_OF_INCIDENT))
+        key = where.incident
+        values += [uuid_in(key), number_in(key), column_text(key)]
     time_only = where == EventFilter(since=where.since, until=where.until, q=where.q)
     if where.q:
         if time_only and not positions:

@@ -60,6 +60,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
+from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_signals import MemorySignals
@@ -90,7 +91,10 @@ def memory_stores(
     signals = MemorySignals(lambda: changes.announce("signals"))
     custody = MemoryCustody(log.add)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
-    events = MemoryEvents(changes, log, oversight, signals, spans, vault, now=now)
+    incidents = MemoryIncidents(
+        log.add, lambda: changes.announce("incidents"), lambda event_id: events.holds(event_id)
+    )
+    events = MemoryEvents(changes, log, oversight, signals, spans, vault, incidents.tied, now=now)
     return Stores(
         events=events,
         configurations=MemoryConfigurations(changes, log),
@@ -107,6 +111,7 @@ def memory_stores(
         custody=custody,
         packages=MemoryPackages(events, vault, log),
         containments=MemoryContainments(lambda: changes.announce("oversight"), log.add),
+        incidents=incidents,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -238,6 +243,7 @@ class MemoryEvents:
         signals: MemorySignals,
         spans: MemorySpans,
         vault: MemoryVault,
+        tied: Callable[[str], frozenset[str]],
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -248,6 +254,7 @@ class MemoryEvents:
         self._series: dict[str, SeriesState] = {}
         self._spans = spans
         self._vault = vault
+        self._tied = tied
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -329,7 +336,7 @@ class MemoryEvents:
         found = (
             stored
             for stored in self._stored
-            if stored.position > after and _matches(self._vault.open(stored.event), where)
+            if stored.position > after and self._matches(stored.event, where)
         )
         return [stored for stored, _ in zip(found, range(limit), strict=False)]
 
@@ -359,11 +366,19 @@ class MemoryEvents:
         """Searches read the payloads themselves."""
         return 0
 
+    def holds(self, event_id: str) -> bool:
+        """Whether there is an event with this id."""
+        return event_id.lower() in self._by_id
+
+    def _matches(self, event: DecisionEvent, where: EventFilter) -> bool:
+        named = not where.incident or event.incident_id == where.incident
+        if not named and event.id not in self._tied(where.incident):
+            return False
+        return _matches(self._vault.open(event), where)
+
     def _matching(self, where: EventFilter) -> list[DecisionEvent]:
         with self._lock:
-            found = [
-                event for event in self._by_id.values() if _matches(self._vault.open(event), where)
-            ]
+            found = [event for event in self._by_id.values() if self._matches(event, where)]
         return sorted(found, key=_key)
 
 
@@ -388,7 +403,6 @@ _EQUAL = {
     "reason_code": "reason_code",
     "config_version": "config_version",
     "trace": "trace_id",
-    "incident": "incident_id",
 }
 
 

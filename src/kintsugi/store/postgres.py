@@ -23,6 +23,7 @@ from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
 from kintsugi.store.gateways import PostgresGateways
 from kintsugi.store.idempotency import PostgresIdempotency
+from kintsugi.store.incidents import PostgresIncidents
 from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
@@ -112,6 +113,7 @@ def open_stores(
         custody=PostgresCustody(database),
         packages=PostgresPackages(database, opener),
         containments=PostgresContainments(database),
+        incidents=PostgresIncidents(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

@@ -1,0 +1,245 @@
+"""Incidents in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.ledger.leaves import incident_leaf
+from kintsugi.model.incident import (
+    ENDED,
+    Change,
+    Decide,
+    Entry,
+    Incident,
+    IncidentFilter,
+    OwedObligation,
+    TimelineEntry,
+    TimelineOrder,
+    record_of,
+)
+from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.incidents import NEVER, check_event_ids, check_version
+
+
+class MemoryIncidents:
+    """The same promises as ``PostgresIncidents``.
+
+    Args:
+        add_leaf: adds to the Merkle log.
+        announce: wakes whoever waits for a change.
+        known: whether an event is stored.
+    """
+
+    def __init__(
+        self,
+        add_leaf: Callable[..., int],
+        announce: Callable[[], None],
+        known: Callable[[str], bool],
+    ) -> None:
+        self._add_leaf = add_leaf
+        self._announce = announce
+        self._known = known
+        self._lock = threading.RLock()
+        self._incidents: dict[str, Incident] = {}
+        self._entries: list[Entry] = []
+        self._tied: dict[str, set[str]] = {}
+
+    def change(
+        self,
+        keys: Sequence[str],
+        decide: Decide,
+        *,
+        now: datetime,
+        expected_version: int | None = None,
+    ) -> tuple[Incident, ...]:
+        with self._lock:
+            before = tuple(self.get(key) for key in keys)
+            check_version(before, expected_version)
+            changes = decide(before)
+            for change in changes:
+                self._check(change)
+            stored = tuple(self._store(change, now=now) for change in changes)
+        self._announce()
+        return stored
+
+    def get(self, key: str) -> Incident:
+        number = number_in(key)
+        for found in self._incidents.values():
+            if found.id == key.lower() or found.number == number:
+                return found
+        raise NotFound(f'there is no incident "{key}"')
+
+    def page(
+        self, where: IncidentFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Incident], str | None]:
+        before = _place(cursor)
+        found = sorted(
+            (
+                one
+                for one in self._incidents.values()
+                if _is(one, where) and (before is None or (one.reported_at, one.id) < before)
+            ),
+            key=lambda one: (one.reported_at, one.id),
+            reverse=True,
+        )
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].reported_at, shown[-1].id)
+
+    def count(self, where: IncidentFilter, *, ceiling: int) -> int:
+        return min(ceiling, sum(_is(one, where) for one in self._incidents.values()))
+
+    def timeline(
+        self,
+        incident_id: str,
+        *,
+        order: TimelineOrder,
+        pinned_only: bool,
+        limit: int,
+        cursor: str | None = None,
+    ) -> tuple[list[TimelineEntry], str | None]:
+        before = _place(cursor)
+
+        def when(one: Entry) -> tuple[datetime, str]:
+            return getattr(one, order), one.id
+
+        found = [
+            TimelineEntry(one, self._pinned(one), self._annotations(one))
+            for one in sorted(self._entries, key=when, reverse=True)
+            if one.incident_id == incident_id
+            and not one.about
+            and (before is None or when(one) < before)
+            and (not pinned_only or self._pinned(one))
+        ]
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(*when(shown[-1].entry))
+
+    def entry(self, incident_id: str, entry_id: str) -> Entry:
+        for one in self._entries:
+            if (one.incident_id, one.id) == (incident_id, entry_id.lower()):
+                return one
+        raise NotFound(f'this incident has no entry "{entry_id}"')
+
+    def incidents_of(self, event_id: str) -> list[Incident]:
+        return [
+            one
+            for one in self.page(IncidentFilter(), limit=1_000_000)[0]
+            if event_id.lower() in self._tied.get(one.id, ())
+        ]
+
+    def obligations(
+        self, *, terminal: bool | None, limit: int, cursor: str | None = None
+    ) -> tuple[list[OwedObligation], str | None]:
+        after = _place(cursor)
+        found = sorted(
+            (
+                one
+                for one in self._owed()
+                # Neither end depends on the time.
+                if terminal in (None, one.obligation.terminal(NEVER))
+                and (after is None or _due(one) > after)
+            ),
+            key=_due,
+        )
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(*_due(shown[-1]))
+
+    def obligation(self, obligation_id: str) -> OwedObligation:
+        for one in self._owed():
+            if one.obligation.id == obligation_id.lower():
+                return one
+        raise NotFound(f'there is no obligation "{obligation_id}"')
+
+    def tied(self, key: str) -> frozenset[str]:
+        """Ids of the events of an incident and of those merged into it; empty when unknown."""
+        try:
+            wanted = {self.get(key).id}
+        except NotFound:
+            return frozenset()
+        while more := {
+            one.id
+            for one in self._incidents.values()
+            if one.merged_into in wanted and one.id not in wanted
+        }:
+            wanted |= more
+        return frozenset(event for one in wanted for event in self._tied.get(one, ()))
+
+    def _check(self, change: Change) -> None:
+        check_event_ids(change)
+        unknown = [one for one in change.add_events if not self._known(one)]
+        if unknown:
+            raise InvalidInput(f"event_ids: there is no event {', '.join(unknown[:10])}")
+
+    def _store(self, change: Change, *, now: datetime) -> Incident:
+        incident = change.incident
+        if not change.entries:
+            return incident
+        tied = self._tied.setdefault(incident.id, set())
+        tied -= {one.lower() for one in change.remove_events}
+        tied |= {one.lower() for one in change.add_events}
+        number = incident.number or len(self._incidents) + 1
+        incident = msgspec.structs.replace(
+            incident, number=number, version=incident.version + 1, event_count=len(tied)
+        )
+        # As a database gives it back: nothing of the caller's is shared.
+        incident = msgspec.json.decode(record_of(incident), type=Incident)
+        entries = [msgspec.json.decode(record_of(one), type=Entry) for one in change.entries]
+        self._incidents[incident.id] = incident
+        self._entries += entries
+        self._add_leaf(incident_leaf(incident, change.entries, now=now), now=now)
+        return incident
+
+    def _pinned(self, entry: Entry) -> bool:
+        marks = [
+            one for one in self._entries if one.about == entry.id and one.kind in ("pin", "unpin")
+        ]
+        return bool(marks) and max(marks, key=_recorded).kind == "pin"
+
+    def _annotations(self, entry: Entry) -> tuple[Entry, ...]:
+        said = (one for one in self._entries if one.about == entry.id and one.kind == "annotation")
+        return tuple(sorted(said, key=_recorded))
+
+    def _owed(self) -> list[OwedObligation]:
+        return [
+            OwedObligation(one.id, one.reference, one.title, obligation)
+            for one in self._incidents.values()
+            for obligation in one.obligations
+        ]
+
+
+def _recorded(entry: Entry) -> tuple[datetime, str]:
+    return entry.recorded_at, entry.id
+
+
+def _due(one: OwedObligation) -> tuple[datetime, str]:
+    return one.obligation.due_at or NEVER, one.obligation.id
+
+
+def _is(incident: Incident, where: IncidentFilter) -> bool:
+    if where.state == "open":
+        if incident.state in ENDED:
+            return False
+    elif where.state and incident.state != where.state:
+        return False
+    return not where.severity or (incident.severity or "unset") == where.severity
+
+
+def _place(cursor: str | None) -> Any:
+    if cursor is None:
+        return None
+    at, identifier = decode_cursor(cursor)
+    if uuid_in(identifier) is None:
+        raise InvalidInput("the cursor is not one that this server gave out")
+    return at, identifier

@@ -1,0 +1,15 @@
+"""Incidents, their timelines, their events and their clocks."""
+
+from __future__ import annotations
+
+from kintsugi.store.migrations import run_sql_beside
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
