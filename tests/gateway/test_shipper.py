@@ -14,10 +14,11 @@ import pytest
 
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
 from kintsugi.gateway.recovery import recover
-from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, Shipper, ShipperCounters
+from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, NOTHING_KEPT, Keep, Shipper, ShipperCounters
 from kintsugi.ledger.journal_continuity import SeriesState, continue_series
 from kintsugi.ledger.journal_files import exclusive, list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
+from kintsugi.model.journal import MissingLines
 from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, Reply, running
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -72,11 +73,14 @@ def journal(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def shipping(journal: Path, fake: FakeControlPlane, *, token: str = TOKEN) -> Iterator[Shipper]:
+def shipping(
+    journal: Path, fake: FakeControlPlane, *, token: str = TOKEN, keep: Keep = NOTHING_KEPT
+) -> Iterator[Shipper]:
     shipper = Shipper(
         journal,
         journal.parent,
         ControlPlane(fake.url, lambda: token, timeout_seconds=5),
+        keep=keep,
         poll_seconds=0.01,
         backoff_seconds_max=0.05,
         clock=lambda: NOON,
@@ -465,6 +469,37 @@ def test_what_the_control_plane_misses_is_sent_again(journal: Path, fake: FakeCo
         (7, 7, ()),
         (3, 6, ()),
     ]
+    writer.close()
+
+
+def test_what_has_arrived_is_kept_for_a_while_and_sent_again_from_there(
+    journal: Path, fake: FakeControlPlane
+) -> None:
+    writer = series(journal)
+    write(writer, decided(1), decided(2))
+    writer.turn_over()
+    with shipping(journal, fake, keep=Keep(1e10, 10_000)) as shipper:
+        until(lambda: len(list_segments(journal)) == 1)
+        fake.stored, fake.told = [], []
+        missing = MissingLines(list_segments(journal)[0].series, 1, 3)
+        shipper.send_again([missing, missing])
+        fake.wait(lambda: len(fake.stored) == 2)
+        assert shipper.flush(timeout_seconds=5)
+    assert [(one.range.first_seq, one.range.last_seq) for one in fake.told] == [(1, 3)]
+    writer.close()
+
+
+@pytest.mark.parametrize("keep", [Keep(-1e10, 10_000), Keep(1e10, 300)])
+def test_what_is_kept_is_deleted_when_it_is_old_or_much(
+    journal: Path, fake: FakeControlPlane, keep: Keep
+) -> None:
+    writer = series(journal)
+    for number in range(5):
+        write(writer, decided(number))
+        writer.turn_over()
+    with shipping(journal, fake, keep=keep):
+        until(lambda: len(list_segments(journal)) == 1)
+        until(lambda: sum(path.stat().st_size for path in (journal / "kept").iterdir()) <= 300)
     writer.close()
 
 

@@ -18,6 +18,7 @@ from kintsugi.ledger.journal_verify import verify_journals
 from kintsugi.ledger.note import VerifierKey
 
 _JOURNAL_BYTES_MAX = 500_000_000
+_JOURNAL_BYTES_WARNING = 5_000_000_000
 _SPOTS = 20
 _NEWEST = 100
 _STRETCH = 200
@@ -31,6 +32,13 @@ def journals(state: Path, *, full: bool) -> Iterator[Finding]:
         yield Finding("journals", "not attempted", f"no gateway has kept one in {state}")
         return
     size = sum(path.stat().st_size for folder in folders for path in folder.glob("*.jsonl"))
+    if size > _JOURNAL_BYTES_WARNING:
+        yield Finding(
+            "journal size",
+            "warning",
+            f"{size / 1e9:.1f} GB wait on this machine",
+            "nothing takes them: start a control plane, or move finished segments away (manual)",
+        )
     if size > _JOURNAL_BYTES_MAX and not full:
         told = f"{size / 1e9:.1f} GB of journals"
         yield Finding("journals", "not attempted", told, "kt doctor --full, or kt journal verify")

@@ -10,7 +10,9 @@ and there lost them, are sent again as long as they are here.
 
 A segment is deleted when nobody writes it any more, every record of it has arrived, every
 exchange admitted in it has a decision that has arrived, and every earlier segment of its series is
-gone. So what recovery needs is always there, without the two having to agree on anything.
+gone. Deleted means put aside in ``kept``, for a while and up to a size: a control plane that is set
+back to a backup gets from there what it lost. So what recovery needs is always there, without the
+two having to agree on anything.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,6 +61,17 @@ _TOO_LARGE = 413
 _HEADS_MAX = 200
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """How much of what has arrived stays here for a while."""
+
+    seconds: float
+    bytes: int
+
+
+NOTHING_KEPT = Keep(0.0, 0)
+KEPT = Keep(86_400.0, 1_000_000_000)
 
 
 class ShipperCounters(msgspec.Struct, frozen=True):
@@ -117,6 +131,7 @@ class Shipper:
     Args:
         state: the gateway's folder; keeps ``shipper.json`` and ``rejected.jsonl``.
         control_plane: used by this thread alone.
+        keep: how long, and how much of, what has arrived is put aside before it is deleted.
         poll_seconds: how often to look for new records; what a record waits at most.
     """
 
@@ -126,6 +141,7 @@ class Shipper:
         state: Path,
         control_plane: ControlPlane,
         *,
+        keep: Keep = NOTHING_KEPT,
         poll_seconds: float = POLL_SECONDS,
         backoff_seconds_max: float = BACKOFF_SECONDS_MAX,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -133,6 +149,7 @@ class Shipper:
         self._journal = journal
         self._state = state
         self._control_plane = control_plane
+        self._keep = keep
         self._poll_seconds = poll_seconds
         self._backoff_seconds_max = backoff_seconds_max
         self._clock = clock
@@ -406,10 +423,14 @@ class Shipper:
     ) -> Iterator[list[Entry]]:
         """The wanted lines in batches; notes in ``tellings`` which line stands before them."""
         batch: list[Entry] = []
-        for segment in list_segments(self._journal):
-            if segment.series != wanted.series:
-                continue
-            path = self._journal / segment.file_name
+        folders = (self._kept, self._journal)
+        paths = [
+            (segment, folder / segment.file_name)
+            for folder in folders
+            for segment in list_segments(folder)
+            if segment.series == wanted.series
+        ]
+        for segment, path in paths:
             for line in read_segment(path, on_damage=lambda _damage: None):
                 if line.seq == wanted.first_seq - 1:
                     tellings[wanted.series] = told_up_to(line.seq, line.chain.hex())
@@ -525,15 +546,48 @@ class Shipper:
                 blocked.add(segment.series)
                 others_left = others_left or self._reader.is_finished(segment)
                 continue
-            (self._journal / segment.file_name).unlink(missing_ok=True)
+            self._put_aside(segment)
             self._progress.places.pop(segment.file_name, None)
             self._counted.pop(segment.file_name, None)
             deleted = True
         if deleted:
-            left = {segment.series for segment in list_segments(self._journal)}
+            self._delete_kept()
+            left = {
+                segment.series
+                for folder in (self._kept, self._journal)
+                for segment in list_segments(folder)
+            }
             for series in self._progress.tellings.keys() - left:
                 del self._progress.tellings[series]
             self._save_progress()
+
+    def _put_aside(self, segment: SegmentName) -> None:
+        path = self._journal / segment.file_name
+        if self._keep == NOTHING_KEPT:
+            path.unlink(missing_ok=True)
+            return
+        self._kept.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.utime(path)  # its age counts from here
+            path.rename(self._kept / segment.file_name)
+
+    def _delete_kept(self) -> None:
+        """Delete what was put aside long ago, and the oldest of what is too much."""
+        try:
+            found = [(entry.stat().st_mtime, entry) for entry in self._kept.iterdir()]
+        except FileNotFoundError:
+            return
+        size = sum(entry.stat().st_size for _, entry in found)
+        oldest_kept = self._clock().timestamp() - self._keep.seconds
+        for put_aside_at, entry in sorted(found):
+            if put_aside_at >= oldest_kept and size <= self._keep.bytes:
+                break
+            size -= entry.stat().st_size
+            entry.unlink()
+
+    @property
+    def _kept(self) -> Path:
+        return self._journal / "kept"
 
     def _has_tail(self, segment: SegmentName) -> bool:
         """Whether a torn tail is left, which recovery has to report and cut first."""

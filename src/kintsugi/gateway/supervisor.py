@@ -46,7 +46,7 @@ from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
-from kintsugi.gateway.shipper import Shipper
+from kintsugi.gateway.shipper import KEPT, Shipper
 from kintsugi.model.config import Config
 from kintsugi.model.journal import MissingLines
 from kintsugi.model.stores import GatewayReport, WorkerReport
@@ -449,7 +449,7 @@ class Supervisor:
             return
 
         self._shipper = Shipper(
-            settings.folder.journal, settings.folder.path, self._control_plane()
+            settings.folder.journal, settings.folder.path, self._control_plane(), keep=KEPT
         )
         self._follower = Follower(
             self._control_plane,
