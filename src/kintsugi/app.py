@@ -96,15 +96,18 @@ def backup(transfer: Transfer) -> dict[str, Any]:
             conninfo,
             transfer.file,
             now=datetime.now(UTC),
-            state_files=_state_files(transfer.state),
+            state_files=_state_files(transfer.state, with_vault_key=transfer.with_vault_key),
             tell=transfer.tell,
         )
     return _summary(transfer.file, manifest)
 
 
 def restore(transfer: Transfer) -> dict[str, Any]:
-    """Bring a backup back; what was in it."""
+    """Bring a backup back, without what was erased since; what was in it."""
+    from kintsugi.api.vault_worker import reapply
+    from kintsugi.store import open_stores
     from kintsugi.store.backup import restore as bring_back
+    from kintsugi.vault.remembered import FILE, read, remember
 
     with _database(transfer) as conninfo:
         manifest = bring_back(
@@ -115,7 +118,13 @@ def restore(transfer: Transfer) -> dict[str, Any]:
             replace=transfer.replace,
             tell=transfer.tell,
         )
-    return _summary(transfer.file, manifest)
+        if transfer.erasures is not None:
+            remember(transfer.state / FILE, read(transfer.erasures))
+        with open_stores(conninfo) as stores:
+            again = reapply(
+                stores.erasures, transfer.state, now=datetime.now(UTC), tell=transfer.tell
+            )
+    return {**_summary(transfer.file, manifest), "erased_again": again}
 
 
 @contextmanager
@@ -131,15 +140,20 @@ def _database(transfer: Transfer) -> Iterator[str]:
         yield handle.conninfo
 
 
-def _state_files(state: Path) -> dict[str, Path]:
-    """What cannot be made again and is no access token: those are minted anew after a restore."""
-    wanted = (
+def _state_files(state: Path, *, with_vault_key: bool) -> dict[str, Path]:
+    """What cannot be made again and is no access token: those are minted anew after a restore.
+
+    The vault's key stays out unless it is asked for: a backup that holds it is content that
+    anybody can read, and that no erasure reaches."""
+    wanted = [
         "policy-config.yaml",
         "tests/*.json",
         "gateway-id",
         "log-key",
         "gateway/*/fingerprint.key",
-    )
+        "erasures.jsonl",
+        *(["vault-key"] if with_vault_key else []),
+    ]
     found = (path for pattern in wanted for path in state.glob(pattern))
     return {path.relative_to(state).as_posix(): path for path in found}
 

@@ -57,7 +57,12 @@ def run(start: ServerStart) -> int:
         keys = key_sources(start.vault_key, state_dir=start.state, environ=os.environ)
         stores = stack.enter_context(closing(open_stores(conninfo, keys=keys)))
         _look_for_key(stores)
-        reapply(stores.erasures, start.state, now=datetime.now(UTC))
+        reapply(
+            stores.erasures,
+            start.state,
+            now=datetime.now(UTC),
+            tell=lambda said: log.warning("erasure.reapplied", said=said),
+        )
         ensure_first_tokens(stores, start.state, now=datetime.now(UTC))
         log_key_file = start.log_key_file or start.state / "log-key"
         load_keys(log_key_file)  # made on the first start; a bad one is found out now

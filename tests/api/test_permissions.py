@@ -27,7 +27,10 @@ PUBLIC = {
 }
 
 # The pages of the console know sessions, not tokens; tests/console has their matrix.
-CONSOLE = {"/", "/events/{event_id}", "/traces/{trace_id}", "/live", "/oversight", "/signals"}
+CONSOLE = {
+    *("/", "/events/{event_id}", "/traces/{trace_id}", "/live", "/oversight", "/signals"),
+    "/events/{event_id}/reveal",
+}
 
 
 def guarded(app: FastAPI) -> list[GuardedRoute]:

@@ -210,7 +210,13 @@ def held_by(holding: Sequence[str]) -> str:
     return f"legal hold{'s' if plural else ''} {names} cover{'' if plural else 's'} this content"
 
 
-def reapply(erasures: ErasureStore, state_dir: Path, *, now: datetime) -> int:
+def reapply(
+    erasures: ErasureStore,
+    state_dir: Path,
+    *,
+    now: datetime,
+    tell: Callable[[str], None] = lambda _: None,
+) -> int:
     """Erase again what the list remembers and the database, restored from before, does not know.
 
     Called before anything is served; the worker does what is left to do afterwards.
@@ -226,7 +232,7 @@ def reapply(erasures: ErasureStore, state_dir: Path, *, now: datetime) -> int:
         while (swept := erasures.sweep(job, limit=_EVENTS_PER_STEP, now=now)) != job:
             job = swept
         erasures.update(msgspec.structs.replace(job, state="queued"), now=now)
-        log.warning("erasure.reapplied", erasure_id=one.id, events=job.erased)
+        tell(f"erased again what erasure {one.id} had erased: {job.erased:,} events")
     remember(path, erasures.destroyed(after=None))
     return len(missing)
 

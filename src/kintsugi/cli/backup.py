@@ -26,13 +26,24 @@ DatabaseOption = Annotated[
 def backup(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="Where to write; must not exist.")],
+    with_vault_key: Annotated[
+        bool,
+        typer.Option(
+            "--with-vault-key",
+            help="Put STATE/vault-key in too: whoever has the file can then read what it holds.",
+        ),
+    ] = False,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
     state: StateOption = None,
 ) -> None:
-    """Save the database and the state beside it, while everything runs."""
+    """Save the database and the state beside it, while everything runs.
+
+    Recorded content is sealed in it. Keep a copy of STATE/vault-key somewhere else.
+    """
     output = Output(json=as_json)
-    made = program(context).parts.backup(_transfer(context, file, database_url, state, output))
+    transfer = _transfer(context, file, database_url, state, output, with_vault_key=with_vault_key)
+    made = program(context).parts.backup(transfer)
     output.result(made, lambda: facts(made.items()))
 
 
@@ -42,13 +53,25 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Give up what the database holds now.")
     ] = False,
+    erasures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Erasures since then, to be done again: an erasures.jsonl, kept elsewhere. The "
+            "list in the state folder counts anyway.",
+            exists=True,
+            show_default=False,
+        ),
+    ] = None,
     database_url: DatabaseOption = "",
     as_json: JsonOption = False,
     state: StateOption = None,
 ) -> None:
     """Bring a backup back into a state folder on which nothing runs."""
     output = Output(json=as_json)
-    transfer = _transfer(context, file, database_url, state, output, replace=replace)
+    transfer = _transfer(
+        context, file, database_url, state, output, replace=replace, erasures=erasures
+    )
     if running := read_up(transfer.state):
         raise KintsugiError(
             f"Kintsugi runs on {transfer.state} (process {running.pid}); stop it with `kt down`"
@@ -65,6 +88,8 @@ def _transfer(
     output: Output,
     *,
     replace: bool = False,
+    with_vault_key: bool = False,
+    erasures: Path | None = None,
 ) -> Transfer:
     here = program(context)
     return Transfer(
@@ -73,4 +98,6 @@ def _transfer(
         file=file,
         tell=output.say,
         replace=replace,
+        with_vault_key=with_vault_key,
+        erasures=erasures,
     )

@@ -70,6 +70,27 @@ def show(
     Output(json=as_json).result(event, lambda: facts(flat(event)))
 
 
+@app.command("reveal")
+def reveal(
+    context: typer.Context,
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="As x-kt-event-id said.")],
+    reason: Annotated[
+        str,
+        typer.Option("--reason", help="Why you have to see it; kept.", show_default=False),
+    ],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show what was recorded of one decision without redaction, and leave that on record.
+
+    Needs a token with the scope payloads:reveal.
+    """
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        revealed = client.post(f"/v1/events/{event_id}/reveal", {"reason": reason})
+    Output(json=as_json).result(revealed, lambda: facts(flat(revealed)))
+
+
 @app.command("export")
 @event_filters
 def export(

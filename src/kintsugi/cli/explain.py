@@ -46,6 +46,7 @@ def explain(event: DecisionEvent, *, columns: int = 100) -> str:
         ("gateway", f"{event.gateway_id}/{event.worker_id}, engine {event.engine_version}"),
         ("trace", event.trace_id),
         ("masked", _masked(event)),
+        ("content", _content(event)),
     ]
     width = max(len(name) for name, _ in facts)
     lines = [f"{_headline(event).upper()}  {event.id}"]
@@ -166,3 +167,12 @@ def _who(event: DecisionEvent) -> str:
 def _masked(event: DecisionEvent) -> str:
     masked = event.payload.masked
     return f"{masked} span{'' if masked == 1 else 's'} of the recorded payload" if masked else ""
+
+
+def _content(event: DecisionEvent) -> str:
+    """Why nothing of it can be read, where that is so."""
+    payload = event.payload
+    if payload.erased is not None:
+        at = payload.erased.at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return f"erased at {at} by erasure {payload.erased.erasure_id}"
+    return f"unreadable: {payload.unreadable}" if payload.unreadable else ""

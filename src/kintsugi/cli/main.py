@@ -80,6 +80,8 @@ COMMANDS: Mapping[str, Entry] = {
     "log": Entry("log", "app", _KEEP),
     "journal": Entry("journal", "app", _KEEP),
     "custody": Entry("custody", "app", _KEEP),
+    "erase": Entry("erase", "erase", _KEEP),
+    "keys": Entry("keys", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
     "restore": Entry("backup", "restore", _KEEP),
     "tokens": Entry("tokens", "app", _KEEP),

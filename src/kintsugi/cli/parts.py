@@ -87,6 +87,8 @@ class Transfer:
 
     Attributes:
         replace: a restore may give up what the database holds now.
+        with_vault_key: a backup holds the file of key-encryption keys too.
+        erasures: a list of erasures that a restore does again, besides the state folder's own.
         tell: gets a sentence now and then.
     """
 
@@ -95,6 +97,8 @@ class Transfer:
     file: Path
     tell: Callable[[str], None]
     replace: bool = False
+    with_vault_key: bool = False
+    erasures: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,9 @@ class EventPage(Shell, frozen=True, kw_only=True):
         event: with evaluations and payload.
         reason: what is known of its reason code; None where it is not registered here.
         phases: phases that ran, in order.
-        request, response: recorded text, laid out when it is JSON.
+        request, response: recorded text, laid out when it is JSON; redacted, unless revealed.
+        may_reveal: whether this caller may see it without redaction.
+        revealed: id of the custody entry, where it is shown so now; empty otherwise.
     """
 
     template: ClassVar[str] = "event.html"
@@ -147,6 +149,8 @@ class EventPage(Shell, frozen=True, kw_only=True):
     phases: tuple[PhaseEvaluations, ...]
     request: str
     response: str
+    may_reveal: bool
+    revealed: str
 
 
 class TracePage(Shell, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Annotated
 from urllib.parse import parse_qs, urlencode
 
+import msgspec
 from fastapi import Depends, Path, Request
 from jinja2 import Environment
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +22,8 @@ from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.credentials import secret_sha256
 from kintsugi.api.escalations import view_of
-from kintsugi.api.permissions import Access, Scope
+from kintsugi.api.events import reveal
+from kintsugi.api.permissions import Access, Scope, allows
 from kintsugi.api.problems import Problem
 from kintsugi.api.routing import Routes
 from kintsugi.api.signals import view_of as signal_view
@@ -94,8 +96,45 @@ def event_page(
     control: Ctl, console: Con, caller: Caller, event_id: Annotated[str, Path(max_length=64)]
 ) -> Response:
     """One decision and why it was made."""
+    return render(console.templates, _event_page(control, caller, event_id))
+
+
+@routes.add(
+    "POST",
+    "/events/{event_id}/reveal",
+    Scope.PAYLOADS_REVEAL,
+    raw_body=True,
+    body_bytes_max=10_000,
+)
+def reveal_page(
+    control: Ctl,
+    console: Con,
+    caller: Caller,
+    request: Request,
+    body: RawBody,
+    event_id: Annotated[str, Path(max_length=64)],
+) -> Response:
+    """The same page with the payload as it was recorded, once, on record; never kept."""
+    require_same_origin(request)
+    authorise(caller, Scope.EVENTS_READ)
+    form = parse_qs(body.decode("utf-8", "replace"))
+    reason = form.get("reason", [""])[0][:2000]
+    revealed = reveal(control, caller, event_id, reason=reason)
+    page = _event_page(control, caller, event_id)
+    page = msgspec.structs.replace(
+        page,
+        revealed=revealed.custody_id,
+        request=laid_out(revealed.payload.request),
+        response=laid_out(revealed.payload.response),
+    )
+    response = render(console.templates, page)
+    response.headers["cache-control"] = "no-store"
+    return response
+
+
+def _event_page(control: Control, caller: Token, event_id: str) -> EventPage:
     event = control.stores.events.get(event_id)
-    page = EventPage(
+    return EventPage(
         title=f"Decision {event.id}",
         signed_in_as=caller.name,
         now=control.clock(),
@@ -105,8 +144,9 @@ def event_page(
         phases=_phases(event),
         request=laid_out(event.payload.request),
         response=laid_out(event.payload.response),
+        may_reveal=allows(caller.scopes, Scope.PAYLOADS_REVEAL),
+        revealed="",
     )
-    return render(console.templates, page)
 
 
 @routes.add("GET", "/traces/{trace_id}", Scope.EVENTS_READ)

@@ -32,6 +32,7 @@ from kintsugi.model.event import (
     Quarantine,
     RaisedEscalation,
     ToolFailure,
+    Unredacted,
     UsedApproval,
 )
 from kintsugi.model.facts import Counter, Facts, RemoteAnswer
@@ -288,28 +289,38 @@ class Account:
         return found
 
     def _payload(self) -> Payload:
-        """Both directions as evidence keeps them. What was never judged was never masked, so it
-        is kept only where the configuration asks for everything."""
+        """Both directions as evidence keeps them: redacted, and where the configuration asks for
+        everything and it differs, as they were as well. What was never judged was never masked,
+        so nothing of it is in the redacted form."""
         capture = self.in_force.gateway.payload
         if capture == "none":
             return Payload()
         limit = self.in_force.gateway.payload_bytes_max
-        request_masks, answer_masks = self.request_masks, self.answer_masks
-        if capture == "full":
-            request_masks, answer_masks = (), ()
         request, answer = b"", b""
-        if request_masks is not None:
-            request = masked(self.body, request_masks)
-        if answer_masks is not None:
-            answer = self._masked_answer(answer_masks)
-        return Payload(
+        if self.request_masks is not None:
+            request = masked(self.body, self.request_masks)
+        if self.answer_masks is not None:
+            answer = self._masked_answer(self.answer_masks)
+        payload = Payload(
             request=_text(request, limit),
             response=_text(answer, limit),
-            masked=len(request_masks or ()) + len(answer_masks or ()),
+            masked=len(self.request_masks or ()) + len(self.answer_masks or ()),
             truncated=len(request) > limit or len(answer) > limit,
         )
+        if capture != "full":
+            return payload
+        whole = (self.body, self._masked_answer(None))
+        if whole == (request, answer):
+            return payload
+        unredacted = Unredacted(_text(whole[0], limit), _text(whole[1], limit))
+        cut = any(len(side) > limit for side in whole)
+        return msgspec.structs.replace(
+            payload, unredacted=unredacted, truncated=payload.truncated or cut
+        )
 
-    def _masked_answer(self, masks: Sequence[Edit]) -> bytes:
+    def _masked_answer(self, masks: Sequence[Edit] | None) -> bytes:
+        """The answer with these spans masked; as it was for None."""
+        masks = masks or ()
         if self.session is not None:
             return self.session.reader.whole(masks)
         if self.answer_text is not None and masks:

@@ -114,9 +114,10 @@ class McpAccount(Account):
             tool_name=self.tool,
         )
 
-    def _masked_answer(self, masks: Sequence[Edit]) -> bytes:  # noqa: ARG002
-        everything = self.in_force.gateway.payload == "full"
-        return b"\n".join(data if everything else masked(data, own) for data, own in self._evidence)
+    def _masked_answer(self, masks: Sequence[Edit] | None) -> bytes:
+        return b"\n".join(
+            data if masks is None else masked(data, own) for data, own in self._evidence
+        )
 
 
 def _joined(words: Iterable[str]) -> str:

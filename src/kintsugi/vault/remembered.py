@@ -29,7 +29,7 @@ def read(path: Path) -> list[Remembered]:
         EvidenceUnavailable: the file cannot be read, or another line is damaged.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        *lines, _torn = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -43,8 +43,6 @@ def read(path: Path) -> list[Remembered]:
         try:
             found.append(_DECODER.decode(line))
         except msgspec.MsgspecError as error:
-            if number == len(lines):
-                break
             raise EvidenceUnavailable(
                 f"{path}:{number} is no line of a list of erasures: {error}"
             ) from None
