@@ -51,6 +51,7 @@ BENCHMARKS = (
         "Spans: reading beside protobuf, storing beside a raw COPY",
         ("--spans", "5000"),
     ),
+    Benchmark("package_cost", "Packages: write, pack and check", ("--quick",)),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),
     Benchmark("start", "Start: kt up to the first governed answer", ("--rounds", "1")),

@@ -14,17 +14,18 @@ from starlette.testclient import TestClient
 from kintsugi.api import export_worker
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.permissions import Scope
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.files import open_package, unpack
 from kintsugi.ledger.package.findings import Report
 from kintsugi.model.decision import Phase
-from kintsugi.model.event import RaisedEscalation
+from kintsugi.model.event import Payload, RaisedEscalation, Unredacted
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import EventFilter, ExportJob, Stores
 from kintsugi.store.memory import MemoryChanges
 from tests.api.test_api_exports import finished
-from tests.control_plane import NOON, Clock, blocked_event, make_event
+from tests.control_plane import NOON, Clock, bearer, blocked_event, make_event, make_token
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -237,3 +238,84 @@ def test_a_server_that_stops_gives_the_job_back(stores: Stores, tmp_path: Path) 
     worker.work_once()
     assert stores.exports.get("p1").state == "queued"
     assert not list((tmp_path / "exports").iterdir())
+
+
+def test_the_control_plane_checks_what_it_holds_and_records_it(
+    client: TestClient, stores: Stores, fetch: Any, tmp_path: Path
+) -> None:
+    stores.events.append([make_event(0)])
+    job = fetch().job
+    address = f"/v1/exports/{job['id']}/verify"
+    assert client.post(address).json()["data"]["holds"] is True
+    file = tmp_path / "exports" / f"{job['id']}.zip"
+    text = bytearray(file.read_bytes())
+    text[len(text) // 2] ^= 1
+    file.write_bytes(bytes(text))
+    report = client.post(address).json()["data"]
+    assert report["holds"] is False
+    wanted = {"object": f"package:{job['id']}", "action": "verify"}
+    entries = client.get("/v1/custody", params=wanted).json()["data"]
+    assert len(entries) == 2
+    assert {one["reason"] for one in entries} == {"holds", f"{len(report['findings'])} findings"}
+    changed = [one for one in entries if one["digest_before"] != one["digest_after"]]
+    assert len(changed) == 1
+
+
+def test_only_a_finished_open_package_is_checked_there(client: TestClient, stores: Stores) -> None:
+    stores.events.append([make_event(0)])
+    assert client.post("/v1/exports/nope/verify").status_code == 404
+    events = finished(client, {"type": "events"})
+    assert client.post(f"/v1/exports/{events['id']}/verify").status_code == 422
+    key = str(x25519.Identity.generate().to_public())
+    closed = finished(client, {"type": "package", "recipients": [key]})
+    assert client.post(f"/v1/exports/{closed['id']}/verify").status_code == 409
+
+
+RAW = Payload(
+    request='{"mail":"[EMAIL]"}', masked=1, unredacted=Unredacted(request='{"mail":"a@b.c"}')
+)
+
+
+def test_content_is_redacted_unless_it_is_revealed_on_record(
+    client: TestClient, stores: Stores, fetch: Any
+) -> None:
+    stores.events.append([make_event(0, payload=RAW)])
+    found = fetch()
+    assert found.lines("content.jsonl")[0]["payload"]["request"] == '{"mail":"[EMAIL]"}'
+    assert b"a@b.c" not in (found.folder / "data/content.jsonl").read_bytes()
+    found = fetch(unredacted=True, reason="the court asked")
+    assert found.report.holds, found.report.findings
+    assert found.lines("content.jsonl")[0]["payload"]["request"] == '{"mail":"a@b.c"}'
+    assert "UNREDACTED" in (found.folder / "data/README.html").read_text()
+    wanted = {"object": f"package:{found.job['id']}", "action": "reveal"}
+    (entry,) = client.get("/v1/custody", params=wanted).json()["data"]
+    assert entry["reason"] == "the court asked"
+
+
+def test_revealing_needs_its_scope_and_a_reason_to_make_and_to_fetch(
+    client: TestClient, anonymous: TestClient, stores: Stores
+) -> None:
+    stores.events.append([make_event(0, payload=RAW)])
+    assert client.post("/v1/exports", json={"type": "package", "unredacted": True}).status_code == (
+        422
+    )
+    body = {"type": "package", "unredacted": True, "reason": "asked"}
+    writer = bearer(make_token(stores, Scope.EXPORTS_WRITE))
+    assert anonymous.post("/v1/exports", headers=writer, json=body).status_code == 403
+    job = finished(client, body)
+    reader = bearer(make_token(stores, Scope.EXPORTS_READ))
+    assert anonymous.get(job["content"], headers=reader).status_code == 403
+    both = bearer(make_token(stores, Scope.EXPORTS_READ, Scope.PAYLOADS_REVEAL))
+    assert anonymous.get(job["content"], headers=both).status_code == 200
+
+
+def test_runs_are_told_whole_successes_and_failures_apart(stores: Stores, fetch: Any) -> None:
+    stores.events.append([make_event(n, session_id="s1") for n in range(3)])
+    stores.events.append([blocked_event(5, session_id="s2")])
+    found = fetch(filter={"event": make_event(1).id})
+    assert found.report.holds, found.report.findings
+    (run,) = found.lines("trajectories/successes.jsonl")
+    assert len(run["exchanges"]) == 3
+    assert not (found.folder / "data/trajectories/failures.jsonl").exists()
+    found = fetch(filter={"session": "s2"})
+    assert len(found.lines("trajectories/failures.jsonl")) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
+import pathlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
-from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.auth import authorise
+from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of, record
 from kintsugi.api.event_query import EventFilters, PageQuery
 from kintsugi.api.export_formats import FORMATS, Format
@@ -23,8 +26,11 @@ from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
 from kintsugi.api.trajectory_job import FILTERS
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import InvalidInput, NotFound, StateConflict
+from kintsugi.ledger.log_keys import load_keys
+from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.encryption import parse_recipient
+from kintsugi.ledger.package.findings import Report
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import EventFilter, ExportJob, JobState
 from kintsugi.model.trajectory import Failing, TrajectoryRules
@@ -78,6 +84,13 @@ class NewExport(BaseModel):
             description="Encrypt a package to these: age1... or SSH public keys.",
         ),
     ]
+    unredacted: Annotated[
+        bool,
+        Field(
+            description="Show a package's content as it was recorded; needs payloads:reveal and "
+            "a reason."
+        ),
+    ] = False
     filter: EventFilters = Field(default_factory=EventFilters)
     reason: Annotated[str, Field(max_length=2000, description="Why; kept in custody.")] = ""
 
@@ -126,6 +139,8 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
         )
     kind = new.format or ("zip" if new.type in _ARCHIVES else "jsonl")
     _refuse_what_does_not_fit(new, kind)
+    if new.unredacted:
+        authorise(caller, Scope.PAYLOADS_REVEAL)
     now = control.clock()
     job = ExportJob(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
@@ -139,7 +154,10 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
         reason=new.reason,
         trajectories=_rules(new),
         recipients=tuple(new.recipients),
+        unredacted=new.unredacted,
     )
+    if job.unredacted:  # before anything is read; the package lists the events
+        record(control, caller, "reveal", object_of(job), reason=job.reason)
     control.stores.exports.add(job)
     control.feed.announce(("exports",))
     return one(view_of(job), status=202, headers={"location": f"/v1/exports/{job.id}"})
@@ -189,6 +207,54 @@ def show_export(control: Ctl, export_id: ExportId) -> Response:
 def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Response:
     """The finished file; ranges may be asked for, so a broken download can go on. Each is a
     transfer, recorded in custody before the first byte leaves."""
+    job, path = _finished(control, export_id)
+    if job.unredacted:
+        authorise(caller, Scope.PAYLOADS_REVEAL)
+    sealed = f"sha256:{job.sha256}"
+    record(control, caller, "transfer", object_of(job), digest_before=sealed, digest_after=sealed)
+    digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
+    return FileResponse(
+        path,
+        media_type=_media_type(job),
+        filename=f"kintsugi-{job.type}-{file_name(job)}",
+        headers={"repr-digest": f"sha-256=:{digest}:"},
+    )
+
+
+@routes.add("POST", "/v1/exports/{export_id}/verify", Scope.EXPORTS_READ, answer=One[Report])
+def verify_export(control: Ctl, caller: Caller, export_id: ExportId) -> Response:
+    """Check a finished package as `kt verify` does, against this log's keys. Recorded in custody,
+    whatever the outcome."""
+    job, path = _finished(control, export_id)
+    if job.type != "package":
+        raise InvalidInput(f"export {job.id} is no package")
+    if job.recipients:
+        raise StateConflict(
+            f"package {job.id} is encrypted; check it where its recipients are, with kt verify"
+        )
+    keys = [key.verifier for key in load_keys(control.log_key_file)]
+    report = check_package(path, trusted=keys)
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    outcome = "holds" if report.holds else f"{len(report.findings)} findings"
+    record(
+        control,
+        caller,
+        "verify",
+        object_of(job),
+        reason=outcome,
+        digest_before=f"sha256:{job.sha256}",
+        digest_after=f"sha256:{found}",
+    )
+    return one(report)
+
+
+def _finished(control: Control, export_id: str) -> tuple[ExportJob, pathlib.Path]:
+    """A finished job and its file.
+
+    Raises:
+        NotFound: it is not finished, or its file is gone.
+    """
     job = control.stores.exports.get(export_id)
     path = control.state_dir / job.path
     if job.state != "done":
@@ -200,15 +266,7 @@ def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Respon
         )
     if not path.is_file():
         raise NotFound(f"the file of export {job.id} is not on this server any more")
-    sealed = f"sha256:{job.sha256}"
-    record(control, caller, "transfer", object_of(job), digest_before=sealed, digest_after=sealed)
-    digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
-    return FileResponse(
-        path,
-        media_type=_media_type(job),
-        filename=f"kintsugi-{job.type}-{file_name(job)}",
-        headers={"repr-digest": f"sha-256=:{digest}:"},
-    )
+    return job, path
 
 
 def view_of(job: ExportJob) -> ExportView:
@@ -281,6 +339,10 @@ def _refuse_what_does_not_fit(new: NewExport, kind: str) -> None:
         ]
     if new.recipients and new.type != "package":
         found.append(FieldError("body.recipients", "only packages are encrypted"))
+    if new.unredacted and new.type != "package":
+        found.append(FieldError("body.unredacted", "only packages are made unredacted"))
+    if new.unredacted and not new.reason.strip():
+        found.append(FieldError("body.reason", "say why; it is kept in custody and the package"))
     for number, text in enumerate(new.recipients):
         try:
             parse_recipient(text)

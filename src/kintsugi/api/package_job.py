@@ -10,10 +10,12 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
+from kintsugi.api.trajectory_job import line_of, trajectories_around
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import ConfigurationLeaf, content_digest, custody_leaf, leaf_data
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.ledger.merkle import Edge
+from kintsugi.ledger.package import contents
 from kintsugi.ledger.package.encryption import encrypt
 from kintsugi.ledger.package.files import ArchiveFormat, pack
 from kintsugi.ledger.package.writer import PackageWriter, Selection
@@ -103,6 +105,7 @@ def _collect(
         _add_spans(writer, stores.spans.spans(trace_id, limit=_SPANS_MAX + 1, content=False))
     if not writer.events and not writer.spans:
         raise NotFound("nothing matches, so there is nothing to package")
+    _add_trajectories(writer, job, stores)
     for config_version in sorted(writer.config_versions):
         _add_configuration(writer, config_version, stores)
     for event_id in dict.fromkeys(writer.escalated):
@@ -118,6 +121,13 @@ def _collect(
         for entry in found:
             text = told[entry.id]
             writer.add_custody(entry, leaf=leaves.get(text), leaf_data=text)
+
+
+def _add_trajectories(writer: PackageWriter, job: ExportJob, stores: Stores) -> None:
+    """The whole runs that the events belong to, so that each is told to its end."""
+    for run in trajectories_around(stores, stores.events.scan(job.where, payload=False)):
+        name = contents.SUCCESSES if run.completed else contents.FAILURES
+        writer.add_text(name, line_of(run))
 
 
 def _add_spans(writer: PackageWriter, spans: Sequence[Span]) -> None:

@@ -42,6 +42,14 @@ def package(
             metavar="age1...", help="Encrypt to this age or SSH public key. Repeat for several."
         ),
     ] = None,
+    reveal: Annotated[
+        bool,
+        typer.Option(
+            "--reveal",
+            help="Show prompts and answers as they were recorded; needs the scope payloads:reveal "
+            "and --reason.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
@@ -50,7 +58,7 @@ def package(
 
     The result is a BagIt bag with the records, their proofs to a signed checkpoint of the log, and
     a table of what is held and what is missing; `kt verify` checks it anywhere. Prompts and answers
-    are redacted.
+    are redacted unless --reveal is given.
     """
     talk = Output(json=as_json)
     wanted = {**where, "event": event} if event else dict(where)
@@ -67,6 +75,7 @@ def package(
         filter=wanted,
         reason=reason,
         recipients=tuple(recipient or ()),
+        unredacted=reveal,
     )
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         job = run_job(client, request, talk)

@@ -21,8 +21,8 @@ _POLL_SECONDS_MAX = 1.0
 
 
 class ExportRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What to export; ``filter`` and ``trajectories`` under the API's names; ``recipients`` is for
-    packages."""
+    """What to export; ``filter`` and ``trajectories`` under the API's names; ``recipients`` and
+    ``unredacted`` are for packages."""
 
     type: str
     format: str
@@ -30,6 +30,7 @@ class ExportRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     trajectories: dict[str, Any] | None = None
     reason: str = ""
     recipients: tuple[str, ...] = ()
+    unredacted: bool = False
 
 
 class Job(msgspec.Struct, frozen=True):

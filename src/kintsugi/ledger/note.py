@@ -158,6 +158,9 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> tuple[str, tuple[Signat
             raw = base64.b64decode(match[2], validate=True)
         except binascii.Error:
             raise ProofInvalid(f"the signature of {match[1]} is no Base64") from None
+        if base64.b64encode(raw).decode() != match[2]:
+            # Base64 has bits to spare at its end; one that is set is a changed one.
+            raise ProofInvalid(f"the signature of {match[1]} is not written as Base64 is")
         key = known.get((match[1], raw[:_KEY_ID_BYTES]))
         if key is not None:
             found.append(_verified(key, text, raw[_KEY_ID_BYTES:]))

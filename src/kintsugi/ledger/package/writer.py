@@ -201,9 +201,9 @@ class PackageWriter:
         self._counts["custody"] += 1
         self._happened(entry.at, "custody", f"{entry.action} by {entry.actor}", entry.object)
 
-    def add_line(self, file: str, value: Any) -> None:
-        """Take a line of another file."""
-        self._line(file, value)
+    def add_text(self, file: str, line: bytes) -> None:
+        """Take a line, with its newline, of another file."""
+        self._sink(file).write(line)
 
     def happened(self, line: TimelineLine) -> None:
         """Take something into the timeline."""
