@@ -154,14 +154,14 @@ class ErasurePlace(Protocol):
 
     name: str
 
-    def holds(self, subject: Subject) -> int:
+    def holds(self, subject: Subject, /) -> int:
         """How many things would be removed, for a dry run."""
 
-    def erase(self, subject: Subject, *, erasure_id: str) -> PlaceReached:
+    def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:
         """Remove everything of the subject; again is harmless. Called after its keys were
         destroyed, so that whatever is made anew holds nothing of it."""
 
-    def left(self, subject: Subject, *, erasure_id: str) -> int:
+    def left(self, subject: Subject, /, *, erasure_id: str) -> int:
         """How many things that ``erase`` should have removed are still there."""
 
 
