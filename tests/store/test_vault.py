@@ -219,7 +219,7 @@ def test_a_database_from_before_an_erasure_does_not_bring_it_back(
         stores.events.append([said(1), said(2, user="bob")])
         while stores.events.index_pending(limit=10):
             pass
-    before = server.create(template=psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
+    before = server.create(template=str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]))
     with opened(conninfo, key_file) as stores:
         done = erased(stores)
         remember(tmp_path / FILE, stores.erasures.destroyed(after=None))
