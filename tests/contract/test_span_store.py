@@ -12,6 +12,7 @@ import pytest
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.model.span import Span, SpanContent, SpanEvent, Step, TraceFilter
 from kintsugi.model.stores import Stores
+from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 from tests.databases import NOON
 from tests.store.made import event
@@ -184,3 +185,26 @@ def test_batches_that_meet_neither_wait_for_ever_nor_store_twice(stores: Stores)
     found, _ = stores.spans.page(TraceFilter(), limit=10)
     assert sum(trace.spans for trace in found) == len(spans)
     assert sum(trace.decisions for trace in found) == len(events)
+
+
+def test_content_of_spans_can_be_erased_by_whom_the_trace_tells_of(stores: Stores) -> None:
+    user, session = {"user.id": "ada"}, {"gen_ai.conversation.id": "s1"}
+    stores.spans.append(
+        [
+            span(1, trace_id="a" * 32, attributes=user),
+            span(2, trace_id="a" * 32, attributes=session),
+            span(3, trace_id="b" * 32, attributes=session),
+            span(4, trace_id="c" * 32, attributes={}),
+        ]
+    )
+    ada, s1 = Subject("user", "ada"), Subject("session", "s1")
+    assert (stores.spans.contents_of(ada), stores.spans.contents_of(s1)) == (2, 1)
+    assert stores.spans.erase_contents(ada) == 2
+    assert stores.spans.erase_contents(ada) == 0
+    assert [one.content for one in stores.spans.spans("a" * 32, limit=9, content=True)] == [
+        None
+    ] * 2
+    assert stores.spans.spans("b" * 32, limit=9, content=True)[0].content is not None
+    assert stores.spans.erase_contents(s1) == 1
+    assert stores.spans.erase_contents(Subject("event", "c" * 32)) == 0
+    assert stores.spans.spans("c" * 32, limit=9, content=True)[0].content is not None

@@ -42,7 +42,7 @@ from kintsugi.api import (
 from kintsugi.api.answers import reply
 from kintsugi.api.auth import Authenticator
 from kintsugi.api.control import Control
-from kintsugi.api.erasure_places import ExportedFiles
+from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.idempotency import Idempotency
@@ -119,7 +119,11 @@ def build_api(
         idempotency=Idempotency(stores.idempotency, clock),
         metrics=metrics,
         started_at=clock(),
-        places=(ExportedFiles(stores, state_dir, clock), *more_places),
+        places=(
+            ExportedFiles(stores, state_dir, clock),
+            ReportedSpans(stores),
+            *more_places,
+        ),
     )
     vault = VaultWorker(
         stores, feed, state_dir, clock, places=control.places, holds=control.holding

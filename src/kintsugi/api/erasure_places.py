@@ -1,4 +1,5 @@
-"""Where content is besides the events, as far as this control plane knows: files of exports."""
+"""Where content is besides the events, as far as this control plane knows: files of exports, and
+what applications report in traces."""
 
 from __future__ import annotations
 
@@ -101,3 +102,23 @@ class ExportedFiles:
     def _unlink(self, job: ExportJob) -> None:
         if job.state == "done" or job.state == "running":
             self._path(job).unlink(missing_ok=True)
+
+
+class ReportedSpans:
+    """What applications report in traces that tell of the subject; the spans stay, without it."""
+
+    name = "traces"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def holds(self, subject: Subject, /) -> int:
+        return self._stores.spans.contents_of(subject)
+
+    def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:  # noqa: ARG002
+        removed = self._stores.spans.erase_contents(subject)
+        return PlaceReached(self.name, "done", removed=removed, detail="contents of spans")
+
+    def left(self, subject: Subject, /, *, erasure_id: str) -> int:
+        until = self._stores.erasures.erasure(erasure_id).destroyed_at
+        return self._stores.spans.contents_of(subject, until=until)

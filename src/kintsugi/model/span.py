@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 
 
@@ -212,3 +213,9 @@ class SpanStore(Protocol):
 
     def count(self, where: TraceFilter, *, ceiling: int) -> int:
         """How many match, counted up to ``ceiling`` so that cost does not grow with history."""
+
+    def contents_of(self, subject: Subject, *, until: datetime | None = None) -> int:
+        """How many spans, begun ``until`` then, hold content in traces that tell of the subject."""
+
+    def erase_contents(self, subject: Subject) -> int:
+        """Remove that content; the spans stay. How many held some."""

@@ -11,6 +11,7 @@ import msgspec
 from kintsugi.errors import NotFound
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
+from kintsugi.model.vault import Subject
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.trace_summary import begun, label, with_decisions, with_spans
@@ -64,6 +65,30 @@ class MemorySpans:
             raise NotFound(
                 f'trace "{trace_id}" has no span "{span_id}" that was reported'
             ) from None
+
+    def contents_of(self, subject: Subject, *, until: datetime | None = None) -> int:
+        return sum(
+            span.content is not None and (until is None or span.started_at <= until)
+            for span in self._touched(subject)
+        )
+
+    def erase_contents(self, subject: Subject) -> int:
+        with self._lock:
+            found = [span for span in self._touched(subject) if span.content is not None]
+            for span in found:
+                bare = msgspec.structs.replace(span, content=None)
+                self._spans[span.trace_id][span.span_id] = bare
+        return len(found)
+
+    def _touched(self, subject: Subject) -> list[Span]:
+        wanted = label(subject.kind, subject.id)
+        return [
+            span
+            for trace in self._traces.values()
+            if wanted in trace.labels
+            and (subject.kind == "user" or not any(one.startswith("user:") for one in trace.labels))
+            for span in self._spans.get(trace.trace_id, {}).values()
+        ]
 
     def page(
         self, where: TraceFilter, *, limit: int, cursor: str | None = None

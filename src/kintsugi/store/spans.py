@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Composable, Composed
 from kintsugi.errors import NotFound
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.span import Span, SpanContent, SpansStored, TraceFilter, TraceSummary
+from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -106,6 +107,27 @@ class PostgresSpans:
             statement = _COUNT.format(where=condition)
             row = connection.execute(statement, [*values, ceiling]).fetchone()
         return int(row[0]) if row is not None else 0
+
+    def contents_of(self, subject: Subject, *, until: datetime | None = None) -> int:
+        if subject.kind == "event":
+            return 0  # a trace without user and session tells of nobody
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                _SQL["contents_of"], [_label(subject), until, subject.kind == "user"]
+            ).fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def erase_contents(self, subject: Subject) -> int:
+        if subject.kind == "event":
+            return 0
+        with self._database.transaction() as connection:
+            return connection.execute(
+                _SQL["erase_contents"], [_label(subject), subject.kind == "user"]
+            ).rowcount
+
+
+def _label(subject: Subject) -> list[str]:
+    return [label(subject.kind, subject.id)]
 
 
 def note_traces(connection: Connection, events: Iterable[DecisionEvent]) -> None:

@@ -62,3 +62,17 @@ FROM kintsugi.spans
 LEFT JOIN kintsugi.span_contents USING (trace_id, span_id, started_at)
 WHERE trace_id = %(trace_id)s AND span_id = %(span_id)s
     AND started_at BETWEEN %(since)s AND %(until)s
+
+-- name: contents_of
+SELECT count(*)
+FROM kintsugi.span_contents AS c JOIN kintsugi.traces AS t ON t.trace_id = c.trace_id
+WHERE t.labels @> %s::text[] AND c.started_at BETWEEN t.started_at AND t.ended_at
+    AND c.started_at <= coalesce(%s, 'infinity'::timestamptz)
+    AND (%s OR NOT EXISTS (SELECT FROM unnest(t.labels) AS one WHERE one LIKE 'user:%%'))
+
+-- name: erase_contents
+-- Of a session only what names no user: that is the user's.
+DELETE FROM kintsugi.span_contents AS c USING kintsugi.traces AS t
+WHERE t.trace_id = c.trace_id AND t.labels @> %s::text[]
+    AND c.started_at BETWEEN t.started_at AND t.ended_at
+    AND (%s OR NOT EXISTS (SELECT FROM unnest(t.labels) AS one WHERE one LIKE 'user:%%'))
