@@ -15,8 +15,12 @@ from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics
 from kintsugi.model.erasure import ErasurePlace
+from kintsugi.model.holds import narrowed
 from kintsugi.model.stores import Stores, Token
 from kintsugi.model.vault import Subject
+
+# More holds than any company has at a time.
+_HOLDS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,14 @@ class Control:
     places: tuple[ErasurePlace, ...]
 
     def holding(self, subject: Subject) -> Sequence[str]:
-        """The names of the legal holds that keep a subject's content from being erased."""
-        del subject
-        return ()
+        """The names of the legal holds that keep a subject's content from being erased: those
+        that cover any event of it."""
+        return [
+            hold.name
+            for hold in self.stores.holds.list(in_force=True, limit=_HOLDS_MAX)
+            if (where := narrowed(hold.where, subject)) is not None
+            and self.stores.events.count(where, ceiling=1)
+        ]
 
 
 # These are coroutines only because FastAPI would send plain functions to the thread pool.

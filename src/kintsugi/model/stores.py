@@ -18,6 +18,7 @@ from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter as EventFilter
+from kintsugi.model.holds import HoldStore
 from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
@@ -639,6 +640,7 @@ class Stores(msgspec.Struct, frozen=True):
     erasures: ErasureStore
     packages: PackageStore
     containments: ContainmentStore
+    holds: HoldStore
     incidents: IncidentStore
     query: QueryRunner
     changes: Changes

@@ -60,6 +60,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
+from kintsugi.store.memory_holds import MemoryHolds
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
@@ -111,6 +112,7 @@ def memory_stores(
         custody=custody,
         packages=MemoryPackages(events, vault, log),
         containments=MemoryContainments(lambda: changes.announce("oversight"), log.add),
+        holds=MemoryHolds(custody),
         incidents=incidents,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,

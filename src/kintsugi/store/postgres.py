@@ -22,6 +22,7 @@ from kintsugi.store.erasures import PostgresErasures
 from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
 from kintsugi.store.gateways import PostgresGateways
+from kintsugi.store.holds import PostgresHolds
 from kintsugi.store.idempotency import PostgresIdempotency
 from kintsugi.store.incidents import PostgresIncidents
 from kintsugi.store.keyring import Keyring
@@ -113,6 +114,7 @@ def open_stores(
         custody=PostgresCustody(database),
         packages=PostgresPackages(database, opener),
         containments=PostgresContainments(database),
+        holds=PostgresHolds(database),
         incidents=PostgresIncidents(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),

@@ -641,6 +641,19 @@ CREATE TABLE kintsugi.containments (
 CREATE INDEX containments_created_at ON kintsugi.containments (created_at, id);
 CREATE INDEX containments_open ON kintsugi.containments (expires_at) WHERE released_at IS NULL;
 
+-- "record" is JSON; the columns beside it are what listing and naming need.
+CREATE TABLE kintsugi.holds (
+    id uuid NOT NULL,
+    placed_at timestamptz NOT NULL,
+    name text NOT NULL,
+    released_at timestamptz,
+    record text NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX holds_placed_at ON kintsugi.holds (placed_at, id);
+CREATE UNIQUE INDEX holds_name ON kintsugi.holds (name) WHERE released_at IS NULL;
+
 -- The contract's views: names and columns stay as they are.
 CREATE VIEW public.ai_decision_events AS
 SELECT

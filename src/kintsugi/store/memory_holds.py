@@ -1,0 +1,70 @@
+"""Legal holds in memory, for unit tests."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from kintsugi.errors import InvalidInput, NotFound, StateConflict
+from kintsugi.model.custody import CustodyEntry, CustodyStore
+from kintsugi.model.holds import Hold
+
+
+class MemoryHolds:
+    """The same promises as ``PostgresHolds``."""
+
+    def __init__(self, custody: CustodyStore) -> None:
+        self._custody = custody
+        self._lock = threading.Lock()
+        self._found: dict[str, Hold] = {}
+
+    def place(self, hold: Hold, custody: CustodyEntry) -> None:
+        with self._lock:
+            if any(
+                one.name == hold.name and one.released_at is None for one in self._found.values()
+            ):
+                raise StateConflict(f'a hold named "{hold.name}" is in force; choose another name')
+            if not _is_uuid(hold.id) or hold.id in self._found:
+                raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
+            self._custody.add(custody)
+            self._found[hold.id] = hold
+
+    def get(self, hold_id: str) -> Hold:
+        try:
+            return self._found[hold_id]
+        except KeyError:
+            raise NotFound(f'there is no hold "{hold_id}"') from None
+
+    def list(self, *, in_force: bool | None, limit: int) -> builtins.list[Hold]:
+        found = sorted(
+            self._found.values(), key=lambda hold: (hold.placed_at, hold.id), reverse=True
+        )
+        return [
+            hold for hold in found if in_force is None or (hold.released_at is None) is in_force
+        ][:limit]
+
+    def release(
+        self, hold_id: str, *, by: str, reason: str, now: datetime, custody: CustodyEntry
+    ) -> Hold:
+        with self._lock:
+            found = self.get(hold_id)
+            if found.released_at is not None:
+                return found
+            ended = msgspec.structs.replace(
+                found, released_at=now, released_by=by, release_reason=reason
+            )
+            self._custody.add(custody)
+            self._found[hold_id] = ended
+            return ended
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
