@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from kintsugi.errors import Forbidden, NotFound, StateConflict
+from kintsugi.errors import Forbidden, InvalidInput, NotFound, StateConflict
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import DecisionEvent, Quarantine, RaisedEscalation
@@ -163,24 +163,47 @@ def test_a_held_answer_is_known_before_its_event(stores: Stores) -> None:
 def test_quarantines_are_in_force_until_they_are_released_once(stores: Stores) -> None:
     stores.events.append([frozen(1), frozen(2), frozen(1)])
     one, two = frozen(1).id, frozen(2).id
-    listed = stores.oversight.quarantines(in_force=True, limit=9)
+    listed = stores.oversight.quarantines(in_force=True, limit=9)[0]
     assert [record.id for record in listed] == [two, one]
     assert (listed[1].scope, listed[1].subject) == ("session", "s-1")
     released = stores.oversight.release(one, by="rita", reason="checked", now=NOON)
     again = stores.oversight.release(one, by="otto", reason="me too", now=NOON + HOUR)
     assert again == released
     assert again.released_by == "rita"
-    assert [r.id for r in stores.oversight.quarantines(in_force=True, limit=9)] == [two]
-    assert [r.id for r in stores.oversight.quarantines(in_force=False, limit=9)] == [one]
+    assert [r.id for r in stores.oversight.quarantines(in_force=True, limit=9)[0]] == [two]
+    assert [r.id for r in stores.oversight.quarantines(in_force=False, limit=9)[0]] == [one]
     assert stores.oversight.released_since(NOON) == [one]
     assert stores.oversight.released_since(NOON + HOUR) == []
+
+
+def test_pages_of_quarantines_hold_each_once(stores: Stores) -> None:
+    stores.events.append([frozen(number) for number in range(5)])
+    stores.oversight.release(frozen(3).id, by="rita", reason="checked", now=NOON)
+    first, cursor = stores.oversight.quarantines(in_force=True, limit=3)
+    rest, end = stores.oversight.quarantines(in_force=True, limit=3, cursor=cursor)
+    assert [one.id for one in first + rest] == [frozen(number).id for number in (4, 2, 1, 0)]
+    assert end is None
+    assert stores.oversight.count_quarantines(in_force=True) == 4
+    assert stores.oversight.count_quarantines(in_force=None) == 5
+    with pytest.raises(InvalidInput):
+        stores.oversight.quarantines(in_force=True, limit=3, cursor="bm8")
+
+
+def test_open_means_pending_or_claimed(stores: Stores) -> None:
+    stores.events.append([escalated(1), escalated(2), escalated(3)])
+    stores.oversight.claim(escalated(2).id, by="rita", now=NOON)
+    approve(stores, escalated(3).id)
+    found, _ = stores.oversight.escalations("open", now=NOON, limit=9)
+    assert [one.id for one in found] == [escalated(2).id, escalated(1).id]
+    assert stores.oversight.count_escalations("open", now=NOON) == 2
+    assert stores.oversight.count_escalations("open", now=NOON + HOUR) == 0
 
 
 def test_an_exchange_that_a_quarantine_stopped_begins_no_other(stores: Stores) -> None:
     first, second = frozen(1), event(2, verdict=Verdict.QUARANTINE)
     stopped = msgspec.structs.replace(second, quarantine=first.quarantine)
     stores.events.append([first, stopped])
-    assert len(stores.oversight.quarantines(in_force=None, limit=9)) == 1
+    assert len(stores.oversight.quarantines(in_force=None, limit=9)[0]) == 1
 
 
 @pytest.mark.parametrize("identifier", ["nothing", "019aa5e0-0000-7000-8000-000000000001"])

@@ -7,7 +7,7 @@ that asked; it is used once, expires, and is checked again when it is used.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from fastapi import Path, Query
@@ -28,13 +28,13 @@ from kintsugi.model.oversight import Escalation, EscalationReport, EscalationSta
 
 routes = Routes("escalations")
 
-Status = Literal["pending", "claimed", "approved", "rejected", "expired", "resolved"]
+Status = Literal["pending", "claimed", "approved", "rejected", "expired", "open", "resolved"]
 
-# CONTRACT §1. "resolved" stands for approved and rejected together.
+# CONTRACT §1. "open" stands for pending and claimed together, "resolved" for approved and rejected.
 _SYNONYMS = {"queued": "pending", "denied": "rejected"}
 _STATUS_SCHEMA: dict[str, Any] = {
     "type": "string",
-    "enum": ["pending", "claimed", "approved", "rejected", "expired", "resolved", *_SYNONYMS],
+    "enum": [*get_args(Status), *_SYNONYMS],
 }
 
 EscalationId = Annotated[str, Path(max_length=64)]

@@ -8,7 +8,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import One, Page, one, whole
+from kintsugi.api.answers import Meta, One, Page, one, reply
 from kintsugi.api.control import Caller, Ctl
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
@@ -27,6 +27,7 @@ class QuarantineQuery(BaseModel):
 
     status: Literal["in_force", "released", "all"] = "in_force"
     limit: Annotated[int, Field(ge=1, le=1000)] = 1000
+    cursor: Annotated[str | None, Field(max_length=500)] = None
 
 
 class Release(BaseModel):
@@ -47,7 +48,12 @@ class Release(BaseModel):
 def list_quarantines(control: Ctl, query: Annotated[QuarantineQuery, Query()]) -> Response:
     """What is frozen, newest first."""
     in_force = {"in_force": True, "released": False, "all": None}[query.status]
-    return whole(control.stores.oversight.quarantines(in_force=in_force, limit=query.limit))
+    oversight = control.stores.oversight
+    found, cursor = oversight.quarantines(
+        in_force=in_force, limit=query.limit, cursor=query.cursor
+    )
+    total = oversight.count_quarantines(in_force=in_force)
+    return reply(Page(found, Meta(total=total, next_cursor=cursor)))
 
 
 @routes.add(

@@ -116,7 +116,7 @@ def oversight_now(control: Control) -> OversightPush:
     now = control.clock()
     return OversightPush(
         tuple(_resolution(one) for one in oversight.usable(now=now, limit=_RESOLUTIONS_MAX)),
-        tuple(oversight.quarantines(in_force=True, limit=_QUARANTINES_MAX)),
+        tuple(oversight.quarantines(in_force=True, limit=_QUARANTINES_MAX)[0]),
         tuple(oversight.released_since(now - _RELEASED_OF_LATE)),
         tuple(control.stores.containments.in_force(now=now, limit=_CONTAINMENTS_MAX)),
     )

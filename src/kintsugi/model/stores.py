@@ -546,7 +546,8 @@ class OversightStore(Protocol):
         """Newest first, and the cursor of the next page.
 
         Args:
-            status: as ``Escalation.at`` gives it, or ``resolved``; None for all.
+            status: as ``Escalation.at`` gives it, or ``open`` (pending or claimed) or
+                ``resolved`` (approved or rejected); None for all.
         """
 
     def count_escalations(self, status: str | None, *, now: datetime) -> int:
@@ -568,8 +569,13 @@ class OversightStore(Protocol):
     def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
         """Those that are resolved, not used and not expired; the newest ones."""
 
-    def quarantines(self, *, in_force: bool | None, limit: int) -> list[QuarantineRecord]:
-        """Newest first; None for all."""
+    def quarantines(
+        self, *, in_force: bool | None, limit: int, cursor: str | None = None
+    ) -> tuple[list[QuarantineRecord], str | None]:
+        """Newest first, and the cursor of the next page; ``in_force`` None for all."""
+
+    def count_quarantines(self, *, in_force: bool | None) -> int:
+        """How many there are; None for all."""
 
     def quarantine(self, quarantine_id: str) -> QuarantineRecord:
         """One quarantine.

@@ -11,6 +11,7 @@ import msgspec
 from kintsugi.errors import NotFound
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.oversight import (
+    OPEN,
     Escalation,
     EscalationReport,
     QuarantineRecord,
@@ -91,13 +92,27 @@ class MemoryOversight:
         ]
         return found[:limit]
 
-    def quarantines(self, *, in_force: bool | None, limit: int) -> list[QuarantineRecord]:
+    def quarantines(
+        self, *, in_force: bool | None, limit: int, cursor: str | None = None
+    ) -> tuple[list[QuarantineRecord], str | None]:
+        before = decode_cursor(cursor) if cursor else None
         found = [
             one
             for one in self._quarantines.values()
             if in_force is None or (one.released_at is None) == in_force
+            if before is None or (one.created_at, one.id) < before
         ]
-        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
+        found.sort(key=lambda one: (one.created_at, one.id), reverse=True)
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+
+    def count_quarantines(self, *, in_force: bool | None) -> int:
+        return sum(
+            in_force is None or (one.released_at is None) == in_force
+            for one in self._quarantines.values()
+        )
 
     def quarantine(self, quarantine_id: str) -> QuarantineRecord:
         try:
@@ -156,4 +171,6 @@ def _is(escalation: Escalation, status: str | None, now: datetime) -> bool:
     found = escalation.at(now)
     if status == "resolved":
         return found in ("approved", "rejected")
+    if status == "open":
+        return found in OPEN
     return status is None or found == status

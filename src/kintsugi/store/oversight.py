@@ -45,16 +45,7 @@ class PostgresOversight:
     def escalations(
         self, status: str | None, *, now: datetime, limit: int, cursor: str | None = None
     ) -> tuple[list[Escalation], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and _uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
-        values = {
-            "status": status,
-            "now": now,
-            "before_at": before_at,
-            "before_id": before_id,
-            "limit": limit + 1,
-        }
+        values = {"status": status, "now": now, "limit": limit + 1, **_before(cursor)}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
         shown = [_read(row) for row in rows[:limit]]
@@ -93,11 +84,21 @@ class PostgresOversight:
             rows = connection.execute(_SQL["usable"], [now, limit]).fetchall()
         return [_read(row) for row in rows]
 
-    def quarantines(self, *, in_force: bool | None, limit: int) -> list[QuarantineRecord]:
-        values = {"in_force": in_force, "limit": limit}
+    def quarantines(
+        self, *, in_force: bool | None, limit: int, cursor: str | None = None
+    ) -> tuple[list[QuarantineRecord], str | None]:
+        values = {"in_force": in_force, "limit": limit + 1, **_before(cursor)}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["quarantines"], values).fetchall()
-        return [_read_quarantine(row) for row in rows]
+        shown = [_read_quarantine(row) for row in rows[:limit]]
+        if len(rows) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+
+    def count_quarantines(self, *, in_force: bool | None) -> int:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["count_quarantines"], {"in_force": in_force}).fetchone()
+        return int(row[0]) if row is not None else 0
 
     def quarantine(self, quarantine_id: str) -> QuarantineRecord:
         with self._database.transaction() as connection:
@@ -192,6 +193,13 @@ def _read_quarantine(row: tuple[Any, ...]) -> QuarantineRecord:
         released_by=released_by,
         release_reason=reason,
     )
+
+
+def _before(cursor: str | None) -> dict[str, Any]:
+    before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
+    if before_id is not None and _uuid(before_id) is None:
+        raise InvalidInput("the cursor is not one that this server gave out")
+    return {"before_at": before_at, "before_id": before_id}
 
 
 def _uuid(text: str) -> UUID | None:

@@ -24,6 +24,10 @@ WHERE
     (
         %(status)s::text IS NULL
         OR (%(status)s IN ('pending', 'claimed') AND status = %(status)s AND expires_at > %(now)s)
+        OR (
+            %(status)s = 'open'
+            AND status IN ('pending', 'claimed') AND expires_at > %(now)s
+        )
         OR (%(status)s IN ('approved', 'rejected') AND status = %(status)s)
         OR (%(status)s = 'resolved' AND status IN ('approved', 'rejected'))
         OR (
@@ -44,6 +48,7 @@ FROM kintsugi.escalations
 WHERE
     %(status)s::text IS NULL
     OR (%(status)s IN ('pending', 'claimed') AND status = %(status)s AND expires_at > %(now)s)
+    OR (%(status)s = 'open' AND status IN ('pending', 'claimed') AND expires_at > %(now)s)
     OR (%(status)s IN ('approved', 'rejected') AND status = %(status)s)
     OR (%(status)s = 'resolved' AND status IN ('approved', 'rejected'))
     OR (%(status)s = 'expired' AND status IN ('pending', 'claimed') AND expires_at <= %(now)s)
@@ -70,9 +75,19 @@ ON CONFLICT DO NOTHING
 -- name: quarantines
 SELECT record, released_at, released_by, release_reason
 FROM kintsugi.quarantines
-WHERE %(in_force)s::boolean IS NULL OR (released_at IS NULL) = %(in_force)s
+WHERE
+    (%(in_force)s::boolean IS NULL OR (released_at IS NULL) = %(in_force)s)
+    AND (
+        %(before_at)s::timestamptz IS NULL
+        OR (created_at, id) < (%(before_at)s, %(before_id)s::uuid)
+    )
 ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s
+
+-- name: count_quarantines
+SELECT count(*)
+FROM kintsugi.quarantines
+WHERE %(in_force)s::boolean IS NULL OR (released_at IS NULL) = %(in_force)s
 
 -- name: get_quarantine
 SELECT record, released_at, released_by, release_reason
