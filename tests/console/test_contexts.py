@@ -10,13 +10,14 @@ import msgspec
 import pytest
 from jinja2 import meta, nodes
 
-from kintsugi.console import contexts
+from kintsugi.console import app, contexts  # app imports every page
 from kintsugi.console.assets import Assets
-from kintsugi.console.contexts import PAGES, Shell
-from kintsugi.console.rendering import environment
+from kintsugi.console.contexts import Shell
+from kintsugi.console.rendering import NAVIGATION, environment
 
 TEMPLATES = files("kintsugi.console") / "templates"
-GLOBALS = {"asset", "marks"}
+GLOBALS = {"asset", "marks", "navigation", "section"}
+PAGES = tuple(Shell.__subclasses__())
 ENVIRONMENT = environment(Assets())
 
 
@@ -73,7 +74,14 @@ def test_every_form_field_has_a_label() -> None:
 
 
 def test_the_classes_are_values() -> None:
-    for _, kind in inspect.getmembers(contexts, inspect.isclass):
-        if kind.__module__ == contexts.__name__:
-            assert issubclass(kind, msgspec.Struct)
-            assert kind.__struct_config__.frozen, kind
+    for module in (contexts, app.oversight, app.log, app.configurations):
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ == module.__name__ and issubclass(kind, msgspec.Struct):
+                assert kind.__struct_config__.frozen, kind
+
+
+def test_every_page_belongs_to_a_section() -> None:
+    sections = {name for name, _ in NAVIGATION}
+    outside = {"sign_in.html", "error.html"}
+    for page in PAGES:
+        assert (page.section in sections) is (page.template not in outside), page

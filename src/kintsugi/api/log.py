@@ -134,7 +134,7 @@ class OriginQuery(BaseModel):
 @routes.add("GET", "/v1/log/checkpoint", Scope.LOG_READ, answer=One[CheckpointView])
 def checkpoint(control: Ctl) -> Response:
     """The log's size and root now, signed."""
-    return one(_checkpoint(control))
+    return one(checkpoint_view(control))
 
 
 @routes.add("GET", "/v1/log/leaves", Scope.LOG_READ, answer=Page[StoredLeaf], parameters=True)
@@ -155,8 +155,7 @@ def leaf_proof(control: Ctl, position: Position) -> Response:
 @routes.add("GET", "/v1/log/events/{event_id}/proof", Scope.LOG_READ, answer=One[EventProof])
 def event_proof(control: Ctl, event_id: Annotated[str, Path(max_length=64)]) -> Response:
     """That an event is in the log as it was recorded; 422 `proof.invalid` when it was changed."""
-    found = control.stores.log.event(event_id)
-    return one(prove_event(found.records, found.index, leaf_proof_of(control, found.leaf)))
+    return one(event_proof_view(control, event_id))
 
 
 @routes.add(
@@ -193,7 +192,7 @@ def consistency(control: Ctl, query: Annotated[SizesQuery, Query()]) -> Response
 def rotate_key(control: Ctl) -> Response:
     """Begin a new signing key. Checkpoints carry the signatures of it and of the one before."""
     rotate_keys(control.log_key_file)
-    return one(_checkpoint(control))
+    return one(checkpoint_view(control))
 
 
 @routes.add("GET", "/v1/log/witness", Scope.LOG_WITNESS, answer=One[SeenView], parameters=True)
@@ -232,7 +231,8 @@ def witness(control: Ctl, body: WitnessRequest) -> Response:
     )
 
 
-def _checkpoint(control: Control) -> CheckpointView:
+def checkpoint_view(control: Control) -> CheckpointView:
+    """The log as it is now."""
     keys = load_keys(control.log_key_file)
     now = _head(control, keys)
     return CheckpointView(
@@ -242,6 +242,17 @@ def _checkpoint(control: Control) -> CheckpointView:
         now.sign(*keys),
         tuple(str(key.verifier) for key in keys),
     )
+
+
+def event_proof_view(control: Control, event_id: str) -> EventProof:
+    """The proof of an event under a fresh checkpoint.
+
+    Raises:
+        NotFound: it is not stored.
+        ProofInvalid: it, or another of its batch, was changed.
+    """
+    found = control.stores.log.event(event_id)
+    return prove_event(found.records, found.index, leaf_proof_of(control, found.leaf))
 
 
 def _head(control: Control, keys: Sequence[SigningKey]) -> Checkpoint:

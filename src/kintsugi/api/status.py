@@ -11,6 +11,7 @@ from starlette.responses import Response
 from kintsugi import __version__
 from kintsugi.api.answers import One, one, reply
 from kintsugi.api.control import Ctl
+from kintsugi.api.relaxed import RelaxedView, relaxed_now
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.reconciliation import Reconciliation, reconcile
 from kintsugi.api.routing import Routes
@@ -38,6 +39,8 @@ class Status(msgspec.Struct, frozen=True):
     Attributes:
         events_last_position: position of the newest event.
         configurations: newest version number by configuration id.
+        relaxed: settings that are weaker than they could be, in what gateways run and in the
+            newest versions; what needs somebody first.
     """
 
     version: str
@@ -47,6 +50,7 @@ class Status(msgspec.Struct, frozen=True):
     events_last_position: int
     configurations: dict[str, int]
     gateways: tuple[Reconciliation, ...]
+    relaxed: tuple[RelaxedView, ...]
 
 
 @routes.add("GET", "/health", Access.PUBLIC, answer=Health)
@@ -91,5 +95,6 @@ def status(control: Ctl) -> Response:
             gateways=tuple(
                 reconcile(record, stored.get(record.report.id, 0), now=now) for record in records
             ),
+            relaxed=relaxed_now(control.stores, now=now),
         )
     )

@@ -10,8 +10,10 @@ from fastapi import FastAPI
 
 from kintsugi.api.app import build_api, utc_now
 from kintsugi.api.credentials import session_secret
+from kintsugi.console import configurations, log, oversight, pages
 from kintsugi.console.assets import Assets
-from kintsugi.console.pages import Console, routes, show_problem
+from kintsugi.console.frame import Console
+from kintsugi.console.pages import show_problem
 from kintsugi.console.rendering import environment
 from kintsugi.console.sessions import Sessions
 from kintsugi.model.stores import Stores
@@ -30,7 +32,7 @@ def build_control_plane(
         state_dir=state_dir,
         log_key_file=log_key_file,
         clock=clock,
-        more_routes=[routes],
+        more_routes=[pages.routes, oversight.routes, log.routes, configurations.routes],
         render_problem=show_problem,
     )
     assets = Assets()

@@ -8,13 +8,12 @@ from typing import ClassVar
 
 import msgspec
 
-from kintsugi.api.escalations import EscalationView
 from kintsugi.api.gateways import GatewayView
+from kintsugi.api.relaxed import RelaxedView
 from kintsugi.api.signals import SignalView
 from kintsugi.ledger.completeness import Evidence
 from kintsugi.model.decision import Evaluation
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.oversight import QuarantineRecord
 from kintsugi.model.span import TraceSummary
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import Reason
@@ -32,6 +31,7 @@ class Shell(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     template: ClassVar[str] = "base.html"
+    section: ClassVar[str] = ""  # which entry of the navigation the page belongs to
 
     title: str
     signed_in_as: str
@@ -97,6 +97,7 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
         chart: decisions per minute.
         signals: those that nobody has resolved, newest first, a few.
         signals_total: how many there are.
+        relaxed: settings in force that are weaker than they could be; what needs somebody first.
         gateways: last seen first.
         filter: the form.
         events: one page of decisions, newest first.
@@ -107,6 +108,7 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
     """
 
     template: ClassVar[str] = "dashboard.html"
+    section: ClassVar[str] = "Decisions"
 
     shares: tuple[VerdictShare, ...]
     decided: int
@@ -114,6 +116,7 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
     chart: Chart
     signals: tuple[SignalView, ...]
     signals_total: int
+    relaxed: tuple[RelaxedView, ...]
     gateways: tuple[GatewayView, ...]
     filter: FilterForm
     events: tuple[DecisionEvent, ...]
@@ -143,6 +146,7 @@ class EventPage(Shell, frozen=True, kw_only=True):
     """
 
     template: ClassVar[str] = "event.html"
+    section: ClassVar[str] = "Decisions"
 
     event: DecisionEvent
     reason: Reason | None
@@ -164,25 +168,12 @@ class TracePage(Shell, frozen=True, kw_only=True):
     """
 
     template: ClassVar[str] = "trace.html"
+    section: ClassVar[str] = "Decisions"
 
     trace: TraceSummary
     nodes: tuple[TraceNode, ...]
     completeness: tuple[Evidence, ...]
     truncated: bool
-
-
-class OversightPage(Shell, frozen=True, kw_only=True):
-    """What waits for people.
-
-    Attributes:
-        escalations: that are open, newest first.
-        quarantines: in force, newest first.
-    """
-
-    template: ClassVar[str] = "oversight.html"
-
-    escalations: tuple[EscalationView, ...]
-    quarantines: tuple[QuarantineRecord, ...]
 
 
 class SignalsPage(Shell, frozen=True, kw_only=True):
@@ -194,6 +185,7 @@ class SignalsPage(Shell, frozen=True, kw_only=True):
     """
 
     template: ClassVar[str] = "signals.html"
+    section: ClassVar[str] = "Signals"
 
     unresolved: tuple[SignalView, ...]
     resolved: tuple[SignalView, ...]
@@ -229,14 +221,3 @@ class ErrorPage(Shell, frozen=True, kw_only=True):
     detail: str
     code: str
     reference: str
-
-
-PAGES: tuple[type[Shell], ...] = (
-    DashboardPage,
-    EventPage,
-    TracePage,
-    OversightPage,
-    SignalsPage,
-    SignInPage,
-    ErrorPage,
-)

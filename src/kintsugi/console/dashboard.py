@@ -17,6 +17,7 @@ from kintsugi.api.events import page_of_events
 from kintsugi.api.gateways import gateway_views
 from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.problems import Invalid
+from kintsugi.api.relaxed import relaxed_now
 from kintsugi.api.signals import view_of as signal_view
 from kintsugi.console.contexts import Chart, DashboardPage, FilterForm, MinuteRow, VerdictShare
 from kintsugi.errors import InvalidInput
@@ -91,6 +92,7 @@ def dashboard(
             if sees_signals
         ),
         signals_total=control.stores.signals.count_unresolved() if sees_signals else 0,
+        relaxed=tuple(one for one in relaxed_now(control.stores, now=now) if one.gateways),
         gateways=tuple(gateway_views(control.stores, now=now)),
         filter=FilterForm(
             values={name: asked.get(name, "") for name in FIELDS},

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Annotated
 from urllib.parse import parse_qs, urlencode
 
 import msgspec
-from fastapi import Depends, Path, Request
-from jinja2 import Environment
+from fastapi import Path, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
@@ -21,27 +19,24 @@ from kintsugi.api import sse
 from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.credentials import secret_sha256
-from kintsugi.api.escalations import view_of
 from kintsugi.api.events import reveal
 from kintsugi.api.permissions import Access, Scope, allows
 from kintsugi.api.problems import Problem
-from kintsugi.api.routing import Routes
 from kintsugi.api.signals import view_of as signal_view
 from kintsugi.api.tail import turns
 from kintsugi.api.traces import view_of_trace
-from kintsugi.console.assets import Assets
 from kintsugi.console.contexts import (
     ErrorPage,
     EventPage,
-    OversightPage,
     PhaseEvaluations,
     SignalsPage,
     SignInPage,
     TracePage,
 )
 from kintsugi.console.dashboard import chart_data, dashboard, last_hour
+from kintsugi.console.frame import Con, Console, console_of, page_routes
 from kintsugi.console.rendering import laid_out, render
-from kintsugi.console.sessions import Sessions, require_same_origin
+from kintsugi.console.sessions import require_same_origin
 from kintsugi.errors import Unauthenticated
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Token
@@ -56,31 +51,7 @@ _RESOLVED_MAX = 50
 _API_ADDRESSES = ("/v1/", "/openapi.json", "/health", "/readyz", "/metrics")
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
-    """The console's parts."""
-
-    sessions: Sessions
-    assets: Assets
-    templates: Environment
-
-
-async def _console(request: Request) -> Console:
-    return _console_of(request)
-
-
-def _console_of(request: Request) -> Console:
-    console: Console = request.app.state.console
-    return console
-
-
-async def _by_session(request: Request, control: Control) -> Token:
-    return await _console_of(request).sessions.identify(request, control)
-
-
-Con = Annotated[Console, Depends(_console)]
-
-routes = Routes("console", identify=_by_session, documented=False)
+routes = page_routes()
 
 
 @routes.add("GET", "/", Scope.EVENTS_READ, parameters=True)
@@ -165,29 +136,6 @@ def trace_page(
         nodes=view.nodes,
         completeness=view.completeness,
         truncated=view.truncated,
-    )
-    return render(console.templates, page)
-
-
-@routes.add("GET", "/oversight", Scope.ESCALATIONS_READ)
-def oversight_page(control: Ctl, console: Con, caller: Caller) -> Response:
-    """What waits for a person, and what is frozen until one releases it."""
-    authorise(caller, Scope.QUARANTINES_READ)
-    now = control.clock()
-    oversight = control.stores.oversight
-    found = [
-        one
-        for status in ("pending", "claimed")
-        for one in oversight.escalations(status, now=now, limit=_WAITING_MAX)[0]
-    ]
-    found.sort(key=lambda one: (one.report.created_at, one.id), reverse=True)
-    page = OversightPage(
-        title="Oversight",
-        signed_in_as=caller.name,
-        now=now,
-        version=__version__,
-        escalations=tuple(view_of(one, now=now) for one in found),
-        quarantines=tuple(oversight.quarantines(in_force=True, limit=_WAITING_MAX)),
     )
     return render(console.templates, page)
 
@@ -302,7 +250,7 @@ def show_problem(request: Request, problem: Problem) -> Response | None:
         code=problem.code,
         reference=problem.reference,
     )
-    return render(_console_of(request).templates, page, status=problem.status)
+    return render(console_of(request).templates, page, status=problem.status)
 
 
 def _sign_in_form(

@@ -25,6 +25,15 @@ MARKS = {
     Verdict.BLOCK: "✕",
 }
 
+# The sections, in order, with the address of each one's first page.
+NAVIGATION = (
+    ("Decisions", "/"),
+    ("Oversight", "/oversight"),
+    ("Signals", "/signals"),
+    ("Log", "/log"),
+    ("Configurations", "/configurations"),
+)
+
 _HIDING = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
 
 
@@ -39,12 +48,14 @@ def environment(assets: Assets) -> Environment:
     )
     made.globals["asset"] = assets.address
     made.globals["marks"] = MARKS
+    made.globals["navigation"] = NAVIGATION
     made.filters.update(
         hostile=hostile,
         clock=clock,
         moment=moment,
         iso=iso,
         ago=ago,
+        until=until,
         duration=duration,
         number=number,
         ms=ms,
@@ -55,6 +66,7 @@ def environment(assets: Assets) -> Environment:
 def render(templates: Environment, page: Shell, *, status: int = 200) -> HTMLResponse:
     """A page."""
     values = {name: getattr(page, name) for name in page.__struct_fields__}
+    values["section"] = page.section
     return HTMLResponse(templates.get_template(page.template).render(values), status_code=status)
 
 
@@ -72,6 +84,12 @@ def _visible(character: str) -> str | Markup:
         return escape(character)
     name = unicodedata.name(character, "control character").lower()
     return Markup('<span class="unseen" title="{}">U+{:04X}</span>').format(name, ord(character))
+
+
+def until(at: datetime, now: datetime) -> str:
+    """``in 3 min``; ``over`` once it is."""
+    seconds = (at - now).total_seconds()
+    return f"in {duration(seconds)}" if seconds > 0 else "over"
 
 
 def clock(at: datetime) -> str:

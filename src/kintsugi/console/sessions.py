@@ -59,6 +59,22 @@ class Sessions:
             raise Unauthenticated("Sign in to see this page.")
         return await control.authenticator.digest(digest)
 
+    def form_key(self, request: Request) -> str:
+        """What a form of this session carries, so that no other site can send it."""
+        return self._signature(f"form {request.cookies.get(COOKIE, '')}")
+
+    def require_form(self, request: Request, key: str) -> None:
+        """Refuse a form that does not come from a page of this session.
+
+        Raises:
+            Forbidden: another site sent it, or it was made under another session.
+        """
+        require_same_origin(request)
+        if not hmac.compare_digest(key.encode(), self.form_key(request).encode()):
+            raise Forbidden(
+                "This form was made under another session; open the page again and send it anew."
+            )
+
     def _sign(self, text: str) -> str:
         return f"{text}.{self._signature(text)}"
 

@@ -125,23 +125,47 @@ def verify_inclusion(
     Raises:
         ProofInvalid: it does not, or the proof is none.
     """
+    found = leaf
+    for step in climb(leaf, index, size, proof):
+        found = step.hash
+    if found != root:
+        raise ProofInvalid("the leaf is not in the tree with this root")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step on the way from a leaf to the root.
+
+    Attributes:
+        sibling: the hash that the proof gives for this step.
+        on_left: whether it stands to the left.
+        hash: of both together.
+    """
+
+    sibling: bytes
+    on_left: bool
+    hash: bytes
+
+
+def climb(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> Iterator[Step]:
+    """The steps of a proof (RFC 9162 §2.1.3.2); the last one's hash is what the root should be.
+
+    Raises:
+        ProofInvalid: the proof does not fit a tree of this size.
+    """
     if not 0 <= index < size:
         raise ProofInvalid(f"a tree of {size} leaves has no leaf {index}")
     place, last, found = index, size - 1, leaf
     for sibling in proof:
         if not last:
             raise ProofInvalid("the proof is longer than the tree is high")
-        if place & 1 or place == last:
-            found = node_hash(sibling, found)
-            while place and not place & 1:
-                place, last = place >> 1, last >> 1
-        else:
-            found = node_hash(found, sibling)
+        on_left = bool(place & 1) or place == last
+        found = node_hash(sibling, found) if on_left else node_hash(found, sibling)
+        yield Step(sibling, on_left, found)
+        while on_left and place and not place & 1:
+            place, last = place >> 1, last >> 1
         place, last = place >> 1, last >> 1
     if last:
         raise ProofInvalid("the proof is shorter than the tree is high")
-    if found != root:
-        raise ProofInvalid("the leaf is not in the tree with this root")
 
 
 def verify_consistency(

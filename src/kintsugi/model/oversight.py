@@ -123,6 +123,13 @@ class OversightPush(msgspec.Struct, frozen=True):
     containments: tuple[Containment, ...] = ()
 
 
+def is_own(identity: Identity, name: str) -> bool:
+    """Whether a request was made under somebody's name: as user, agent or gateway key. Nobody
+    decides about their own."""
+    own = (identity.user_id, identity.agent_id, identity.key_name)
+    return name.casefold() in {one.casefold() for one in own if one}
+
+
 def escalation_of(event: DecisionEvent) -> EscalationReport | None:
     """The escalation that an event tells of; None when nobody was asked.
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from kintsugi.errors import Forbidden, StateConflict
-from kintsugi.model.oversight import OPEN, Escalation
+from kintsugi.model.oversight import OPEN, Escalation, is_own
 
 
 def claim(before: Escalation, *, by: str, now: datetime) -> Escalation:
@@ -79,7 +79,5 @@ def _require_open(escalation: Escalation, now: datetime) -> None:
 
 def _require_other(escalation: Escalation, by: str) -> None:
     """Nobody approves their own: not under the name of a user, an agent or a gateway key."""
-    who = escalation.report.identity
-    own = {name.casefold() for name in (who.user_id, who.agent_id, who.key_name) if name}
-    if by.casefold() in own:
+    if is_own(escalation.report.identity, by):
         raise Forbidden("Nobody may decide about their own request.")

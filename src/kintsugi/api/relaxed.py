@@ -1,0 +1,114 @@
+"""What is relaxed in the configurations that gateways run: nothing relaxed is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from functools import lru_cache
+
+import msgspec
+
+from kintsugi.api.gateways import AWAY_AFTER
+from kintsugi.errors import ConfigurationInvalid, NotFound
+from kintsugi.model.stores import ConfigurationVersion, Stores
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.relaxed import Relaxed, State, relaxed
+
+# Versions that anybody looks at; each is parsed once, which takes some milliseconds.
+_PARSED_MAX = 64
+
+
+class RelaxedView(msgspec.Struct, frozen=True):
+    """One setting that is weaker than it could be.
+
+    Attributes:
+        path, setting: where it stands, and as its author wrote it: ``mode: monitor``.
+        meaning: what that comes to.
+        state: ``overdue`` after its last day, ``unowned`` where nobody answers for it.
+        expires: its last day (UTC).
+        days_left: until then; 0 on that day, negative after it.
+        gateways: connected ones that run it.
+    """
+
+    config_id: str
+    version: int
+    path: str
+    setting: str
+    meaning: str
+    state: State
+    owner: str
+    reason: str
+    expires: date | None
+    days_left: int | None
+    gateways: tuple[str, ...] = ()
+
+
+def relaxed_now(stores: Stores, *, now: datetime) -> tuple[RelaxedView, ...]:
+    """Everything relaxed in the versions that connected gateways run and in the newest ones; what
+    needs somebody first."""
+    running = _running(stores, now=now)
+    versions = {(found.id, found.version): found for found in stores.configurations.list()}
+    for config_id, version in running.keys() - versions.keys():
+        try:
+            versions[config_id, version] = stores.configurations.get(config_id, version)
+        except NotFound:  # of a gateway that came from another control plane
+            continue
+    found = [
+        one
+        for key, version in versions.items()
+        for one in relaxed_of(version, now=now, gateways=tuple(sorted(running.get(key, ()))))
+    ]
+    return tuple(sorted(found, key=_urgency))
+
+
+def relaxed_of(
+    version: ConfigurationVersion, *, now: datetime, gateways: tuple[str, ...] = ()
+) -> Iterator[RelaxedView]:
+    """What one version relaxes, in its own order."""
+    today = now.astimezone(UTC).date()
+    for one in _relaxed_in(version.content):
+        yield RelaxedView(
+            config_id=version.id,
+            version=version.version,
+            path=one.path,
+            setting=one.setting,
+            meaning=one.meaning,
+            state=one.state(today),
+            owner=one.by.owner if one.by else "",
+            reason=one.by.reason if one.by else "",
+            expires=one.by.expires if one.by else None,
+            days_left=one.days_left(today),
+            gateways=gateways,
+        )
+
+
+def running_gateways(stores: Stores, config_id: str, version: int, *, now: datetime) -> list[str]:
+    """Connected gateways of which some worker runs this version."""
+    return sorted(_running(stores, now=now).get((config_id, version), ()))
+
+
+def _running(stores: Stores, *, now: datetime) -> dict[tuple[str, int], set[str]]:
+    """Gateways by the versions that their workers run; a gateway that runs a file of its own has
+    no version here."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for record in stores.gateways.list():
+        if now - record.last_seen_at >= AWAY_AFTER:
+            continue
+        for worker in record.report.workers:
+            config_id, _, version = worker.config_version.rpartition("@")
+            if version.isdecimal() and len(version) < 10:
+                found.setdefault((config_id, int(version)), set()).add(record.report.id)
+    return found
+
+
+def _urgency(one: RelaxedView) -> tuple[bool, int, str, int, str]:
+    order = {"overdue": 0, "unowned": 1, "in_time": 2}[one.state]
+    return (not one.gateways, order, one.config_id, one.version, one.path)
+
+
+@lru_cache(_PARSED_MAX)
+def _relaxed_in(content: str) -> tuple[Relaxed, ...]:
+    try:
+        return relaxed(parse_config(content))
+    except ConfigurationInvalid:  # an earlier release could read it; gateways say that they cannot
+        return ()
