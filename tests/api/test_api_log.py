@@ -150,3 +150,44 @@ def test_a_witness_signs_what_grew_and_refuses_what_was_rewritten(
 
 def test_nothing_was_seen_of_a_log_that_was_never_shown(other: TestClient) -> None:
     assert other.get("/v1/log/witness?origin=nobody").status_code == 404
+
+
+# Who has cosigned this log
+
+
+def cosign(client: TestClient, witness: TestClient) -> dict[str, str]:
+    data = show(client, witness)["data"]
+    assert isinstance(data, dict)
+    return {"note": data["note"], "key": data["key"]}
+
+
+def test_the_log_knows_who_cosigned_it_and_when(
+    client: TestClient, other: TestClient, stores: Stores, clock: Clock
+) -> None:
+    stores.events.append([make_event(1)])
+    body = cosign(client, other)
+    assert client.post("/v1/log/cosigned", json=body).status_code == 201
+    (kept,) = client.get("/v1/log/cosigned").json()["data"]
+    assert kept["key"] == body["key"]
+    assert kept["witness"] in body["key"]
+    assert kept["size"] == 1
+    assert kept["root"] == head(client)["root"]
+    assert kept["cosigned_at"] == clock.now.isoformat().replace("+00:00", "Z")
+
+
+def test_what_no_witness_signed_or_is_of_another_log_is_not_noted(
+    client: TestClient, other: TestClient, stores: Stores
+) -> None:
+    stores.events.append([make_event(1)])
+    body = cosign(client, other)
+    own = str(keys(client)[0])
+    altered = body["note"].replace("\n1\n", "\n2\n", 1)
+    for wrong in (
+        {**body, "note": altered},
+        {**body, "key": own},
+        {**body, "note": str(head(client)["note"])},
+        cosign(other, client),
+    ):
+        answer = client.post("/v1/log/cosigned", json=wrong)
+        assert (answer.status_code, answer.json()["code"]) == (422, "proof.invalid"), wrong
+    assert client.get("/v1/log/cosigned").json()["data"] == []

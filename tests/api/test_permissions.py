@@ -28,7 +28,10 @@ PUBLIC = {
 
 # The pages of the console know sessions, not tokens; tests/console has their matrix.
 CONSOLE = {
-    *("/", "/events/{event_id}", "/traces/{trace_id}", "/live", "/oversight", "/signals"),
+    *("/", "/events/{event_id}", "/traces/{trace_id}", "/live", "/oversight", "/signals", "/log"),
+    *("/escalations/{escalation_id}", "/quarantines/{quarantine_id}"),
+    *("/configurations", "/configurations/{config_id}"),
+    "/configurations/{config_id}/versions/{version}",
     "/events/{event_id}/reveal",
 }
 

@@ -150,3 +150,4 @@ def test_another_kintsugi_is_a_witness(
     assert ran.code == 0, ran.err
     assert ran.json["seen before"] == "nothing"
     assert "\u2014" in ran.json["note"]
+    assert ran.json["noted at the log"] == "yes"

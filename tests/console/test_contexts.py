@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from jinja2 import meta, nodes
 
-from kintsugi.console import app, contexts  # app imports every page
+from kintsugi.console import configurations, contexts, log, oversight
 from kintsugi.console.assets import Assets
 from kintsugi.console.contexts import Shell
 from kintsugi.console.rendering import NAVIGATION, environment
@@ -74,7 +74,7 @@ def test_every_form_field_has_a_label() -> None:
 
 
 def test_the_classes_are_values() -> None:
-    for module in (contexts, app.oversight, app.log, app.configurations):
+    for module in (contexts, oversight, log, configurations):
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ == module.__name__ and issubclass(kind, msgspec.Struct):
                 assert kind.__struct_config__.frozen, kind

@@ -270,7 +270,7 @@ def test_what_waits_for_people_is_on_one_page(client: TestClient, stores: Stores
     text = client.get("/oversight").text
     assert escalated.id in text
     assert "human-oversight" in text
-    assert "agent &lt;b&gt;bot" in text
+    assert "agent <strong>&lt;b&gt;bot</strong>" in text
 
 
 def test_signals_stand_on_the_first_page_until_somebody_resolves_them(

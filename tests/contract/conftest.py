@@ -31,7 +31,7 @@ _EMPTIED = (
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
-            *("log_leaves", "log_nodes", "log_batches", "log_witnessed"),
+            *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),
         )
     )
     + "".join(

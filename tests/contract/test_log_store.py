@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 import psycopg
 import pytest
 
-from kintsugi.errors import NotFound, ProofInvalid, VersionConflict
+from kintsugi.errors import InvalidInput, NotFound, ProofInvalid, VersionConflict
 from kintsugi.ledger.checkpoint import Checkpoint
 from kintsugi.ledger.leaves import ConfigurationLeaf, EventsLeaf, content_digest
 from kintsugi.ledger.merkle import (
@@ -18,7 +20,7 @@ from kintsugi.ledger.merkle import (
 )
 from kintsugi.ledger.note import SigningKey
 from kintsugi.ledger.proof import prove_event, prove_leaf, verify_event, verify_leaf
-from kintsugi.model.stores import Stores, Witnessed
+from kintsugi.model.stores import WITNESSES_MAX, Cosigned, Stores, Witnessed
 from tests.contract.conftest import Maker
 from tests.databases import NOON
 from tests.store.made import event
@@ -127,6 +129,34 @@ def test_what_was_seen_of_another_log_is_kept_and_never_skipped(stores: Stores) 
     with pytest.raises(VersionConflict):
         stores.log.witness(first, after=first)
     assert stores.log.witnessed("other/log") == second
+
+
+def test_the_newest_checkpoint_of_each_witness_is_kept(stores: Stores) -> None:
+    early = Cosigned("one", "one+1+k", 3, bytes(32), NOON)
+    later = Cosigned("one", "one+1+k", 5, bytes(32), NOON + timedelta(hours=1))
+    other = Cosigned("two", "two+2+k", 4, bytes(32), NOON + timedelta(minutes=1))
+    assert stores.log.cosigned() == []
+    for one in (early, other, later, early):
+        stores.log.keep_cosigned(one)
+    assert stores.log.cosigned() == [later, other]
+
+
+def test_witnesses_cannot_be_made_up_without_end(stores: Stores) -> None:
+    for number in range(WITNESSES_MAX):
+        stores.log.keep_cosigned(Cosigned("w", f"w+{number}+k", 3, bytes(32), NOON))
+    with pytest.raises(InvalidInput):
+        stores.log.keep_cosigned(Cosigned("w", "w+more+k", 3, bytes(32), NOON))
+    again = Cosigned("w", "w+7+k", 9, bytes(32), NOON + timedelta(hours=1))
+    stores.log.keep_cosigned(again)
+    assert stores.log.cosigned()[0] == again
+
+
+def test_other_logs_are_listed_with_the_latest_first(stores: Stores) -> None:
+    first = Witnessed("a/log", 3, bytes(32), ("key",), NOON)
+    second = Witnessed("b/log", 5, bytes(32), ("key",), NOON + timedelta(hours=1))
+    stores.log.witness(first, after=None)
+    stores.log.witness(second, after=None)
+    assert stores.log.all_witnessed() == [second, first]
 
 
 def test_what_is_not_there_is_not_found(stores: Stores) -> None:

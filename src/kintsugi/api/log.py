@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -11,13 +11,13 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import Meta, One, Page, one, reply, whole
 from kintsugi.api.control import Control, Ctl
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
 from kintsugi.errors import NotFound, ProofInvalid
-from kintsugi.ledger.checkpoint import Checkpoint, cosign
+from kintsugi.ledger.checkpoint import Checkpoint, cosign, open_checkpoint
 from kintsugi.ledger.log_keys import load_keys, rotate_keys
 from kintsugi.ledger.merkle import Edge, consistency_proof
 from kintsugi.ledger.note import SigningKey, VerifierKey
@@ -29,12 +29,14 @@ from kintsugi.ledger.proof import (
     prove_leaf,
 )
 from kintsugi.ledger.witness import check_next
-from kintsugi.model.stores import StoredLeaf, Witnessed
+from kintsugi.model.stores import Cosigned, StoredLeaf, Witnessed
 
 routes = Routes("log")
 
 Position = Annotated[int, Path(ge=0, le=2**62)]
 _PAGE_MAX = 200
+# A witness on another machine has another clock.
+_CLOCKS_APART = timedelta(minutes=5)
 
 
 class CheckpointView(msgspec.Struct, frozen=True):
@@ -81,6 +83,30 @@ class CosignedView(msgspec.Struct, frozen=True):
 
     note: str
     key: str
+
+
+class CosignedByView(msgspec.Struct, frozen=True):
+    """What a witness has cosigned last of this log.
+
+    Attributes:
+        key: checks the signature of the witness.
+        root: hex.
+    """
+
+    witness: str
+    key: str
+    size: int
+    root: str
+    cosigned_at: datetime
+
+
+class CosignedRequest(BaseModel):
+    """A checkpoint of this log with the signature of a witness on it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str, Field(max_length=20_000)]
+    key: Annotated[str, Field(max_length=500, description="verifier key of the witness")]
 
 
 class WitnessRequest(BaseModel):
@@ -193,6 +219,41 @@ def rotate_key(control: Ctl) -> Response:
     """Begin a new signing key. Checkpoints carry the signatures of it and of the one before."""
     rotate_keys(control.log_key_file)
     return one(checkpoint_view(control))
+
+
+@routes.add("GET", "/v1/log/cosigned", Scope.LOG_READ, answer=Page[CosignedByView])
+def cosigned(control: Ctl) -> Response:
+    """The newest checkpoint of this log that each witness has cosigned, the latest first."""
+    return whole([_cosigned_by(one) for one in control.stores.log.cosigned()])
+
+
+@routes.add("POST", "/v1/log/cosigned", Scope.LOG_WITNESS, answer=One[CosignedByView], status=201)
+def keep_cosigned(control: Ctl, body: CosignedRequest) -> Response:
+    """Note that a witness has cosigned a checkpoint of this log, so that people see when last.
+
+    The signature is checked, and that the checkpoint is this log's own. Whether the witness is one
+    that anybody trusts is for people to say: its key is shown.
+    """
+    key = VerifierKey.parse(body.key)
+    if key.kind != "witness":
+        raise ProofInvalid("this is no key of a witness")
+    origin = load_keys(control.log_key_file)[0].verifier.name
+    found, (signature, *_) = open_checkpoint(body.note, [key], origin=origin)
+    size, _ = control.stores.log.edge()
+    if not 0 < found.size <= size:
+        raise ProofInvalid(f"the log has {size} leaves and the checkpoint {found.size}")
+    if checkpoint_of(origin, found.size, control.stores.log.nodes).root != found.root:
+        raise ProofInvalid("the checkpoint is not one of this log")
+    signed_at = datetime.fromtimestamp(signature.time_seconds, UTC)
+    if signed_at > control.clock() + _CLOCKS_APART:
+        raise ProofInvalid(f"the witness says that it signed at {signed_at}, which is to come")
+    kept = Cosigned(key.name, str(key), found.size, found.root, signed_at)
+    control.stores.log.keep_cosigned(kept)
+    return one(_cosigned_by(kept), status=201)
+
+
+def _cosigned_by(kept: Cosigned) -> CosignedByView:
+    return CosignedByView(kept.witness, kept.key, kept.size, kept.root.hex(), kept.cosigned_at)
 
 
 @routes.add("GET", "/v1/log/witness", Scope.LOG_WITNESS, answer=One[SeenView], parameters=True)

@@ -49,9 +49,7 @@ def list_quarantines(control: Ctl, query: Annotated[QuarantineQuery, Query()]) -
     """What is frozen, newest first."""
     in_force = {"in_force": True, "released": False, "all": None}[query.status]
     oversight = control.stores.oversight
-    found, cursor = oversight.quarantines(
-        in_force=in_force, limit=query.limit, cursor=query.cursor
-    )
+    found, cursor = oversight.quarantines(in_force=in_force, limit=query.limit, cursor=query.cursor)
     total = oversight.count_quarantines(in_force=in_force)
     return reply(Page(found, Meta(total=total, next_cursor=cursor)))
 

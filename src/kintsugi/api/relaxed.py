@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from kintsugi.api.gateways import AWAY_AFTER
+from kintsugi.api.reconciliation import AWAY_AFTER
 from kintsugi.errors import ConfigurationInvalid, NotFound
 from kintsugi.model.stores import ConfigurationVersion, Stores
 from kintsugi.policy.parse import parse_config

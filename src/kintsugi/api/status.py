@@ -11,9 +11,9 @@ from starlette.responses import Response
 from kintsugi import __version__
 from kintsugi.api.answers import One, one, reply
 from kintsugi.api.control import Ctl
-from kintsugi.api.relaxed import RelaxedView, relaxed_now
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.reconciliation import Reconciliation, reconcile
+from kintsugi.api.relaxed import RelaxedView, relaxed_now
 from kintsugi.api.routing import Routes
 
 routes = Routes("status")

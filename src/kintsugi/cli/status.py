@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -66,7 +67,9 @@ class Status(msgspec.Struct, frozen=True):
     Attributes:
         workers: of every gateway on this control plane that is connected.
         counters: summed over them; None where the control plane could not be asked.
-        problems: what is not as it should be; empty when all is well.
+        relaxed: settings that are weaker than they could be, as ``GET /v1/status`` tells them.
+        problems: what is not as it should be; empty when all is well. A relaxed setting that runs
+            after its last day is one.
     """
 
     state: str
@@ -79,6 +82,7 @@ class Status(msgspec.Struct, frozen=True):
     workers: list[WorkerStatus]
     counters: Counters | None
     restarts: dict[str, int]
+    relaxed: list[dict[str, Any]]
     problems: list[str]
 
 
@@ -126,13 +130,16 @@ def look(settings: Settings, running: Up) -> Status:
     server = read_server(settings.state)
     problems = [f"{part} does not run" for part in _expected(running) if part not in running.pids]
     gateways: list[dict[str, Any]] = []
+    relaxed: list[dict[str, Any]] = []
     counters = None
     try:
         with Client(settings) as client:
             gateways = [found for found in client.get("/v1/gateways") if found["connected"]]
-            counted = client.get("/v1/status")["gateways"]
+            told = client.get("/v1/status")
+            relaxed, counted = told.get("relaxed", []), told["gateways"]
             counters = _sum(counted)
             problems += [line for gateway in counted for line in differences(gateway)]
+            problems += [overdue(one) for one in relaxed if _is_overdue(one)]
     except (ApiUnreachable, ApiRefused) as error:
         problems.append(f"workers and counters are unknown: {error}")
     problems += [
@@ -161,6 +168,7 @@ def look(settings: Settings, running: Up) -> Status:
         workers=workers,
         counters=counters,
         restarts=running.restarts,
+        relaxed=relaxed,
         problems=problems,
     )
 
@@ -176,6 +184,38 @@ def differences(counted: dict[str, Any]) -> list[str]:
         + (f", since {one['since']}" if one["since"] else "")
         for one in counted.get("differences", ())
     ]
+
+
+def _is_overdue(one: dict[str, Any]) -> bool:
+    return one["state"] == "overdue" and bool(one["gateways"])
+
+
+def overdue(one: dict[str, Any]) -> str:
+    """A relaxed setting that runs after its last day, in words."""
+    return (
+        f"{one['config_id']}@{one['version']}: {one['path']} ({one['setting']}) was to end on "
+        f"{one['expires']}; {one['owner']} answers for it"
+    )
+
+
+def relaxed_rows(relaxed: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """What is relaxed, for a table."""
+    for one in relaxed:
+        yield (
+            f"{one['path']}: {one['setting']}",
+            f"{one['config_id']}@{one['version']}",
+            one["owner"],
+            one["expires"] or "",
+            _days(one),
+            ", ".join(one["gateways"]) or "none yet",
+        )
+
+
+def _days(one: dict[str, Any]) -> str:
+    days = one["days_left"]
+    if days is None:
+        return "nobody answers for it"
+    return f"{days} left" if days >= 0 else f"overdue by {-days}"
 
 
 def _sum(reconciliations: list[dict[str, Any]]) -> Counters:
@@ -211,4 +251,12 @@ def _text(found: Status) -> RenderableType:
             ("problems", "\n".join(found.problems)),
         ]
     )
-    return Group(summary, "", table(columns, rows, empty="no worker has reported"))
+    shown: list[RenderableType] = [
+        summary,
+        "",
+        table(columns, rows, empty="no worker has reported"),
+    ]
+    if found.relaxed:
+        headings = ("relaxed", "in", "owner", "until", "days", "gateways")
+        shown += ["", table(headings, relaxed_rows(found.relaxed), empty="")]
+    return Group(*shown)

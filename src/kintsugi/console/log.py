@@ -1,4 +1,4 @@
-"""The page on the log: what it says of itself, what was recorded last, and proofs in plain words."""
+"""The page on the log: what it says of itself, what was recorded last, and proofs in words."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ Source: RFC 6962 §2.1 (hashing), RFC 9162 §2.1.3 and §2.1.4 (proofs and how t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 

@@ -467,6 +467,25 @@ class Witnessed(msgspec.Struct, frozen=True):
     seen_at: datetime
 
 
+WITNESSES_MAX: Final = 100
+"""Of one log; and of other logs, so many are listed."""
+
+
+class Cosigned(msgspec.Struct, frozen=True):
+    """The newest checkpoint of this log that a witness has cosigned.
+
+    Attributes:
+        witness: its name; ``key``: the verifier key that checks its signature.
+        cosigned_at: the time that the witness signed with the checkpoint.
+    """
+
+    witness: str
+    key: str
+    size: int
+    root: bytes
+    cosigned_at: datetime
+
+
 class LogStore(Protocol):
     """The Merkle log, to be read. Leaves are added by the stores that record what they tell of."""
 
@@ -478,6 +497,19 @@ class LogStore(Protocol):
 
         Raises:
             VersionConflict: another one was noted since ``after`` was read.
+        """
+
+    def all_witnessed(self) -> list[Witnessed]:
+        """The newest checkpoints of other logs, the latest first."""
+
+    def cosigned(self) -> list[Cosigned]:
+        """What witnesses have cosigned of this log, the latest first."""
+
+    def keep_cosigned(self, one: Cosigned) -> None:
+        """Note what a witness cosigned; an older one than is known changes nothing.
+
+        Raises:
+            InvalidInput: there are ``WITNESSES_MAX`` others already.
         """
 
     def edge(self) -> tuple[int, tuple[bytes, ...]]:

@@ -8,10 +8,17 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from kintsugi.errors import NotFound, StoreUnavailable, VersionConflict
+from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable, VersionConflict
 from kintsugi.ledger.leaves import Leaf, kind_of, leaf_data
 from kintsugi.ledger.merkle import HASH_BYTES, Edge, Node, append, leaf_hash
-from kintsugi.model.stores import EventInLog, RecordedBatch, StoredLeaf, Witnessed
+from kintsugi.model.stores import (
+    WITNESSES_MAX,
+    Cosigned,
+    EventInLog,
+    RecordedBatch,
+    StoredLeaf,
+    Witnessed,
+)
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.statements import load_statements
 
@@ -78,6 +85,24 @@ class PostgresLog:
                 done = connection.execute(_SQL["next_witnessed"], [*values, *before])
         if done.rowcount != 1:
             raise VersionConflict(f"another checkpoint of {seen.origin} was cosigned meanwhile")
+
+    def all_witnessed(self) -> list[Witnessed]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["all_witnessed"], [WITNESSES_MAX]).fetchall()
+        return [Witnessed(row[0], row[1], row[2], tuple(row[3]), row[4]) for row in rows]
+
+    def cosigned(self) -> list[Cosigned]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["cosigned"], [WITNESSES_MAX]).fetchall()
+        return [Cosigned(*row) for row in rows]
+
+    def keep_cosigned(self, one: Cosigned) -> None:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["count_cosigned"], [one.key]).fetchone()
+            if row is not None and row[0] >= WITNESSES_MAX:
+                raise InvalidInput(f"{WITNESSES_MAX} witnesses are known already")
+            values = [one.witness, one.key, one.size, one.root, one.cosigned_at]
+            connection.execute(_SQL["keep_cosigned"], values)
 
     def edge(self) -> tuple[int, tuple[bytes, ...]]:
         with self._database.transaction() as connection:

@@ -36,7 +36,9 @@ from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
+    WITNESSES_MAX,
     ConfigurationVersion,
+    Cosigned,
     EventFilter,
     EventInLog,
     EventPage,
@@ -157,6 +159,7 @@ class MemoryLog:
         self._batches: dict[str, EventInLog] = {}
         self._records: list[tuple[str, str]] = []  # by position, from 1
         self._witnessed: dict[str, Witnessed] = {}
+        self._cosigned: dict[str, Cosigned] = {}
 
     def witnessed(self, origin: str) -> Witnessed | None:
         return self._witnessed.get(origin)
@@ -166,6 +169,22 @@ class MemoryLog:
             if self._witnessed.get(seen.origin) != after:
                 raise VersionConflict(f"another checkpoint of {seen.origin} was cosigned meanwhile")
             self._witnessed[seen.origin] = seen
+
+    def all_witnessed(self) -> list[Witnessed]:
+        found = sorted(self._witnessed.values(), key=lambda one: one.origin)
+        return sorted(found, key=lambda one: one.seen_at, reverse=True)[:WITNESSES_MAX]
+
+    def cosigned(self) -> list[Cosigned]:
+        found = sorted(self._cosigned.values(), key=lambda one: one.key)
+        return sorted(found, key=lambda one: one.cosigned_at, reverse=True)[:WITNESSES_MAX]
+
+    def keep_cosigned(self, one: Cosigned) -> None:
+        with self._lock:
+            before = self._cosigned.get(one.key)
+            if before is None and len(self._cosigned) >= WITNESSES_MAX:
+                raise InvalidInput(f"{WITNESSES_MAX} witnesses are known already")
+            if before is None or before.cosigned_at < one.cosigned_at:
+                self._cosigned[one.key] = one
 
     def add(self, leaf: Leaf, *, now: datetime) -> int:
         """Add a leaf; returns its position."""

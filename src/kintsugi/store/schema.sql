@@ -375,6 +375,16 @@ CREATE TABLE kintsugi.log_witnessed (
     PRIMARY KEY (origin)
 );
 
+-- Who has cosigned checkpoints of this log, and the newest one of each; told by who asked them.
+CREATE TABLE kintsugi.log_cosigned (
+    key text COLLATE "C" NOT NULL,
+    witness text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    root bytea NOT NULL,
+    cosigned_at timestamptz NOT NULL,
+    PRIMARY KEY (key)
+);
+
 -- Observations that somebody should look at. "detail" is JSON. Of one key at most one is open.
 CREATE TABLE kintsugi.signals (
     id uuid NOT NULL,

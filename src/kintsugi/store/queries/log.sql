@@ -30,6 +30,24 @@ JOIN unnest(%s::smallint[], %s::bigint[]) AS wanted (level, position) USING (lev
 -- name: witnessed
 SELECT origin, size, root, keys, seen_at FROM kintsugi.log_witnessed WHERE origin = %s
 
+-- name: all_witnessed
+SELECT origin, size, root, keys, seen_at FROM kintsugi.log_witnessed
+ORDER BY seen_at DESC, origin LIMIT %s
+
+-- name: cosigned
+SELECT witness, key, size, root, cosigned_at FROM kintsugi.log_cosigned
+ORDER BY cosigned_at DESC, key LIMIT %s
+
+-- name: count_cosigned
+SELECT count(*) FROM kintsugi.log_cosigned WHERE key <> %s
+
+-- name: keep_cosigned
+INSERT INTO kintsugi.log_cosigned (witness, key, size, root, cosigned_at)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (key) DO UPDATE
+SET size = excluded.size, root = excluded.root, cosigned_at = excluded.cosigned_at
+WHERE log_cosigned.cosigned_at < excluded.cosigned_at
+
 -- name: first_witnessed
 INSERT INTO kintsugi.log_witnessed (origin, size, root, keys, seen_at)
 VALUES (%s, %s, %s, %s, %s)
