@@ -46,7 +46,8 @@ def frozen(number: int = 1) -> DecisionEvent:
 
 
 def form_key(text: str) -> str:
-    return re.findall(r'name="form_key" value="([0-9a-f]+)"', text)[0]
+    found: list[str] = re.findall(r'name="form_key" value="([0-9a-f]+)"', text)
+    return found[0]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -12,7 +13,20 @@ from starlette.testclient import TestClient
 
 from kintsugi.api.permissions import Scope
 from kintsugi.console.rendering import ago, duration, hostile, laid_out, ms
-from kintsugi.model.event import Attempt, Payload, Quarantine
+from kintsugi.model.decision import Phase
+from kintsugi.model.event import (
+    Attempt,
+    Change,
+    DecisionEvent,
+    ErasedNote,
+    GatheredFacts,
+    Payload,
+    Quarantine,
+    RaisedEscalation,
+    ToolFailure,
+    UsedApproval,
+)
+from kintsugi.model.facts import Counter, RemoteAnswer
 from kintsugi.model.signal import Observation
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
@@ -286,3 +300,82 @@ def test_signals_stand_on_the_first_page_until_somebody_resolves_them(
     stores.signals.resolve(raised.id, by="ada", resolution="known", now=NOON)
     assert "4 to 6 are missing" not in client.get("/").text
     assert "known (ada)" in client.get("/signals").text
+
+
+def full_event() -> DecisionEvent:
+    """Every field of the record has something to show."""
+    base = blocked_event(1)
+    return msgspec.structs.replace(
+        base,
+        dialect="mcp",
+        streamed=True,
+        streaming_mode="window",
+        user_id="user-0",
+        session_id="session-0",
+        agent_id="agent-0",
+        workflow="workflow-0",
+        request_id="request-0",
+        trace_id="trace-0",
+        parent_span_id="span-0",
+        key_name="key-0",
+        incident_id="incident-0",
+        error="upstream.timeout",
+        upstream_status=504,
+        output_tokens=71,
+        request_bytes=12_345,
+        response_bytes=67_890,
+        response_model="answering-model",
+        mcp_method="tools/call",
+        tool_name="transfer_money",
+        payload_digest="sha256:payload",  # the store writes its own
+        fail_open=True,
+        attempts=(Attempt("first-target", 0.5, 10.0, error="upstream.reset"),),
+        changes=(Change("custom", Phase.INPUT, "strip_tools", "stripped: run_shell"),),
+        tool_failures=(ToolFailure("read_file", "exit", "exit code 2", "/messages/3"),),
+        escalation=RaisedEscalation(base.id, Phase.TOOL, "sha256:action", NOON, held=True),
+        approval=UsedApproval("escalation-0", "rita", NOON),
+        quarantine=Quarantine("quarantine-0", "agent", "bot-7"),
+        facts=GatheredFacts(
+            claims={"x-account": "account-0"},
+            counters={"rate-limit/user/ada/60": Counter(61, granted=False, retry_after_seconds=9)},
+            remote={"moderation": RemoteAnswer(error="timeout"), "judge": RemoteAnswer(200, "yes")},
+        ),
+    )
+
+
+def test_the_page_of_a_decision_shows_everything_on_its_record(
+    client: TestClient, stores: Stores
+) -> None:
+    event = full_event()
+    assert not [
+        name
+        for name in event.__struct_fields__
+        if getattr(event, name) in ("", 0, 0.0, (), None, False)
+    ]
+    stores.events.append([event])
+    page = re.sub(r"\s+", " ", html.unescape(client.get(f"/events/{event.id}").text))
+    for words in (
+        *("mcp", "window", "user-0", "session-0", "agent-0", "workflow-0", "request-0", "trace-0"),
+        *("span-0", "key-0", "incident-0", "upstream.timeout", "504", "12,345 / 67,890"),
+        *("answering-model", "tools/call", "transfer_money", "first-target"),
+        *("upstream.reset", "strip_tools", "stripped: run_shell", "read_file", "exit code 2"),
+        *("/messages/3", "sha256:action", "the client waited", "/escalations/escalation-0"),
+        *("by rita", "agent bot-7", "/quarantines/quarantine-0", "account-0", "61 before it"),
+        *("refused", "may fit in 9 s", "answered 200 with 3 characters", "fail_mode: allow"),
+        *("sim-echo", "simulator / sim", "support", "w1", "12 / 71", "0.41 ms", "12 ms"),
+        *("/configurations/support-prod/versions/3", event.revision, event.engine_version),
+        *(stores.events.get(event.id).payload_digest, event.request_digest, event.response_digest),
+        *(event.gateway_id, "2026-04-23 12:00:01"),
+    ):
+        assert words in page, words
+
+
+def test_what_was_erased_is_said_and_not_shown_as_empty(
+    client: TestClient, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores.events.append([event := make_event(1)])
+    erased = msgspec.structs.replace(event, payload=Payload(erased=ErasedNote(NOON, "erasure-0")))
+    monkeypatch.setattr(stores.events, "get", lambda _: erased)
+    page = client.get(f"/events/{event.id}").text
+    assert "<strong>Erased</strong> at <time" in page
+    assert "erasure-0" in page

@@ -197,11 +197,17 @@ def _cosigned_by(client: Client, other: Client) -> dict[str, Any]:
     signed = other.post("/v1/log/witness", body)
     key = VerifierKey.parse(signed["key"])
     _, signatures = open_checkpoint(signed["note"], [key], origin=now["origin"])
+    try:
+        client.post("/v1/log/cosigned", {"note": signed["note"], "key": signed["key"]})
+        noted = "yes"
+    except ApiRefused as refusal:  # it is cosigned all the same
+        noted = f"no: {refusal}"
     return {
         "log": now["origin"],
         "seen before": seen or "nothing",
         "size": now["size"],
         "root": now["root"],
+        "noted at the log": noted,
         "witness": str(key),
         "at": datetime.fromtimestamp(signatures[0].time_seconds, UTC).isoformat(),
         "note": signed["note"],

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from itertools import groupby
 from typing import Annotated
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 import msgspec
 from fastapi import Path, Request
@@ -34,6 +34,7 @@ from kintsugi.console.contexts import (
     TracePage,
 )
 from kintsugi.console.dashboard import chart_data, dashboard, last_hour
+from kintsugi.console.forms import FORM_BYTES_MAX, read_form
 from kintsugi.console.frame import Con, Console, console_of, page_routes
 from kintsugi.console.rendering import laid_out, render
 from kintsugi.console.sessions import require_same_origin
@@ -64,10 +65,14 @@ def first_page(control: Ctl, console: Con, caller: Caller, request: Request) -> 
 
 @routes.add("GET", "/events/{event_id}", Scope.EVENTS_READ)
 def event_page(
-    control: Ctl, console: Con, caller: Caller, event_id: Annotated[str, Path(max_length=64)]
+    control: Ctl,
+    console: Con,
+    caller: Caller,
+    request: Request,
+    event_id: Annotated[str, Path(max_length=64)],
 ) -> Response:
     """One decision and why it was made."""
-    return render(console.templates, _event_page(control, caller, event_id))
+    return render(console.templates, _event_page(control, console, caller, request, event_id))
 
 
 @routes.add(
@@ -75,7 +80,7 @@ def event_page(
     "/events/{event_id}/reveal",
     Scope.PAYLOADS_REVEAL,
     raw_body=True,
-    body_bytes_max=10_000,
+    body_bytes_max=FORM_BYTES_MAX,
 )
 def reveal_page(
     control: Ctl,
@@ -86,12 +91,10 @@ def reveal_page(
     event_id: Annotated[str, Path(max_length=64)],
 ) -> Response:
     """The same page with the payload as it was recorded, once, on record; never kept."""
-    require_same_origin(request)
+    form = read_form(console.sessions, request, body)
     authorise(caller, Scope.EVENTS_READ)
-    form = parse_qs(body.decode("utf-8", "replace"))
-    reason = form.get("reason", [""])[0][:2000]
-    revealed = reveal(control, caller, event_id, reason=reason)
-    page = _event_page(control, caller, event_id)
+    revealed = reveal(control, caller, event_id, reason=form.reason())
+    page = _event_page(control, console, caller, request, event_id)
     page = msgspec.structs.replace(
         page,
         revealed=revealed.custody_id,
@@ -103,7 +106,9 @@ def reveal_page(
     return response
 
 
-def _event_page(control: Control, caller: Token, event_id: str) -> EventPage:
+def _event_page(
+    control: Control, console: Console, caller: Token, request: Request, event_id: str
+) -> EventPage:
     event = control.stores.events.get(event_id)
     return EventPage(
         title=f"Decision {event.id}",
@@ -117,6 +122,13 @@ def _event_page(control: Control, caller: Token, event_id: str) -> EventPage:
         response=laid_out(event.payload.response),
         may_reveal=allows(caller.scopes, Scope.PAYLOADS_REVEAL),
         revealed="",
+        form_key=console.sessions.form_key(request),
+        configuration=_configuration(event.config_version),
+        leaf=(
+            control.stores.log.event(event.id).leaf
+            if allows(caller.scopes, Scope.LOG_READ)
+            else None
+        ),
     )
 
 
@@ -271,6 +283,14 @@ def _own_address(address: str) -> str:
     """A path on this server; ``//elsewhere`` and ``/\\elsewhere`` lead away in browsers."""
     own = address.startswith("/") and not address.startswith(("//", "/\\"))
     return address if own and address.isprintable() and address.isascii() else "/"
+
+
+def _configuration(config_version: str) -> str:
+    """The page of a version; empty for one that only a file had."""
+    config_id, _, version = config_version.rpartition("@")
+    if not config_id or not version.isdecimal():
+        return ""
+    return f"/configurations/{quote(config_id, safe='')}/versions/{version}"
 
 
 def _phases(event: DecisionEvent) -> tuple[PhaseEvaluations, ...]:
