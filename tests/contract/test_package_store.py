@@ -8,6 +8,7 @@ import psycopg
 from kintsugi.ledger.leaves import EventsLeaf, custody_leaf, leaf_data
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.packages import PackedBatch
+from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import EventFilter, Stores
 from kintsugi.model.verdict import Verdict
 from tests.contract.conftest import Maker
@@ -69,6 +70,15 @@ def test_leaves_are_found_by_their_text(stores: Stores) -> None:
     texts = [leaf_data(custody_leaf(entry)).decode() for entry in entries]
     assert stores.packages.leaves_of([*texts, "no leaf"]) == {texts[0]: 1, texts[1]: 2}
     assert stores.packages.leaves_of([]) == {}
+
+
+def test_traces_with_steps_that_applications_reported_are_told_from_the_others(
+    stores: Stores,
+) -> None:
+    stores.events.append([event(1, trace_id="a" * 32), event(2, trace_id="b" * 32)])
+    stores.spans.append([Span("b" * 32, "1" * 16, "step", Step.TOOL, NOON, NOON)])
+    assert stores.packages.reported(["c" * 32, "b" * 32, "a" * 32]) == ["b" * 32]
+    assert stores.packages.reported([]) == []
 
 
 def test_a_batch_of_which_something_is_gone_is_told_with_what_is_left(maker: Maker) -> None:

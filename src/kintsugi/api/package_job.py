@@ -100,12 +100,13 @@ def _collect(
     for batch in stores.packages.batches(job.where, unredacted=job.unredacted):
         writer.add_batch(batch)
         progress(writer.events)
-    for trace_id in dict.fromkeys([*filter(None, [job.where.trace]), *writer.traces]):
-        progress(writer.events)
-        _add_spans(writer, stores.spans.spans(trace_id, limit=_SPANS_MAX + 1, content=False))
+    for some in _chunks(dict.fromkeys([*filter(None, [job.where.trace]), *writer.traces])):
+        for trace_id in stores.packages.reported(some):
+            progress(writer.events)
+            _add_spans(writer, stores.spans.spans(trace_id, limit=_SPANS_MAX + 1, content=False))
     if not writer.events and not writer.spans:
         raise NotFound("nothing matches, so there is nothing to package")
-    _add_trajectories(writer, job, stores)
+    _add_trajectories(writer, job, stores, progress)
     for config_version in sorted(writer.config_versions):
         _add_configuration(writer, config_version, stores)
     for event_id in dict.fromkeys(writer.escalated):
@@ -123,9 +124,12 @@ def _collect(
             writer.add_custody(entry, leaf=leaves.get(text), leaf_data=text)
 
 
-def _add_trajectories(writer: PackageWriter, job: ExportJob, stores: Stores) -> None:
+def _add_trajectories(
+    writer: PackageWriter, job: ExportJob, stores: Stores, progress: Callable[[int], None]
+) -> None:
     """The whole runs that the events belong to, so that each is told to its end."""
-    for run in trajectories_around(stores, stores.events.scan(job.where, payload=False)):
+    events = stores.events.scan(job.where, payload=False)
+    for run in trajectories_around(stores, events, tell=lambda: progress(writer.events)):
         name = contents.SUCCESSES if run.completed else contents.FAILURES
         writer.add_text(name, line_of(run))
 

@@ -124,12 +124,17 @@ def line_of(trajectory: Trajectory) -> bytes:
 
 
 def trajectories_around(
-    stores: Stores, events: Iterable[DecisionEvent], rules: TrajectoryRules | None = None
+    stores: Stores,
+    events: Iterable[DecisionEvent],
+    rules: TrajectoryRules | None = None,
+    *,
+    tell: Callable[[], None] = lambda: None,
 ) -> list[Trajectory]:
     """The whole runs that some events belong to, for packages; at most the first thousand runs.
 
     Args:
         events: payloads are not needed; each run is read from the store.
+        tell: called before each run.
     """
     rules = rules or TrajectoryRules()
     idle = timedelta(seconds=rules.idle_seconds)
@@ -140,6 +145,7 @@ def trajectories_around(
             wanted.setdefault(key, []).append(event)
     found: list[Trajectory] = []
     for (kind, subject), members in wanted.items():
+        tell()
         if kind == "exchange":
             found += trajectories([stores.events.get(members[0].id)], rules)
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -45,6 +45,9 @@ class PackageStore(Protocol):
 
     def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
         """Every batch with a matching event, in the order of the log, in constant memory."""
+
+    def reported(self, trace_ids: Sequence[str]) -> list[str]:
+        """Those of these traces of which applications reported steps, in the order given."""
 
     def leaves_of(self, data: list[str]) -> dict[str, int]:
         """Positions of leaves by their text; configuration and custody leaves only. Those that

@@ -112,7 +112,7 @@ def memory_stores(
         erasures=vault,
         signals=signals,
         custody=custody,
-        packages=MemoryPackages(events, vault, log),
+        packages=MemoryPackages(events, vault, spans, log),
         containments=MemoryContainments(lambda: changes.announce("oversight"), log.add),
         holds=MemoryHolds(custody),
         incidents=incidents,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.packages import PackedBatch, PackedEvent
+from kintsugi.model.span import SpanStore
 from kintsugi.model.stores import EventStore, LogStore
 from kintsugi.store.memory_vault import MemoryVault
 
@@ -13,9 +14,12 @@ from kintsugi.store.memory_vault import MemoryVault
 class MemoryPackages:
     """The same promises as ``PostgresPackages``, by walking through everything."""
 
-    def __init__(self, events: EventStore, vault: MemoryVault, log: LogStore) -> None:
+    def __init__(
+        self, events: EventStore, vault: MemoryVault, spans: SpanStore, log: LogStore
+    ) -> None:
         self._events = events
         self._vault = vault
+        self._spans = spans
         self._log = log
 
     def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
@@ -29,6 +33,9 @@ class MemoryPackages:
             events.sort(key=lambda one: one.index)
             records = self._log.event(events[0].event.id).records
             yield PackedBatch(leaf, self._log.leaf(leaf).data, records, tuple(events))
+
+    def reported(self, trace_ids: Sequence[str]) -> list[str]:
+        return [one for one in trace_ids if self._spans.spans(one, limit=1)]
 
     def leaves_of(self, data: list[str]) -> dict[str, int]:
         wanted = set(data)

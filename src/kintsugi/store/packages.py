@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.packages import PackedBatch, PackedEvent
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.contents import CONTENT_COLUMNS, ContentRow, Opener
+from kintsugi.store.event_rows import column_text
 from kintsugi.store.event_search import condition_for
 from kintsugi.store.statements import load_statements
 
@@ -113,6 +114,13 @@ class PostgresPackages:
                 for position, identifier in chosen.items()
             )
             yield PackedBatch(batch.leaf, leaves[batch.leaf], tuple(kept.values()), packed)
+
+    def reported(self, trace_ids: Sequence[str]) -> list[str]:
+        columns = [column_text(trace_id) for trace_id in trace_ids]
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["reported"], [columns]).fetchall()
+        found = {column for (column,) in rows}
+        return [one for one, column in zip(trace_ids, columns, strict=True) if column in found]
 
     def leaves_of(self, data: list[str]) -> dict[str, int]:
         with self._database.transaction() as connection:

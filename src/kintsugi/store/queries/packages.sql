@@ -13,3 +13,6 @@ ORDER BY event.position
 SELECT data, position
 FROM kintsugi.log_leaves
 WHERE data = ANY(%s::text[]) AND kind <> 'events'
+
+-- name: reported
+SELECT trace_id FROM kintsugi.traces WHERE trace_id = ANY(%s::text[]) AND spans > 0
