@@ -74,6 +74,15 @@ def test_decisions_without_a_journal_and_exchanges_without_a_decision_are_told_a
     assert differing(client) == [("undecided", 2), ("unjournaled", 3)]
 
 
+def test_refused_records_are_a_signal_each_time_there_are_more(
+    client: TestClient, stores: Stores, clock: Clock
+) -> None:
+    for refused in (0, 2, 2, 3):
+        report(client, make_report(now=clock(), shipped=0, refused=refused))
+    kinds = [signal.detail["refused"] for signal in stores.signals.page("open", limit=5)[0]]
+    assert sorted(kinds) == [2, 3]
+
+
 def test_what_a_gateway_saw_acknowledged_and_is_not_here_is_asked_for(
     client: TestClient, stores: Stores, clock: Clock
 ) -> None:

@@ -114,6 +114,8 @@ def signal_lasting(
     for name, since in after.differs.items():
         if now - since >= LASTING:
             signals.observe(_lasting(gateway_id, name, counts[name], since), now=now)
+    if after.report.refused > (before.report.refused if before else 0):
+        signals.observe(_refused(gateway_id, after.report.refused), now=now)
     for name, since in (before.differs if before else {}).items():
         if name not in after.differs:
             signals.over(_key(gateway_id, name, since), resolution="they agree again", now=now)
@@ -121,6 +123,20 @@ def signal_lasting(
 
 def _key(gateway_id: str, name: str, since: datetime) -> str:
     return f"counters_differ:{gateway_id}:{name}:{since.isoformat()}"
+
+
+def _refused(gateway_id: str, count: int) -> Observation:
+    return Observation(
+        kind="records_refused",
+        key=f"records_refused:{gateway_id}:{count}",
+        severity="high",
+        subject=f"gateway:{gateway_id}",
+        summary=(
+            f"Of gateway {gateway_id}, {count} records so far were refused for what is in them; "
+            "they are in its rejected.jsonl, each with the reason."
+        ),
+        detail={"gateway_id": gateway_id, "refused": count},
+    )
 
 
 def _lasting(gateway_id: str, name: str, count: int, since: datetime) -> Observation:

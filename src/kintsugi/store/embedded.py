@@ -182,6 +182,7 @@ class Embedded:
                     "--auth-local=peer",
                     "--auth-host=reject",
                     "--no-instructions",
+                    "--data-checksums",  # a page that rots is refused, not read
                     "--no-sync",
                     *locale,
                 ],
