@@ -123,8 +123,8 @@ class EventStore(Protocol):
         """Decision events stored, by gateway id; for reconciliation."""
 
     def behind(self, heads: Sequence[JournalHead]) -> tuple[MissingLines, ...]:
-        """Lines that a gateway saw acknowledged and that are not known here, as after a restore of
-        an older state. They count as missing from now on."""
+        """What is missing of these journals. Lines that a gateway saw acknowledged and that are not
+        known here, as after a restore of an older state, count as missing from now on."""
 
     def index_pending(self, *, limit: int) -> int:
         """Make at most ``limit`` more events findable by ``EventFilter.q``.

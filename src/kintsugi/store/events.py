@@ -196,8 +196,9 @@ class PostgresEvents:
         if not heads:
             return ()
         with self._database.transaction() as connection:
-            if not is_behind(connection, heads):
-                return ()
+            behind, missing = is_behind(connection, heads)
+        if not behind:
+            return missing
         with self._database.transaction() as connection:
             connection.execute(_SQL["lock_ingest"])
             return take_heads(connection, heads, now=self._now())

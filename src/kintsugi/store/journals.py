@@ -60,10 +60,13 @@ def take_heads(
     return missing_of(states)
 
 
-def is_behind(connection: Connection, heads: Sequence[JournalHead]) -> bool:
-    """Whether any of these is not known here; takes no lock."""
+def is_behind(
+    connection: Connection, heads: Sequence[JournalHead]
+) -> tuple[bool, tuple[MissingLines, ...]]:
+    """Whether any of these is not known here, and what is missing of them; takes no lock."""
     states = _states(connection, sorted({head.series for head in heads}))
-    return any(head.seq > states.get(head.series, SeriesState()).seq for head in heads)
+    behind = any(head.seq > states.get(head.series, SeriesState()).seq for head in heads)
+    return behind, missing_of(states)
 
 
 def _states(connection: Connection, series: list[str]) -> dict[str, SeriesState]:

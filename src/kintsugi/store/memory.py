@@ -325,8 +325,7 @@ class MemoryEvents:
             for head in heads:
                 before = self._series.get(head.series, SeriesState())
                 continued = catch_up(before, head)
-                if continued.seen:
-                    self._series[head.series] = touched[head.series] = continued.state
+                self._series[head.series] = touched[head.series] = continued.state
                 for seen in continued.seen:
                     self._signals.observe(seen, now=self._now())
         return missing_of(touched)
