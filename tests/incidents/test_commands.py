@@ -11,7 +11,7 @@ import pytest
 from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.incidents import judgement, notes, opening, people, relations
 from kintsugi.incidents.taxonomies import known_label, taxonomies
-from kintsugi.model.incident import Change, Entry, Triage, Verdicts
+from kintsugi.model.incident import Change, Entry, Triage, Verdicts, new_id
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import make_event
 from tests.incidents.cases import ANA, BO, NOON, act, complete, incident
@@ -208,3 +208,8 @@ def test_what_does_not_change_is_not_told() -> None:
     assert judgement.described(incident(), {"title": incident().title}, act()).entries == ()
     change = judgement.described(incident(), {"summary": "s", "first_occurred_at": NOON}, act())
     assert change.entries[0].detail["before"] == {"summary": "", "first_occurred_at": None}
+
+
+def test_ids_of_one_millisecond_are_in_the_order_of_their_making() -> None:
+    made = [new_id(NOON) for _ in range(100)]
+    assert made == sorted(made)

@@ -122,7 +122,7 @@ def list_configurations(control: Ctl) -> Response:
 def show_configuration(control: Ctl, config_id: ConfigId) -> Response:
     """The newest version. Send its ETag as If-Match with a change to it."""
     newest = control.stores.configurations.get(config_id)
-    return one(newest, headers={"etag": _etag(newest.version)})
+    return one(newest, headers={"etag": etag(newest.version)})
 
 
 @routes.add(
@@ -236,7 +236,7 @@ def _publish(
     *,
     dry_run: bool,
 ) -> Response:
-    expected = _expected_version(if_match)
+    expected = expected_version(if_match)
     diagnostics, revision, pack_version = _checked(change.content, config_id)
     versions = control.stores.configurations.versions(config_id)
     newest = versions[0] if versions else None
@@ -286,7 +286,7 @@ def _publish(
             f"{config_id}@{saved.version}",
         ),
     )
-    return one(published, headers={"etag": _etag(saved.version)})
+    return one(published, headers={"etag": etag(saved.version)})
 
 
 def _checked(content: str, config_id: str) -> tuple[tuple[Diagnostic, ...], str, str]:
@@ -305,11 +305,11 @@ def _checked(content: str, config_id: str) -> tuple[tuple[Diagnostic, ...], str,
     return report.diagnostics, report.revision, report.pack.version
 
 
-def _etag(version: int) -> str:
+def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def _expected_version(if_match: str | None) -> int | None:
+def expected_version(if_match: str | None) -> int | None:
     """The version in an If-Match header; ``*`` and none at all expect nothing in particular."""
     if if_match is None or if_match.strip() == "*":
         return None

@@ -36,6 +36,11 @@ class Scope(Enum):
     LOG_WITNESS = "log:witness"
     SIGNALS_READ = "signals:read"
     SIGNALS_WRITE = "signals:write"
+    INCIDENTS_READ = "incidents:read"
+    INCIDENTS_REPORT = "incidents:report"
+    INCIDENTS_RESPOND = "incidents:respond"
+    # On top of the one above: what is otherwise the commander's.
+    INCIDENTS_COMMAND = "incidents:command"
     STATUS_READ = "status:read"
     PAYLOADS_REVEAL = "payloads:reveal"
     ERASURES_READ = "erasures:read"

@@ -68,6 +68,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),
+    "incidents": Entry("incidents", "app", _CHANGE),
     "escalations": Entry("escalations", "app", _CHANGE),
     "quarantine": Entry("quarantine", "app", _CHANGE),
     "trajectories": Entry("trajectories", "app", _KEEP),

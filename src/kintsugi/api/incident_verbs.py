@@ -1,0 +1,758 @@
+"""What people do to an incident: one verb, one route.
+
+Without If-Match a change is made to the incident as it is; with it, only to the version that the
+caller has read. ``dry_run`` decides and stores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import Path, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from kintsugi.api.answers import One, one
+from kintsugi.api.configurations import DryRunQuery, IfMatch, etag, expected_version
+from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.event_query import EventFilters, TimeText
+from kintsugi.api.incident_views import IncidentView, view_of
+from kintsugi.api.incidents import Doing, EventIds, IncidentKey, Title, Words
+from kintsugi.api.permissions import Scope
+from kintsugi.api.problems import FieldError, Invalid
+from kintsugi.api.relative_time import parse_time
+from kintsugi.api.routing import Routes
+from kintsugi.errors import InvalidInput, VersionConflict
+from kintsugi.incidents import judgement, notes, opening, people, relations
+from kintsugi.incidents.lifecycle import TRANSITIONS, Move, Transition, moved
+from kintsugi.model.incident import (
+    Answer,
+    CaughtBy,
+    CausePart,
+    Change,
+    Enforcement,
+    Gate,
+    Harm,
+    Incident,
+    Role,
+    Triage,
+    Verdicts,
+)
+from kintsugi.model.signal import Severity
+
+routes = Routes("incidents")
+
+_EVENTS_MAX = 10_000
+_SCOPES = {
+    "reporter": Scope.INCIDENTS_REPORT,
+    "responder": Scope.INCIDENTS_RESPOND,
+    "commander": Scope.INCIDENTS_RESPOND,
+}
+DryRun = Annotated[DryRunQuery, Query()]
+EntryId = Annotated[str, Path(max_length=64)]
+Name = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Dismissal(Doing):
+    """What it was instead of an incident; of a near miss, what caught it."""
+
+    outcome: Literal["near_miss", "quality_issue", "not_an_incident"]
+    caught_by: CaughtBy | None = None
+    caught_how: Words = ""
+
+
+class Answers(Doing):
+    """The triage questions; what is left out keeps its answer."""
+
+    systematic: Answer | None = None
+    regulated_or_vulnerable: Answer | None = None
+    scales_silently: Answer | None = None
+    note: Words | None = None
+
+
+class Factors(Doing):
+    """Scores from 0 to 3; what is left out is unknown."""
+
+    factors: dict[str, Annotated[int, Field(ge=0, le=3)]]
+
+
+class SeverityOverride(Doing):
+    """A severity in place of the computed one; null takes an override back."""
+
+    severity: Severity | None
+
+
+class Judgement(Doing):
+    """Whether enforcement was right, and whether there was harm."""
+
+    enforcement: Enforcement | None = None
+    harm: Harm | None = None
+    caught_by: CaughtBy | None = None
+    caught_how: Words = ""
+
+
+class Classification(Doing):
+    """All its categories and labels from now on."""
+
+    categories: Annotated[list[Name], Field(max_length=50, default_factory=list)]
+    labels: Annotated[list[Name], Field(max_length=100, default_factory=list)]
+
+
+class Description(Doing):
+    """What to correct; what is left out stays."""
+
+    title: Title | None = None
+    summary: Words | None = None
+    decision: Words | None = None
+    first_occurred_at: TimeText = None
+    detected_at: TimeText = None
+
+
+class Assignment(Doing):
+    """Who takes a role. Whoever had it hands over."""
+
+    role: Role
+    person: Name
+    handover: Words = ""
+
+
+class Explanation(Doing):
+    """One of the five parts of the cause."""
+
+    part: CausePart
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
+    confidence: Literal["known", "potential"]
+
+
+class Vouching(Doing):
+    """A gate that a person vouches for, and where the proof lies."""
+
+    gate: Gate
+    reference: Name
+
+
+class Waiving(Doing):
+    """A gate to be relaxed for a time, and who answers for what is missing."""
+
+    gate: Gate
+    owner: Name
+    expires_at: Annotated[str, Field(max_length=64, description="RFC 3339.")]
+
+
+class Into(Doing):
+    """The incident that this one is a duplicate of."""
+
+    into: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Tie(Doing):
+    """Another incident, and what it is to this one."""
+
+    to: Annotated[str, Field(min_length=1, max_length=64)]
+    kind: Literal["recurrence_of", "recurred_in", "related"] = "related"
+
+
+class Part(Doing):
+    """The title of the new incident, and the events that move there."""
+
+    title: Title
+    event_ids: EventIds = Field(default_factory=list)
+
+
+class Events(Doing):
+    """Decision events, named or described by a filter; a filter takes 10,000 at most."""
+
+    event_ids: EventIds = Field(default_factory=list)
+    filter: EventFilters | None = None
+
+
+class NamedEvents(Doing):
+    """Decision events, named."""
+
+    event_ids: EventIds
+
+
+class Note(Doing):
+    """Something to write down: words, or a decision event to promote, or both.
+
+    Attributes:
+        update: it tells where things stand, and meets the cadence of updates.
+    """
+
+    text: Words = ""
+    event_id: Annotated[str, Field(max_length=64)] = ""
+    update: bool = False
+
+
+class Annotation(Doing):
+    """What there is to say about an entry."""
+
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
+
+
+def changed(
+    control: Control,
+    keys: list[str],
+    decide: Callable[[tuple[Incident, ...]], tuple[Change, ...]],
+    if_match: str | None,
+    *,
+    dry_run: bool,
+    show: int = 0,
+) -> Response:
+    """Decide and store, or only decide; the answer is the incident in place ``show``."""
+    now, expected = control.clock(), expected_version(if_match)
+    incidents = control.stores.incidents
+    if dry_run:
+        before = tuple(incidents.get(key) for key in keys)
+        if expected not in (None, before[0].version):
+            raise VersionConflict
+        after = tuple(change.incident for change in decide(before))
+    else:
+        after = incidents.change(keys, decide, now=now, expected_version=expected)
+    shown = after[show]
+    return one(view_of(shown, now=now), headers={"etag": etag(shown.version)})
+
+
+def _add_move(transition: Transition) -> None:
+    def move(
+        control: Ctl,
+        caller: Caller,
+        incident_id: IncidentKey,
+        query: DryRun,
+        doing: Doing | None = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        act = (doing or Doing()).act(control, caller)
+        return changed(
+            control,
+            [incident_id],
+            lambda found: (moved(found[0], transition.verb, act),),
+            if_match,
+            dry_run=query.dry_run,
+        )
+
+    move.__name__ = f"{transition.verb}_incident"
+    move.__doc__ = f"Move it to {transition.target}, from {' or '.join(transition.sources)}."
+    _verb(transition.verb, _SCOPES[transition.who])(move)
+
+
+def _verb(
+    verb: str, scope: Scope = Scope.INCIDENTS_RESPOND, path: str = ""
+) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    return routes.add(
+        "POST",
+        f"/v1/incidents/{{incident_id}}/{path or verb}",
+        scope,
+        answer=One[IncidentView],
+        parameters=True,
+    )
+
+
+for _row in TRANSITIONS:
+    if _row.verb not in ("dismiss", "triage"):
+        _add_move(_row)
+
+
+@_verb("triage")
+def triage_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    answers: Answers | None = None,
+    if_match: IfMatch = None,
+) -> Response:
+    """Take it up, where it is only reported, and answer the triage questions."""
+    answers = answers or Answers()
+    act = answers.act(control, caller)
+
+    def decide(found: tuple[Incident, ...]) -> tuple[Change, ...]:
+        incident, entries = found[0], []
+        if incident.state == "reported":
+            taken = moved(incident, "triage", act)
+            incident, entries = taken.incident, [*taken.entries]
+        said = Triage(
+            answers.systematic or incident.triage.systematic,
+            answers.regulated_or_vulnerable or incident.triage.regulated_or_vulnerable,
+            answers.scales_silently or incident.triage.scales_silently,
+            incident.triage.note if answers.note is None else answers.note,
+        )
+        if said == incident.triage and entries:
+            return (Change(incident, tuple(entries)),)
+        change = judgement.triaged(incident, said, act)
+        return (Change(change.incident, (*entries, *change.entries)),)
+
+    return changed(control, [incident_id], decide, if_match, dry_run=query.dry_run)
+
+
+@_verb("dismiss")
+def dismiss_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    dismissal: Dismissal,
+    if_match: IfMatch = None,
+) -> Response:
+    """It is not an incident; say what it is, and why."""
+    act = dismissal.act(control, caller)
+    move = Move(dismissal.outcome, dismissal.caught_by, dismissal.caught_how)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (moved(found[0], "dismiss", act, move),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("assess")
+def assess_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    factors: Factors,
+    if_match: IfMatch = None,
+) -> Response:
+    """Score the factors; the severity follows from them, with its steps."""
+    act = factors.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.assessed(found[0], factors.factors, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("override-severity")
+def override_incident_severity(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    override: SeverityOverride,
+    if_match: IfMatch = None,
+) -> Response:
+    """Put another severity in place of the computed one, with a reason."""
+    act = override.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.overridden(found[0], override.severity, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("judge")
+def judge_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Judgement,
+    if_match: IfMatch = None,
+) -> Response:
+    """Give the two verdicts; they stand apart from the state."""
+    act = given.act(control, caller)
+    verdicts = Verdicts(given.enforcement, given.harm, given.caught_by, given.caught_how)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.judged(found[0], verdicts, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("classify")
+def classify_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Classification,
+    if_match: IfMatch = None,
+) -> Response:
+    """Put it into categories and under labels of public taxonomies."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.classified(found[0], given.categories, given.labels, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("describe")
+def describe_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Description,
+    if_match: IfMatch = None,
+) -> Response:
+    """Correct its title, summary, decision or times; the timeline keeps what stood before."""
+    act = given.act(control, caller)
+    fields = {
+        name: getattr(given, name)
+        for name in ("title", "summary", "decision")
+        if getattr(given, name) is not None
+    } | {
+        name: parse_time(getattr(given, name), now=act.now)
+        for name in ("first_occurred_at", "detected_at")
+        if getattr(given, name)
+    }
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.described(found[0], fields, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("assign")
+def assign_incident_role(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Assignment,
+    if_match: IfMatch = None,
+) -> Response:
+    """Give a role to a person; whoever had it hands over."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (
+            people.assigned(found[0], given.role, given.person, act, handover=given.handover),
+        ),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("renounce")
+def renounce_incident_role(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Assignment,
+    if_match: IfMatch = None,
+) -> Response:
+    """End a person's time in a role."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (
+            people.renounced(found[0], given.role, given.person, act, handover=given.handover),
+        ),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("explain")
+def explain_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Explanation,
+    if_match: IfMatch = None,
+) -> Response:
+    """Give one of the five parts of the cause."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (
+            judgement.explained(found[0], given.part, given.text, given.confidence, act),
+        ),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("attest")
+def attest_incident_gate(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Vouching,
+    if_match: IfMatch = None,
+) -> Response:
+    """Vouch for a gate that nothing computes yet, naming where the proof lies."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.attested(found[0], given.gate, given.reference, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("waive")
+def waive_incident_gate(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Waiving,
+    if_match: IfMatch = None,
+) -> Response:
+    """Relax a gate for a time; it shows as relaxed until then."""
+    act = given.act(control, caller)
+    expires_at = _ahead("expires_at", given.expires_at, act.now)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (judgement.waived(found[0], given.gate, given.owner, expires_at, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("merge")
+def merge_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Into,
+    if_match: IfMatch = None,
+) -> Response:
+    """Make it a duplicate of another; a link, which can be taken back."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id, given.into],
+        lambda found: relations.merged(found[0], found[1], act),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("unmerge")
+def unmerge_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    doing: Doing,
+    if_match: IfMatch = None,
+) -> Response:
+    """Take a merge back."""
+    act = doing.act(control, caller)
+    found = control.stores.incidents.get(incident_id)
+    return changed(
+        control,
+        [found.id, found.merged_into or found.id],
+        lambda both: relations.unmerged(both[0], both[1], act),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("link")
+def link_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Tie,
+    if_match: IfMatch = None,
+) -> Response:
+    """Tie it to another: a recurrence of it, or just related. Both tell of it."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id, given.to],
+        lambda found: relations.linked(found[0], found[1], given.kind, act),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("split")
+def split_incident(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Part,
+    if_match: IfMatch = None,
+) -> Response:
+    """Make a part of it an incident of its own; the answer is the new one."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: opening.split(found[0], given.title, act, events=given.event_ids),
+        if_match,
+        dry_run=query.dry_run,
+        show=1,
+    )
+
+
+@_verb("tie-events")
+def tie_incident_events(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: Events,
+    if_match: IfMatch = None,
+) -> Response:
+    """Tie decision events to it. The events themselves never change."""
+    act = given.act(control, caller)
+    events = [*given.event_ids, *_events_of(control, given.filter, act.now)]
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (relations.with_events(found[0], events, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("untie-events")
+def untie_incident_events(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    given: NamedEvents,
+    if_match: IfMatch = None,
+) -> Response:
+    """Untie decision events, with a reason."""
+    act = given.act(control, caller)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (relations.without_events(found[0], given.event_ids, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("timeline")
+def write_incident_timeline(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    query: DryRun,
+    note: Note,
+    if_match: IfMatch = None,
+) -> Response:
+    """Write something down, or promote a decision event to the timeline."""
+    act = note.act(control, caller)
+    if note.event_id:
+        event = control.stores.events.get(note.event_id)
+        return changed(
+            control,
+            [incident_id],
+            lambda found: (relations.promoted(found[0], event, act, text=note.text),),
+            if_match,
+            dry_run=query.dry_run,
+        )
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (notes.noted(found[0], note.text, act, update=note.update),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+@_verb("annotate", path="timeline/{entry_id}/annotate")
+def annotate_incident_entry(
+    control: Ctl,
+    caller: Caller,
+    incident_id: IncidentKey,
+    entry_id: EntryId,
+    query: DryRun,
+    given: Annotation,
+    if_match: IfMatch = None,
+) -> Response:
+    """Say something about an entry, which itself stays as it is."""
+    act = given.act(control, caller)
+    about = control.stores.incidents.entry(control.stores.incidents.get(incident_id).id, entry_id)
+    return changed(
+        control,
+        [incident_id],
+        lambda found: (notes.annotated(found[0], about, given.text, act),),
+        if_match,
+        dry_run=query.dry_run,
+    )
+
+
+def _add_pin(verb: Literal["pin", "unpin"]) -> None:
+    def mark(
+        control: Ctl,
+        caller: Caller,
+        incident_id: IncidentKey,
+        entry_id: EntryId,
+        query: DryRun,
+        doing: Doing | None = None,
+        if_match: IfMatch = None,
+    ) -> Response:
+        act = (doing or Doing()).act(control, caller)
+        incidents = control.stores.incidents
+        about = incidents.entry(incidents.get(incident_id).id, entry_id)
+        return changed(
+            control,
+            [incident_id],
+            lambda found: (notes.pinned(found[0], about, act, pin=verb == "pin"),),
+            if_match,
+            dry_run=query.dry_run,
+        )
+
+    mark.__name__ = f"{verb}_incident_entry"
+    mark.__doc__ = f"{verb.capitalize()} an entry."
+    _verb(verb, path=f"timeline/{{entry_id}}/{verb}")(mark)
+
+
+_add_pin("pin")
+_add_pin("unpin")
+
+
+def _events_of(control: Control, filters: EventFilters | None, now: datetime) -> list[str]:
+    if filters is None:
+        return []
+    where = filters.where(now=now)
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = control.stores.events.page(where, limit=1000, cursor=cursor)
+        found += [event.id for event in page.events]
+        if page.next_cursor is None:
+            break
+        if len(found) >= _EVENTS_MAX:
+            raise Invalid(
+                [FieldError("body.filter", f"lets more than {_EVENTS_MAX} events through; narrow")]
+            )
+        cursor = page.next_cursor
+    if not found:
+        raise InvalidInput("body.filter: no event passes it")
+    return found
+
+
+def _ahead(name: str, text: str, now: datetime) -> datetime:
+    """A time that may lie ahead."""
+    try:
+        return parse_time(text, now=now)
+    except ValueError as error:
+        raise InvalidInput(f"body.{name}: {error}") from None
