@@ -221,3 +221,20 @@ def test_the_list_takes_filters_and_pages(client: TestClient, stores: Stores) ->
     assert len(second["data"]) == 1
     assert client.get("/v1/traces?step=nonsense").status_code == 422
     assert json.loads(client.get("/v1/traces?nope=1").content)["errors"][0]["where"] == "query.nope"
+
+
+def test_a_content_is_revealed_with_a_reason_on_record(client: TestClient, stores: Stores) -> None:
+    send(client, raw_span(1, {"gen_ai.prompt": "my secret", "gen_ai.operation.name": "chat"}))
+    address = f"/v1/traces/{TRACE_ID}/spans/{1:016x}/reveal"
+    shown = client.post(address, json={"reason": "incident 7"}, headers={"idempotency-key": "k"})
+    told = shown.json()["data"]
+    assert told["span"]["content"]["attributes"]["gen_ai.prompt"] == "my secret"
+    assert told["read"]["input_messages"][0]["parts"][0]["content"] == "my secret"
+    (entry,) = client.get("/v1/custody?action=reveal").json()["data"]
+    assert entry["object"] == f"span:{TRACE_ID}/{1:016x}"
+    assert entry["reason"] == "incident 7"
+    again = client.post(address, json={"reason": "incident 7"}, headers={"idempotency-key": "k"})
+    assert "my secret" not in again.text
+    assert client.post(address, json={"reason": " "}).status_code == 422
+    lacking = bearer(make_token(stores, Scope.TRACES_READ))
+    assert client.post(address, json={"reason": "x"}, headers=lacking).status_code == 403

@@ -7,13 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from kintsugi.errors import InvalidInput, NotFound
-from kintsugi.model.span import Span, SpanContent, SpanEvent, Step, TraceFilter
+from kintsugi.model.custody import CustodyFilter, custody_entry
+from kintsugi.model.span import Held, Span, SpanContent, SpanEvent, Step, TraceFilter
 from kintsugi.model.stores import Stores
 from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
+from tests.contract.conftest import Maker
+from tests.contract.test_vault_store import queued
 from tests.databases import NOON
 from tests.store.made import event
 
@@ -208,3 +212,73 @@ def test_content_of_spans_can_be_erased_by_whom_the_trace_tells_of(stores: Store
     assert stores.spans.erase_contents(s1) == 1
     assert stores.spans.erase_contents(Subject("event", "c" * 32)) == 0
     assert stores.spans.spans("c" * 32, limit=9, content=True)[0].content is not None
+
+
+def test_contents_lie_in_the_database_sealed(maker: Maker) -> None:
+    stores = maker.empty()
+    stores.spans.append([span(1, content=SpanContent(attributes={"input.value": "my wish"}))])
+    if maker.conninfo:
+        with psycopg.connect(maker.conninfo) as connection:
+            rows = connection.execute(
+                "SELECT s.record, c.content, c.sealed FROM kintsugi.spans AS s"
+                " JOIN kintsugi.span_contents AS c USING (trace_id, span_id)"
+            ).fetchall()
+        assert [content for _, content, _ in rows] == [None]
+        assert "my wish" not in str(rows)
+    assert stores.spans.spans(TRACE, limit=1, content=True)[0].content is not None
+
+
+def test_revealing_a_content_is_on_record_and_nothing_is_shown_without(stores: Stores) -> None:
+    stores.spans.append([span(1), span(2, content=None)])
+    entry = custody_entry("reveal", f"span:{TRACE}/1", actor="ana/t1", now=NOON, reason="review")
+    assert stores.spans.reveal(TRACE, span(1).span_id, entry) == span(1)
+    for missing in (span(2).span_id, "ffffffffffffffff"):
+        again = custody_entry("reveal", "span:x", actor="ana/t1", now=NOON, reason="review")
+        with pytest.raises(NotFound):
+            stores.spans.reveal(TRACE, missing, again)
+    found, _ = stores.custody.page(CustodyFilter(), limit=10)
+    assert [one.id for one in found] == [entry.id]
+
+
+def test_an_erasure_takes_the_contents_of_every_trace_of_its_subject(stores: Stores) -> None:
+    held: tuple[Held, ...] = ("tool_arguments",)
+    nobody: dict[str, Any] = {"attributes": {}, "service": ""}
+    stores.spans.append([span(1, holds=held, **nobody)])  # whose it is becomes known later
+    stores.events.append([event(2, trace_id=TRACE, user_id="ada")])
+    stores.spans.append(
+        [span(3, holds=held, **nobody), span(4, trace_id=OTHER, holds=held, **nobody)]
+    )
+    ada = Subject("user", "ada")
+    until = NOON + timedelta(minutes=1)
+    assert stores.spans.contents_of(ada, until=until) == 2
+    assert stores.spans.contents_of(ada, until=NOON) == 0
+    assert stores.spans.erase_contents(ada, until=NOON) == 0
+    assert stores.spans.erase_contents(ada, until=until) == 2
+    assert stores.spans.erase_contents(ada) == 0
+    assert stores.spans.contents_of(ada) == 0
+    for content in (False, True):
+        found = stores.spans.spans(TRACE, limit=5, content=content)
+        assert [(one.content, one.holds) for one in found] == [(None, ()), (None, ())]
+    (kept,) = stores.spans.spans(OTHER, limit=5, content=True)
+    assert kept.holds == held
+    assert kept.content is not None
+
+
+def test_what_was_destroyed_with_its_key_cannot_be_read_and_is_not_kept_anew(
+    maker: Maker,
+) -> None:
+    stores = maker.empty()
+    if not maker.conninfo:
+        return  # keys of the memory double are only names
+    stores.spans.append([span(1, holds=("tool_result",))])
+    stores.events.append([event(1, user_id="ada")])
+    job = queued(stores, "ada")
+    stores.erasures.destroy(job, now=NOON + timedelta(hours=1))
+    (found,) = stores.spans.spans(TRACE, limit=5, content=True)
+    assert (found.content, found.holds) == (None, ())
+    assert stores.spans.spans(TRACE, limit=5)[0].holds == ()
+    stores.spans.append([span(2, holds=("tool_result",))])  # late, and from before
+    assert [one.content for one in stores.spans.spans(TRACE, limit=5, content=True)] == [None, None]
+    new = span(3, at=NOON + timedelta(hours=2), holds=("tool_result",))
+    stores.spans.append([new])
+    assert stores.spans.span(TRACE, new.span_id) == new

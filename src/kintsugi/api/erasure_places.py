@@ -115,10 +115,13 @@ class ReportedSpans:
     def holds(self, subject: Subject, /) -> int:
         return self._stores.spans.contents_of(subject)
 
-    def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:  # noqa: ARG002
-        removed = self._stores.spans.erase_contents(subject)
+    def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:
+        removed = self._stores.spans.erase_contents(subject, until=self._until(erasure_id))
         return PlaceReached(self.name, "done", removed=removed, detail="contents of spans")
 
     def left(self, subject: Subject, /, *, erasure_id: str) -> int:
-        until = self._stores.erasures.erasure(erasure_id).destroyed_at
-        return self._stores.spans.contents_of(subject, until=until)
+        return self._stores.spans.contents_of(subject, until=self._until(erasure_id))
+
+    def _until(self, erasure_id: str) -> datetime | None:
+        """What began later is new content; another control plane may ask long afterwards."""
+        return self._stores.erasures.erasure(erasure_id).destroyed_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from itertools import islice
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Path, Query, Request
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from kintsugi.api import otlp
 from kintsugi.api.answers import Meta, One, Page, one, reply
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
+from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
@@ -26,12 +27,14 @@ from kintsugi.api.event_query import (
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
-from kintsugi.errors import NotFound
+from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.completeness import Evidence, completeness
+from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.oversight import Escalation
-from kintsugi.model.span import Step, TraceFilter, TraceSummary
+from kintsugi.model.span import Span, SpanContent, Step, TraceFilter, TraceSummary
 from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.traces.contents import read_content
 from kintsugi.traces.otlp import spans_of
 from kintsugi.traces.tree import TraceNode, trace_tree
 
@@ -161,9 +164,66 @@ def list_traces(control: Ctl, query: Annotated[TraceQuery, Query()]) -> Response
 def show_trace(control: Ctl, trace_id: TraceId) -> Response:
     """The whole chain of one trace: decisions, reported steps, reviews, and what is missing.
 
-    Contents of spans are not shown; ``holds`` says which there are.
+    Contents of spans are not shown; ``holds`` says which there are, and revealing one is on record.
     """
     return one(view_of_trace(control, trace_id))
+
+
+class RevealSpan(BaseModel):
+    """Why a content is to be seen."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class RevealedSpan(msgspec.Struct, frozen=True):
+    """A span with its content.
+
+    Attributes:
+        read: the content in canonical form, see ``traces/contents.py``; ``span.content`` is raw.
+        custody_id: of the entry that says who was shown it, when and why.
+    """
+
+    span: Span
+    read: dict[str, Any]
+    custody_id: str
+
+
+@routes.add(
+    "POST",
+    "/v1/traces/{trace_id}/spans/{span_id}/reveal",
+    Scope.PAYLOADS_REVEAL,
+    answer=One[RevealedSpan],
+)
+def reveal_span(
+    control: Ctl,
+    caller: Caller,
+    request: Request,
+    trace_id: TraceId,
+    span_id: Annotated[str, Path(max_length=64)],
+    asked: RevealSpan,
+) -> Response:
+    """The content of one span, as it was received and in canonical form. Custody says who was shown
+    it and why, or nobody is."""
+    if not asked.reason.strip():
+        raise InvalidInput("body.reason: say why; it is kept with the entry of custody")
+    trace_id, span_id = trace_id.strip().lower(), span_id.strip().lower()
+    entry = custody_entry(
+        "reveal",
+        f"span:{trace_id}/{span_id}",
+        actor=actor_of(caller),
+        now=control.clock(),
+        reason=asked.reason.strip(),
+    )
+    span = control.stores.spans.reveal(trace_id, span_id, entry)
+    found = read_content(span.content or SpanContent(), span.step)
+    read: dict[str, Any] = {str(key): value for key, value in found.items()}
+    told = RevealedSpan(span, read, entry.id)
+    # What is kept for a repeated request must not be the content.
+    hidden = RevealedSpan(msgspec.structs.replace(span, content=None), {}, entry.id)
+    request.state.answer_to_keep = msgspec.json.encode(One(hidden), enc_hook=str)
+    return one(told)
 
 
 def view_of_trace(control: Control, trace_id: str) -> TraceView:

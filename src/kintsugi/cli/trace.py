@@ -10,7 +10,7 @@ import typer
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, harmless, one_line, table
+from kintsugi.cli.output import Output, facts, harmless, one_line, table
 from kintsugi.cli.parts import program
 
 if TYPE_CHECKING:
@@ -48,6 +48,23 @@ def show(
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         view = client.get(f"/v1/traces/{trace_id}")
     Output(json=as_json).result(view, lambda: _page(view))
+
+
+@app.command("reveal")
+def reveal(
+    context: typer.Context,
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hex digits.")],
+    span_id: Annotated[str, typer.Argument(metavar="SPAN_ID", help="16 hex digits.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in custody.")],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show what one reported step was given and gave. Who saw it and why goes on record."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        address = f"/v1/traces/{trace_id}/spans/{span_id}/reveal"
+        revealed = client.post(address, {"reason": reason})
+    Output(json=as_json).result(revealed, lambda: facts(revealed["read"].items()))
 
 
 @app.command("list")

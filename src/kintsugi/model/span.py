@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 
@@ -128,7 +129,7 @@ class TraceSummary(msgspec.Struct, frozen=True, omit_defaults=True):
         failed: spans that ended in an error.
         verdict: the strictest of its decisions; None while it has none.
         labels: ``service:checkout``, ``session:s1``, ``user:ada``, ``agent:a``, ``step:tool``,
-            sorted; the first 64 that were told.
+            sorted; the first 64 that were told, and of users and sessions all.
     """
 
     trace_id: str
@@ -202,6 +203,13 @@ class SpanStore(Protocol):
             NotFound: it was not reported.
         """
 
+    def reveal(self, trace_id: str, span_id: str, entry: CustodyEntry) -> Span:
+        """One span with its content, and an entry of custody that says so.
+
+        Raises:
+            NotFound: it was not reported, or nothing of its content is left.
+        """
+
     def page(
         self, where: TraceFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[TraceSummary], str | None]:
@@ -217,5 +225,6 @@ class SpanStore(Protocol):
     def contents_of(self, subject: Subject, *, until: datetime | None = None) -> int:
         """How many spans, begun ``until`` then, hold content in traces that tell of the subject."""
 
-    def erase_contents(self, subject: Subject) -> int:
-        """Remove that content; the spans stay. How many held some."""
+    def erase_contents(self, subject: Subject, *, until: datetime | None = None) -> int:
+        """Remove that content; the spans stay and say that they hold nothing. How many held
+        some."""

@@ -112,6 +112,18 @@ class Opener:
             return event
         return put_back(event, content, unredacted=unredacted)
 
+    def text(
+        self, sealed: bytes, data_key: UUID, key_id: str, wrapped: bytes, *, place: bytes
+    ) -> bytes:
+        """A text that was sealed for a place, see ``DataKeys.seal_text``.
+
+        Raises:
+            CannotOpen: it was changed, or is another place's.
+            KeyUnavailable: the key that wraps its own is not to be had.
+        """
+        key = self._unwrapped(key_id, wrapped, data_key.bytes)
+        return unseal(sealed, key, data_key=data_key.bytes, event=place)[0]
+
     def _open(self, event: DecisionEvent, row: ContentRow) -> Content:
         if row.sealed is None or row.data_key is None or row.key_id is None or row.wrapped is None:
             return _said(unreadable="its data key is missing from the database")

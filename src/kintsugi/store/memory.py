@@ -90,9 +90,9 @@ def memory_stores(
     changes = MemoryChanges()
     log = MemoryLog()
     oversight = MemoryOversight(lambda: changes.announce("oversight"))
-    spans = MemorySpans()
     signals = MemorySignals(lambda: changes.announce("signals"))
     custody = MemoryCustody(log.add)
+    spans = MemorySpans(custody)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     incidents = MemoryIncidents(
         log.add, lambda: changes.announce("incidents"), lambda event_id: events.holds(event_id)

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from kintsugi.errors import NotFound
+from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
 from kintsugi.model.vault import Subject
@@ -20,7 +21,8 @@ from kintsugi.store.trace_summary import begun, label, with_decisions, with_span
 class MemorySpans:
     """The same promises as ``PostgresSpans``."""
 
-    def __init__(self) -> None:
+    def __init__(self, custody: CustodyStore) -> None:
+        self._custody = custody
         self._lock = threading.Lock()
         self._spans: dict[str, dict[str, Span]] = {}
         self._traces: dict[str, TraceSummary] = {}
@@ -66,17 +68,30 @@ class MemorySpans:
                 f'trace "{trace_id}" has no span "{span_id}" that was reported'
             ) from None
 
+    def reveal(self, trace_id: str, span_id: str, entry: CustodyEntry) -> Span:
+        span = self.span(trace_id, span_id)
+        if span.content is None:
+            raise NotFound(
+                f'nothing of the content of span "{span_id}" is left, or it cannot be opened'
+            )
+        self._custody.add(entry)
+        return span
+
     def contents_of(self, subject: Subject, *, until: datetime | None = None) -> int:
         return sum(
             span.content is not None and (until is None or span.started_at <= until)
             for span in self._touched(subject)
         )
 
-    def erase_contents(self, subject: Subject) -> int:
+    def erase_contents(self, subject: Subject, *, until: datetime | None = None) -> int:
         with self._lock:
-            found = [span for span in self._touched(subject) if span.content is not None]
+            found = [
+                span
+                for span in self._touched(subject)
+                if span.content is not None and (until is None or span.started_at <= until)
+            ]
             for span in found:
-                bare = msgspec.structs.replace(span, content=None)
+                bare = msgspec.structs.replace(span, content=None, holds=())
                 self._spans[span.trace_id][span.span_id] = bare
         return len(found)
 

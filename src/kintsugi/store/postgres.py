@@ -107,7 +107,7 @@ def open_stores(
         log=PostgresLog(database),
         idempotency=PostgresIdempotency(database),
         oversight=PostgresOversight(database),
-        spans=PostgresSpans(database),
+        spans=PostgresSpans(database, sealer, opener, now=now),
         vault=PostgresVault(database, keyring, sealer, now=now),
         erasures=PostgresErasures(database, now=now),
         signals=PostgresSignals(database),

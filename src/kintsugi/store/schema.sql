@@ -571,6 +571,7 @@ $$;
 -- What applications report: spans by the month in which they began, and one row for each trace.
 -- Contents stand apart from the structure, so that they can be sealed and erased without it.
 -- "record" and "content" are JSON, kept as text: the database has no use for their structure.
+-- "content" is empty where "sealed" is not; "sealed" is of length 0 where it was erased.
 CREATE TABLE kintsugi.spans (
     trace_id text COLLATE "C" NOT NULL,
     span_id text COLLATE "C" NOT NULL,
@@ -584,7 +585,9 @@ CREATE TABLE kintsugi.span_contents (
     trace_id text COLLATE "C" NOT NULL,
     span_id text COLLATE "C" NOT NULL,
     started_at timestamptz NOT NULL,
-    content text COLLATE "C" NOT NULL,
+    content text COLLATE "C",
+    data_key uuid,
+    sealed bytea,
     PRIMARY KEY (trace_id, span_id, started_at)
 ) PARTITION BY RANGE (started_at);
 

@@ -189,10 +189,17 @@ class DataKeys:
             )
             data, digest = seal(encoded(content), key, data_key=event.bytes, event=event.bytes)
             return SealedContent(event, data, digest, row)
+        return self.seal_text(encoded(content), event.bytes, subject, at=at)
+
+    def seal_text(
+        self, text: bytes, place: bytes, subject: Subject, *, at: datetime
+    ) -> SealedContent:
+        """Seal a text of a user or a session for one place (16 bytes that name it); nothing of it
+        is kept where the subject was erased after ``at``."""
         found = self._keys[subject_text(subject)]
         if found.not_before is not None and at <= found.not_before and found.erased_key:
             return SealedContent(found.erased_key, b"", "", b"")
-        data, digest = seal(encoded(content), found.key, data_key=found.id.bytes, event=event.bytes)
+        data, digest = seal(text, found.key, data_key=found.id.bytes, event=place)
         return SealedContent(found.id, data, digest, b"")
 
 

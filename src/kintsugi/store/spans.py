@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 from psycopg.sql import SQL, Composable, Composed
 
-from kintsugi.errors import NotFound
+from kintsugi.errors import NotFound, StoreUnavailable
+from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.span import Span, SpanContent, SpansStored, TraceFilter, TraceSummary
+from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
 from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.connections import Connection, Database
+from kintsugi.store.contents import Opener
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.custody import add_custody
 from kintsugi.store.event_rows import column_text, decode, encode
+from kintsugi.store.sealer import Sealer
+from kintsugi.store.span_contents import SealedSpans, content_line, opened, seal_spans
 from kintsugi.store.statements import load_statements
 from kintsugi.store.trace_summary import label, with_decisions, with_spans
 
 T = TypeVar("T", Span, DecisionEvent)
 
 _SQL: Final = load_statements("spans")
+_VAULT: Final = load_statements("vault")
 _BY_PAST: Final = {verdict.past: verdict for verdict in Verdict}
 _PAGE: Final = SQL(
     """
@@ -34,6 +40,7 @@ _PAGE: Final = SQL(
     LIMIT %s
     """
 )
+_TRIES_MAX: Final = 3
 _COUNT: Final = SQL(
     "SELECT count(*) FROM (SELECT FROM kintsugi.traces WHERE {where} LIMIT %s) AS counted"
 )
@@ -42,27 +49,54 @@ _COUNT: Final = SQL(
 class PostgresSpans:
     """The span store of the protocol in ``model/span.py``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sealer: Sealer,
+        opener: Opener,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
         self._database = database
+        self._sealer = sealer
+        self._opener = opener
+        self._now = now
 
     def append(self, spans: Sequence[Span]) -> SpansStored:
-        new: dict[tuple[str, str], Span] = {}
+        told: dict[tuple[str, str], Span] = {}
         for span in spans:
-            new.setdefault((span.trace_id, span.span_id), span)
-        if not new:
+            told.setdefault((span.trace_id, span.span_id), span)
+        if not told:
             return SpansStored(stored=0, duplicates=0)
+        for _ in range(_TRIES_MAX):
+            stored = self._append_once(told)
+            if stored is not None:
+                return SpansStored(stored=stored, duplicates=len(spans) - stored)
+        raise StoreUnavailable("keys change faster than spans can be sealed; try again")
+
+    def _append_once(self, told: Mapping[tuple[str, str], Span]) -> int | None:
+        """How many were new; None when they were sealed under keys that are no more."""
+        new = dict(told)
+        by_trace = _by_trace(new.values())
+        sealed = self._seal(by_trace, new.values()) if self._sealer.seals else None
         with self._database.transaction() as connection:
+            if sealed is not None and _held_epoch(connection) != sealed.epoch:
+                return None
             for month in {(span.started_at.year, span.started_at.month) for span in new.values()}:
                 connection.execute(_SQL["create_span_month"], [datetime(*month, 1, tzinfo=UTC)])
-            by_trace = _by_trace(new.values())
             traces = _lock(connection, by_trace, {k: v[0].started_at for k, v in by_trace.items()})
             for known in _known(connection, list(new), traces.values()):
                 del new[known]
             if new:
-                _copy(connection, new.values())
+                _copy(connection, new.values(), sealed)
                 added = _by_trace(new.values())
                 _save(connection, [with_spans(traces[key], added[key]) for key in added])
-        return SpansStored(stored=len(new), duplicates=len(spans) - len(new))
+        return len(new)
+
+    def _seal(self, trace_ids: Iterable[str], spans: Collection[Span]) -> SealedSpans:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["labels"], [list(trace_ids)]).fetchall()
+        return seal_spans(self._sealer, spans, dict(rows), now=self._now())
 
     def trace(self, trace_id: str) -> TraceSummary | None:
         with self._database.transaction() as connection:
@@ -75,16 +109,32 @@ class PostgresSpans:
             if trace is None:
                 return []
             values = {**_where(trace), "limit": limit}
-            return [_read(row) for row in connection.execute(statement, values).fetchall()]
+            rows = connection.execute(statement, values).fetchall()
+        if content:
+            return [opened(self._opener, decode(row[0], Span), row[1:]) for row in rows]
+        return [_structure(record, held=held) for record, held in rows]
 
     def span(self, trace_id: str, span_id: str) -> Span:
         with self._database.transaction() as connection:
-            trace = _trace(connection, trace_id)
-            if trace is not None:
-                values = {**_where(trace), "span_id": column_text(span_id)}
-                row = connection.execute(_SQL["span"], values).fetchone()
-                if row is not None:
-                    return _read(row)
+            return self._span(connection, trace_id, span_id)
+
+    def reveal(self, trace_id: str, span_id: str, entry: CustodyEntry) -> Span:
+        with self._database.transaction() as connection:
+            span = self._span(connection, trace_id, span_id)
+            if span.content is None:
+                raise NotFound(
+                    f'nothing of the content of span "{span_id}" is left, or it cannot be opened'
+                )
+            add_custody(connection, entry, now=entry.at)
+        return span
+
+    def _span(self, connection: Connection, trace_id: str, span_id: str) -> Span:
+        trace = _trace(connection, trace_id)
+        if trace is not None:
+            values = {**_where(trace), "span_id": column_text(span_id)}
+            row = connection.execute(_SQL["span"], values).fetchone()
+            if row is not None:
+                return opened(self._opener, decode(row[0], Span), row[1:])
         raise NotFound(f'trace "{trace_id}" has no span "{span_id}" that was reported')
 
     def page(
@@ -117,12 +167,12 @@ class PostgresSpans:
             ).fetchone()
         return int(row[0]) if row is not None else 0
 
-    def erase_contents(self, subject: Subject) -> int:
+    def erase_contents(self, subject: Subject, *, until: datetime | None = None) -> int:
         if subject.kind == "event":
             return 0
         with self._database.transaction() as connection:
             return connection.execute(
-                _SQL["erase_contents"], [_label(subject), subject.kind == "user"]
+                _SQL["erase_contents"], [_label(subject), until, subject.kind == "user"]
             ).rowcount
 
 
@@ -169,23 +219,27 @@ def _known(
     return [(trace_id, span_id) for trace_id, span_id in rows]
 
 
-def _copy(connection: Connection, spans: Iterable[Span]) -> None:
+def _copy(connection: Connection, spans: Iterable[Span], sealed: SealedSpans | None) -> None:
     records: list[bytes] = []
     contents: list[bytes] = []
     for span in spans:
         head = f"{span.trace_id}\t{span.span_id}\t{span.started_at.isoformat()}\t".encode()
-        # Contents stand apart from the structure, so that they can be sealed and erased.
-        records.append(_line(head, msgspec.structs.replace(span, content=None)))
+        # Contents stand apart from the structure, so that they can be erased without it. JSON
+        # holds no raw tab or line end; a backslash means something to COPY.
+        structure = encode(msgspec.structs.replace(span, content=None))
+        records.append(head + structure.replace(b"\\", b"\\\\") + b"\n")
         if span.content is not None:
-            contents.append(_line(head, span.content))
+            one = sealed.contents[span.trace_id, span.span_id] if sealed is not None else None
+            contents.append(content_line(head, span, one))
     for statement, lines in ((_SQL["copy_spans"], records), (_SQL["copy_contents"], contents)):
         with connection.cursor().copy(statement) as copy:
             copy.write(b"".join(lines))
 
 
-def _line(head: bytes, value: msgspec.Struct) -> bytes:
-    # JSON holds no raw tab or line end; a backslash means something to COPY.
-    return head + encode(value).replace(b"\\", b"\\\\") + b"\n"
+def _held_epoch(connection: Connection) -> int:
+    """The epoch of the vault; no key is destroyed before this transaction has ended."""
+    row = connection.execute(_VAULT["hold_epoch"]).fetchone()
+    return int(row[0]) if row is not None else 0
 
 
 def _save(connection: Connection, traces: Iterable[TraceSummary]) -> None:
@@ -217,12 +271,9 @@ def _where(trace: TraceSummary) -> dict[str, Any]:
     return {"trace_id": trace.trace_id, "since": trace.started_at, "until": trace.ended_at}
 
 
-def _read(row: tuple[Any, ...]) -> Span:
-    record, content = row
+def _structure(record: str, *, held: bool) -> Span:
     span = decode(record, Span)
-    if content is None:
-        return span
-    return msgspec.structs.replace(span, content=decode(content, SpanContent))
+    return span if held else msgspec.structs.replace(span, holds=())
 
 
 def _read_trace(row: tuple[Any, ...]) -> TraceSummary:

@@ -14,6 +14,7 @@ from kintsugi.model.verdict import Verdict
 from kintsugi.store.event_rows import column_text
 
 _LABELS_MAX: Final = 64
+_SUBJECTS_MAX: Final = 10_000
 _LATENCY_MS_MAX: Final = 86_400_000.0  # a day; whoever says more is mistaken
 
 
@@ -78,7 +79,9 @@ def _labels_of_event(event: DecisionEvent) -> Iterator[str]:
 def _with(labels: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
     found = dict.fromkeys(labels)
     for each in more:
-        if len(found) < _LABELS_MAX:
+        # An erasure finds contents by these two, so they have far more room.
+        room = _SUBJECTS_MAX if each.startswith(("user:", "session:")) else _LABELS_MAX
+        if len(found) < room:
             found.setdefault(each)
     return labels if len(found) == len(labels) else tuple(sorted(found))
 

@@ -28,7 +28,10 @@ WHERE started_at BETWEEN %s AND %s
 COPY kintsugi.spans (trace_id, span_id, started_at, record) FROM STDIN
 
 -- name: copy_contents
-COPY kintsugi.span_contents (trace_id, span_id, started_at, content) FROM STDIN
+COPY kintsugi.span_contents (trace_id, span_id, started_at, content, data_key, sealed) FROM STDIN
+
+-- name: labels
+SELECT trace_id, labels FROM kintsugi.traces WHERE trace_id = ANY(%s)
 
 -- name: save_trace
 UPDATE kintsugi.traces
@@ -42,24 +45,31 @@ FROM kintsugi.traces
 WHERE trace_id = %s
 
 -- name: spans
-SELECT record, NULL
-FROM kintsugi.spans
+-- The structure; "held" is false where a content was erased.
+SELECT
+    record,
+    content IS NOT NULL OR (sealed <> '' AND wrapped IS NOT NULL) OR c.trace_id IS NULL AS held
+FROM kintsugi.spans AS s
+LEFT JOIN kintsugi.span_contents AS c USING (trace_id, span_id, started_at)
+LEFT JOIN kintsugi.data_keys AS k ON k.id = c.data_key
 WHERE trace_id = %(trace_id)s AND started_at BETWEEN %(since)s AND %(until)s
 ORDER BY started_at, span_id
 LIMIT %(limit)s
 
 -- name: spans_with_content
-SELECT record, content
+SELECT record, content, sealed, data_key, wrapped, key_id
 FROM kintsugi.spans
 LEFT JOIN kintsugi.span_contents USING (trace_id, span_id, started_at)
+LEFT JOIN kintsugi.data_keys AS k ON k.id = data_key
 WHERE trace_id = %(trace_id)s AND started_at BETWEEN %(since)s AND %(until)s
 ORDER BY started_at, span_id
 LIMIT %(limit)s
 
 -- name: span
-SELECT record, content
+SELECT record, content, sealed, data_key, wrapped, key_id
 FROM kintsugi.spans
 LEFT JOIN kintsugi.span_contents USING (trace_id, span_id, started_at)
+LEFT JOIN kintsugi.data_keys AS k ON k.id = data_key
 WHERE trace_id = %(trace_id)s AND span_id = %(span_id)s
     AND started_at BETWEEN %(since)s AND %(until)s
 
@@ -69,10 +79,16 @@ FROM kintsugi.span_contents AS c JOIN kintsugi.traces AS t ON t.trace_id = c.tra
 WHERE t.labels @> %s::text[] AND c.started_at BETWEEN t.started_at AND t.ended_at
     AND c.started_at <= coalesce(%s, 'infinity'::timestamptz)
     AND (%s OR NOT EXISTS (SELECT FROM unnest(t.labels) AS one WHERE one LIKE 'user:%%'))
+    AND (c.content IS NOT NULL OR c.sealed <> '')
 
 -- name: erase_contents
--- Of a session only what names no user: that is the user's.
-DELETE FROM kintsugi.span_contents AS c USING kintsugi.traces AS t
+-- Of a session only what names no user: that is the user's. The row stays, empty: so its span says
+-- that it holds nothing any more.
+UPDATE kintsugi.span_contents AS c
+SET content = NULL, sealed = '', data_key = NULL
+FROM kintsugi.traces AS t
 WHERE t.trace_id = c.trace_id AND t.labels @> %s::text[]
     AND c.started_at BETWEEN t.started_at AND t.ended_at
+    AND c.started_at <= coalesce(%s, 'infinity'::timestamptz)
     AND (%s OR NOT EXISTS (SELECT FROM unnest(t.labels) AS one WHERE one LIKE 'user:%%'))
+    AND (c.content IS NOT NULL OR c.sealed <> '')
