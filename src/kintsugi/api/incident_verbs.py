@@ -233,7 +233,8 @@ def _add_move(transition: Transition) -> None:
             dry_run=query.dry_run,
         )
 
-    move.__name__ = f"{transition.verb}_incident"
+    # The other way round than other names: POST /v1/incidents declares one too.
+    move.__name__ = f"incident_{transition.verb}"
     move.__doc__ = f"Move it to {transition.target}, from {' or '.join(transition.sources)}."
     _verb(transition.verb, _SCOPES[transition.who])(move)
 

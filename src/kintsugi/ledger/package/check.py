@@ -10,7 +10,7 @@ from kintsugi.errors import InvalidInput, ProofInvalid
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.package.encryption import Identity, decrypt
 from kintsugi.ledger.package.files import BROKEN, is_encrypted, open_package
-from kintsugi.ledger.package.findings import Finding, Report
+from kintsugi.ledger.package.findings import PackageFinding, Report
 from kintsugi.ledger.package.verify import verify_package
 
 
@@ -64,7 +64,7 @@ def _unreadable(code: str, message: str) -> Report:
         bytes=0,
         manifest="",
         signed_by=(),
-        findings=(Finding(code, message),),
+        findings=(PackageFinding(code, message),),
         more={},
         checked=(),
         not_checked=("anything in it",),

@@ -11,7 +11,7 @@ import msgspec
 _SHOWN_MAX: Final = 50
 
 
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+class PackageFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that is wrong, and where.
 
     Attributes:
@@ -55,7 +55,7 @@ class Report(msgspec.Struct, frozen=True):
     bytes: int
     manifest: str
     signed_by: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[PackageFinding, ...]
     more: dict[str, int]
     checked: tuple[str, ...]
     not_checked: tuple[str, ...]
@@ -65,7 +65,7 @@ class Findings:
     """Collects findings, and keeps count of what it no longer keeps."""
 
     def __init__(self) -> None:
-        self.kept: list[Finding] = []
+        self.kept: list[PackageFinding] = []
         self._counts: dict[str, int] = {}
 
     def add(
@@ -74,7 +74,7 @@ class Findings:
         """One more."""
         count = self._counts[code] = self._counts.get(code, 0) + 1
         if count <= _SHOWN_MAX:
-            self.kept.append(Finding(code, message, file, line, leaf))
+            self.kept.append(PackageFinding(code, message, file, line, leaf))
 
     @property
     def more(self) -> dict[str, int]:
