@@ -76,7 +76,7 @@ def test_a_decision_is_proven_in_words_and_hash_by_hash(admin: TestClient, store
         stores.events.append([make_event(batch * 10 + number) for number in range(4)])
     text = admin.get(f"/log?event={make_event(22).id}").text
     assert "It holds." in text
-    assert "in leaf 2 of 5, decision 3 of the 4" in text
+    assert "leaf 2 holds it, as number 3 of 4 decisions" in text
     root = re.search(r"<dt>Root</dt><dd[^>]*>([0-9a-f]{64})<", text)
     assert root is not None
     assert text.count(root[1]) == 3  # the last step, what the checkpoint signs, and the checkpoint

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 import msgspec
 
-from kintsugi.api.reconciliation import AWAY_AFTER
 from kintsugi.errors import ConfigurationInvalid, NotFound
 from kintsugi.model.stores import ConfigurationVersion, Stores
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.relaxed import Relaxed, State, relaxed
 
+# A gateway that is away runs on with what it has; one of which nobody heard for so long is gone.
+_GONE_AFTER = timedelta(days=1)
 # Versions that anybody looks at; each is parsed once, which takes some milliseconds.
 _PARSED_MAX = 64
 
@@ -27,7 +28,7 @@ class RelaxedView(msgspec.Struct, frozen=True):
         state: ``overdue`` after its last day, ``unowned`` where nobody answers for it.
         expires: its last day (UTC).
         days_left: until then; 0 on that day, negative after it.
-        gateways: connected ones that run it.
+        gateways: those that run it, as they said within the last day.
     """
 
     config_id: str
@@ -44,7 +45,7 @@ class RelaxedView(msgspec.Struct, frozen=True):
 
 
 def relaxed_now(stores: Stores, *, now: datetime) -> tuple[RelaxedView, ...]:
-    """Everything relaxed in the versions that connected gateways run and in the newest ones; what
+    """Everything relaxed in the versions that gateways run and in the newest ones; what
     needs somebody first."""
     running = _running(stores, now=now)
     versions = {(found.id, found.version): found for found in stores.configurations.list()}
@@ -83,7 +84,7 @@ def relaxed_of(
 
 
 def running_gateways(stores: Stores, config_id: str, version: int, *, now: datetime) -> list[str]:
-    """Connected gateways of which some worker runs this version."""
+    """Gateways of which some worker runs this version, as they said within the last day."""
     return sorted(_running(stores, now=now).get((config_id, version), ()))
 
 
@@ -92,7 +93,7 @@ def _running(stores: Stores, *, now: datetime) -> dict[tuple[str, int], set[str]
     no version here."""
     found: dict[tuple[str, int], set[str]] = {}
     for record in stores.gateways.list():
-        if now - record.last_seen_at >= AWAY_AFTER:
+        if now - record.last_seen_at >= _GONE_AFTER:
             continue
         for worker in record.report.workers:
             config_id, _, version = worker.config_version.rpartition("@")

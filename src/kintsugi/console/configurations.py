@@ -27,7 +27,7 @@ class ConfigurationRow(msgspec.Struct, frozen=True):
     """The newest version of one configuration.
 
     Attributes:
-        gateways: connected ones that run it.
+        gateways: those that run it.
         relaxed: how many settings it relaxes; ``overdue``: how many of these are past their day
             or have nobody who answers for them.
     """
@@ -59,7 +59,7 @@ class ConfigurationPage(Shell, frozen=True, kw_only=True):
     Attributes:
         shown: the version.
         newest: number of the newest one.
-        gateways: connected ones that run this version.
+        gateways: those that run this version.
         relaxed: what it relaxes, in its own order.
         versions: the newest ones, newest first.
         versions_total: how many there are.
