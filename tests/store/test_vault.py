@@ -260,3 +260,25 @@ def test_a_batch_that_was_sealed_while_its_key_was_destroyed_is_sealed_again(
         stores.events.append([new])
         assert as_sent(stores.events.get(new.id)) == new
         assert stores.events.get(said(1).id).payload.erased is not None
+
+
+@pytest.mark.parametrize("user", ["ada", ""])
+def test_what_a_gateway_sends_again_after_a_restore_stays_erased(
+    server: Server, conninfo: str, key_file: Path, tmp_path: Path, user: str
+) -> None:
+    one = said(1, user=user)
+    subject = f"user:{user}" if user else f"event:{one.id}"
+    before = server.create()
+    try:
+        with opened(conninfo, key_file) as stores:
+            stores.events.append([one])
+            erased(stores, subject)
+            remember(tmp_path / FILE, stores.erasures.destroyed(after=None))
+        with opened(before, key_file) as stores:
+            assert reapply(stores.erasures, tmp_path, now=LATER) == 1
+            stores.events.append([one, said(2, user="bob")])
+            assert stores.events.get(one.id).payload.erased is not None
+            assert stores.events.get(said(2).id).payload == SAID
+        assert "swordfish" not in everything(before)
+    finally:
+        server.drop(before)

@@ -11,24 +11,12 @@ from typing import Final
 import msgspec
 
 from kintsugi.api.export_worker import FOLDER, file_name
-from kintsugi.errors import NotFound
 from kintsugi.model.erasure import PlaceReached
-from kintsugi.model.stores import EventFilter, ExportJob, Stores
+from kintsugi.model.holds import narrowed
+from kintsugi.model.stores import ExportJob, Stores
 from kintsugi.model.vault import Subject
 
 _PAGE: Final = 200
-
-
-def subject_filter(subject: Subject) -> EventFilter:
-    """The events of a user or a session; a session's are also those that name a user.
-
-    Raises:
-        ValueError: the subject is a single exchange, which no filter names.
-    """
-    if subject.kind == "event":
-        raise ValueError(f"no filter finds {subject}")
-    user, session = (subject.id, "") if subject.kind == "user" else ("", subject.id)
-    return EventFilter(user=user, session=session)
 
 
 class ExportedFiles:
@@ -70,31 +58,11 @@ class ExportedFiles:
         while True:
             jobs, cursor = self._stores.exports.page(limit=_PAGE, cursor=cursor)
             for job in jobs:
-                where = self._of_subject(job.where, subject)
+                where = narrowed(msgspec.structs.replace(job.where, q=""), subject)
                 if where is not None and self._stores.events.count(where, ceiling=1):
                     yield job
             if cursor is None:
                 return
-
-    def _of_subject(self, where: EventFilter, subject: Subject) -> EventFilter | None:
-        """The filter of an export, narrowed to the subject; None where nothing matches both."""
-        wide = msgspec.structs.replace(where, q="")
-        if subject.kind == "user":
-            if where.user not in ("", subject.id):
-                return None
-            return msgspec.structs.replace(wide, user=subject.id)
-        if subject.kind == "session":
-            if where.session not in ("", subject.id) or where.user:
-                return None
-            return msgspec.structs.replace(wide, session=subject.id)
-        try:
-            at = self._stores.events.get(subject.id).timestamp
-        except NotFound:
-            return None
-        since, until = where.since or at, where.until or at
-        if not since <= at <= until:
-            return None
-        return msgspec.structs.replace(wide, since=at, until=at)
 
     def _path(self, job: ExportJob) -> Path:
         return self._state_dir / (job.path or f"{FOLDER}/{file_name(job)}")

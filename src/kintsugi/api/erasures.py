@@ -15,7 +15,6 @@ from starlette.responses import Response
 from kintsugi.api.answers import Meta, One, Page, one, reply
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
-from kintsugi.api.erasure_places import subject_filter
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.log import leaf_proof_of
 from kintsugi.api.permissions import Scope
@@ -25,6 +24,8 @@ from kintsugi.api.vault_worker import held_by
 from kintsugi.errors import NotFound, StateConflict
 from kintsugi.ledger.proof import LeafProof
 from kintsugi.model.erasure import ErasureJob, ErasureState, PlaceReached, Receipt
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.holds import narrowed
 from kintsugi.model.ids import uuid7
 from kintsugi.model.vault import Subject
 
@@ -269,7 +270,8 @@ def _subject(control: Control, text: str) -> Subject:
                 ]
             )
         return owner
-    if not control.stores.events.count(subject_filter(subject), ceiling=1):
+    where = narrowed(EventFilter(), subject)
+    if where is None or not control.stores.events.count(where, ceiling=1):
         raise NotFound(f'there is no event of "{subject}"')
     return subject
 

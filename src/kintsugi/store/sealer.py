@@ -112,6 +112,9 @@ class Sealer:
             newest = self._keyring.newest(connection, now=now)
             wrapping = self._keyring.key(newest)
             named = {subject_text(one) for one in subjects if one.kind != "event"}
+            alone = [subject_text(one) for one in subjects if one.kind == "event"]
+            # Of these only what comes again after it was erased, to a database from before it.
+            gone = _erased(connection, alone) if alone else {}
             keys = self._current(connection, named) if named else {}
             if missing := named - keys.keys():
                 # Read again: the key that wraps must still be the newest when these are added.
@@ -121,7 +124,8 @@ class Sealer:
                     wrapping = self._keyring.key(newest)
                 self._add(connection, sorted(missing), newest, wrapping, now=now)
                 keys |= self._current(connection, missing)
-        return epoch, DataKeys(keys, newest, wrapping, now)
+        erased = {subject: key for subject, (_, key) in gone.items()}
+        return epoch, DataKeys(keys, erased, newest, wrapping, now)
 
     def _current(self, connection: Connection, subjects: Collection[str]) -> dict[str, DataKey]:
         rows = connection.execute(_SQL["current_data_keys"], [list(subjects)]).fetchall()
@@ -146,8 +150,7 @@ class Sealer:
         *,
         now: datetime,
     ) -> None:
-        rows = connection.execute(_SQL["last_erased"], [subjects]).fetchall()
-        erased = {subject: (at, key) for subject, at, key in rows}
+        erased = _erased(connection, subjects)
         unix_ms = int(now.timestamp() * 1000)
         ids = [UUID(uuid7(unix_ms, os.urandom(10))) for _ in subjects]
         wrapped = [wrap(new_key(), wrapping, data_key=identifier.bytes) for identifier in ids]
@@ -163,9 +166,15 @@ class DataKeys:
     """The keys of a batch's subjects."""
 
     def __init__(
-        self, keys: Mapping[str, DataKey], key_id: str, wrapping: bytes, now: datetime
+        self,
+        keys: Mapping[str, DataKey],
+        erased: Mapping[str, UUID],
+        key_id: str,
+        wrapping: bytes,
+        now: datetime,
     ) -> None:
         self._keys = keys
+        self._erased = erased
         self._wrapping = wrapping
         identity = key_id.encode()
         created = int((now - _POSTGRES_EPOCH).total_seconds() * 1_000_000)
@@ -176,6 +185,8 @@ class DataKeys:
         self, content: Content, event: UUID, subject: Subject, *, at: datetime
     ) -> SealedContent:
         """Seal one content; nothing of it is kept where the subject was erased after ``at``."""
+        if subject.kind == "event" and (erased := self._erased.get(subject_text(subject))):
+            return SealedContent(erased, b"", "", b"")
         if subject.kind == "event":
             key = new_key()
             wrapped = wrap(key, self._wrapping, data_key=event.bytes)
@@ -201,6 +212,11 @@ class DataKeys:
             return SealedContent(found.erased_key, b"", "", b"")
         data, digest = seal(text, found.key, data_key=found.id.bytes, event=place)
         return SealedContent(found.id, data, digest, b"")
+
+
+def _erased(connection: Connection, subjects: Collection[str]) -> dict[str, tuple[datetime, UUID]]:
+    rows = connection.execute(_SQL["last_erased"], [list(subjects)]).fetchall()
+    return {subject: (at, key) for subject, at, key in rows}
 
 
 def subject_text(subject: Subject) -> str:
