@@ -91,7 +91,7 @@ def test_the_application_does_what_its_document_says(
     headers = bearer(app.state.test_token)
 
     @settings(
-        max_examples=15,
+        max_examples=6,
         deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
