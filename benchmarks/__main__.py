@@ -46,6 +46,11 @@ BENCHMARKS = (
     ),
     Benchmark("vault_cost", "Vault: ingest with sealing and without", ("--events", "10000")),
     Benchmark("store", "Store: ingest beside a raw COPY, and every read", ("--events", "20000")),
+    Benchmark(
+        "ingest_log",
+        "Ingest: with and without the log and the journals' chain",
+        ("--batches", "5"),
+    ),
     Benchmark("log_cost", "Log: append and proofs as the tree grows", ("--quick",)),
     Benchmark(
         "span_intake",
