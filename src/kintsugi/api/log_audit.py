@@ -13,7 +13,7 @@ from kintsugi.api.answers import One, one
 from kintsugi.api.control import Control, Ctl
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput, NotFound, ProofInvalid
+from kintsugi.errors import DatabaseUnusable, InvalidInput, NotFound, ProofInvalid
 from kintsugi.ledger.audit import (
     AuditFinding,
     audit_batch,
@@ -134,7 +134,12 @@ def _audit_leaf(control: Control, leaf: StoredLeaf, findings: list[AuditFinding]
     """Hold what a leaf tells of against what is stored; how many records that were."""
     match decode_leaf(leaf.data):
         case EventsLeaf() as told:
-            batch = control.stores.log.batch(told.first_position, told.last_position)
+            try:
+                batch = control.stores.log.batch(told.first_position, told.last_position)
+            except DatabaseUnusable as error:
+                span = f"events at positions {told.first_position} to {told.last_position}"
+                findings.append(AuditFinding(span, str(error)))
+                return 0
             findings += audit_batch(told, batch)
             return len(batch.rows)
         case ConfigurationLeaf() as told:

@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus
 from psycopg.rows import TupleRow
 
-from kintsugi.errors import InvalidInput, StoreUnavailable
+from kintsugi.errors import DatabaseUnusable, InvalidInput, StoreUnavailable
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -122,9 +122,15 @@ def in_our_words() -> Iterator[None]:
     Raises:
         StoreUnavailable: lost or refused connections, full disks, servers that start or stop.
         InvalidInput: a value that PostgreSQL cannot hold, such as a NUL in a text.
+        DatabaseUnusable: a page of its files is not what was written.
     """
     try:
         yield
+    except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+        raise DatabaseUnusable(
+            f"the database's files are damaged: {_first_line(error)}; restore a backup, and look "
+            "at the disk"
+        ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise StoreUnavailable(
             f"the database cannot serve this now: {_first_line(error)}"
