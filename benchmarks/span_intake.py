@@ -33,6 +33,7 @@ from kintsugi.model.span import Span
 from kintsugi.store import open_stores
 from kintsugi.store.embedded import Embedded
 from kintsugi.traces.otlp import read_json, read_protobuf, spans_of
+from kintsugi.vault.key_sources import FileKeys
 
 EXPORT_SPANS = 500
 NOW = datetime(2026, 4, 23, 12, tzinfo=UTC)
@@ -101,15 +102,17 @@ def store(batches: Sequence[Sequence[Span]]) -> None:
     try:
         with (
             Embedded(folder, tell=lambda _: None) as server,
-            open_stores(server.conninfo, now=lambda: NOW) as stores,
+            open_stores(
+                server.conninfo, now=lambda: NOW, keys=[FileKeys(folder / "vault-key")]
+            ) as stores,
             psycopg.connect(server.conninfo) as connection,
         ):
             raw = timed(spans, lambda: raw_copy(connection, batches))
             show("raw COPY, no index", raw, raw)
             new = timed(spans, lambda: [stores.spans.append(batch) for batch in batches])
-            show("store new spans", new, raw)
+            show("seal and store new spans", new, raw)
             again = timed(spans, lambda: [stores.spans.append(batch) for batch in batches])
-            show("store them again", again, raw)
+            show("the same spans again", again, raw)
             trace_id = batches[0][0].trace_id
             began = time.perf_counter()
             for _ in range(50):

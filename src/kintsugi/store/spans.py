@@ -242,23 +242,21 @@ def _held_epoch(connection: Connection) -> int:
     return int(row[0]) if row is not None else 0
 
 
-def _save(connection: Connection, traces: Iterable[TraceSummary]) -> None:
-    connection.cursor().executemany(
-        _SQL["save_trace"],
-        [
-            (
-                trace.started_at,
-                trace.ended_at,
-                trace.spans,
-                trace.decisions,
-                trace.failed,
-                trace.verdict.past if trace.verdict else "",
-                list(trace.labels),
-                trace.trace_id,
-            )
-            for trace in traces
-        ],
-    )
+def _save(connection: Connection, traces: Sequence[TraceSummary]) -> None:
+    rows = [
+        (
+            trace.trace_id,
+            trace.started_at,
+            trace.ended_at,
+            trace.spans,
+            trace.decisions,
+            trace.failed,
+            trace.verdict.past if trace.verdict else "",
+            msgspec.json.encode(trace.labels).decode(),
+        )
+        for trace in traces
+    ]
+    connection.execute(_SQL["save_traces"], [list(column) for column in zip(*rows, strict=True)])
 
 
 def _trace(connection: Connection, trace_id: str) -> TraceSummary | None:

@@ -33,11 +33,17 @@ COPY kintsugi.span_contents (trace_id, span_id, started_at, content, data_key, s
 -- name: labels
 SELECT trace_id, labels FROM kintsugi.traces WHERE trace_id = ANY(%s)
 
--- name: save_trace
-UPDATE kintsugi.traces
-SET started_at = %s, ended_at = %s, spans = %s, decisions = %s, failed = %s, decision = %s,
-    labels = %s
-WHERE trace_id = %s
+-- name: save_traces
+-- Labels come as JSON, since arrays of different lengths make no array.
+UPDATE kintsugi.traces AS kept
+SET started_at = new.started_at, ended_at = new.ended_at, spans = new.spans,
+    decisions = new.decisions, failed = new.failed, decision = new.decision,
+    labels = ARRAY(SELECT jsonb_array_elements_text(new.labels::jsonb))
+FROM unnest(
+    %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
+    %s::text[], %s::text[]
+) AS new (trace_id, started_at, ended_at, spans, decisions, failed, decision, labels)
+WHERE kept.trace_id = new.trace_id
 
 -- name: trace
 SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels
