@@ -1,0 +1,277 @@
+"""``kt obligations``: reports that a law may ask for, their clocks and drafts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.gateways import flat
+from kintsugi.cli.incident_options import AtOption, DryRunOption, IncidentArgument, send
+from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+from kintsugi.errors import InvalidInput
+
+app = typer.Typer(
+    help="Reports that a law may ask for: reminders, not legal advice.", no_args_is_help=True
+)
+
+_COLUMNS = ("due_at", "status", "incident", "rule", "recipient", "missing", "id")
+_RULE_COLUMNS = ("id", "regime", "article", "who", "period", "enabled", "trigger")
+
+ObligationArgument = Annotated[str, typer.Argument(help="As `kt obligations list` shows it.")]
+WhyOption = Annotated[
+    str, typer.Option("--reason", help="Why; kept in the timeline.", show_default=False)
+]
+
+
+@app.command("list")
+def list_obligations(
+    context: typer.Context,
+    status: Annotated[str, typer.Option(help="owed, ended or all.")] = "owed",
+    incident: Annotated[str, typer.Option(help="Of this incident only, ended ones too.")] = "",
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show clocks, the soonest due first."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        if incident:
+            found = client.get(f"/v1/incidents/{incident}/obligations")
+        else:
+            found = list(client.all("/v1/obligations", {"status": status}, limit=limit))
+    rows = ([one.get(column) for column in _COLUMNS] for one in found)
+    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="nothing is owed"))
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show one clock with everything that is known."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/obligations/{obligation}")
+    Output(json=as_json).result(found, lambda: facts(flat(found)))
+
+
+@app.command("draft")
+def draft(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Print the report as far as it can be written now, gaps included, as Markdown."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/obligations/{obligation}/draft")
+    if as_json:
+        Output(json=True).result(found, lambda: "")
+    else:
+        Output().text(found["text"] + "\n")
+
+
+@app.command("rules")
+def rules(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show every rule: who, what opens it, how long, in JSON with its source."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get("/v1/obligations/rules")
+    rows = (
+        [
+            {**one, "period": f"{one['amount']} {one['unit'].replace('_', ' ')}"}.get(column)
+            for column in _RULE_COLUMNS
+        ]
+        for one in found["catalogue"]["rules"]
+    )
+    Output(json=as_json).result(found, lambda: table(_RULE_COLUMNS, rows, empty="none"))
+
+
+@app.command("open")
+def open_clocks(
+    context: typer.Context,
+    incident: IncidentArgument,
+    trigger: Annotated[
+        list[str] | None,
+        typer.Option("--trigger", help="personal_data_breach=yes, no or unknown; again for more."),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", help="data_processor=no; left out is unknown; again for more."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option("--rule", help="A clock by name; again for more.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Open the clocks that the answers ask for; an answer "unknown" opens."""
+    body = {
+        "triggers": _answers("--trigger", trigger),
+        "roles": _answers("--role", role),
+        "rules": rule or [],
+    }
+    send(
+        context,
+        f"/{incident}/obligations",
+        body,
+        as_json=as_json,
+        dry_run=dry_run,
+        state=state,
+        api_url=api_url,
+    )
+
+
+@app.command("moment")
+def moment(
+    context: typer.Context,
+    incident: IncidentArgument,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="aware, discovered, determined, classified, facts, fix_available, payment, "
+            "resolved or year_end."
+        ),
+    ],
+    moment_at: Annotated[str, typer.Argument(help="When: RFC 3339, or 5m, 1h ago.")],
+    reason: WhyOption,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Decide when the organisation became aware, and the like; clocks start from it."""
+    body = {"kind": kind, "moment_at": moment_at, "reason": reason}
+    send(context, f"/{incident}/moments", body, as_json=as_json, state=state, api_url=api_url)
+
+
+@app.command("fact")
+def fact(
+    context: typer.Context,
+    incident: IncidentArgument,
+    field: Annotated[str, typer.Argument(help="As the draft names it, such as contact.")],
+    value: Annotated[str, typer.Argument(help="What there is to say.")] = "",
+    unknown: Annotated[bool, typer.Option("--unknown", help="Nobody knows.")] = False,
+    not_applicable: Annotated[
+        bool, typer.Option("--not-applicable", help="It does not apply.")
+    ] = False,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Say something for a field of reports."""
+    if bool(value) + unknown + not_applicable != 1:
+        raise InvalidInput("give a value, or --unknown, or --not-applicable; one of them")
+    status = "unknown" if unknown else "not_applicable" if not_applicable else "have"
+    body = {"facts": {field: {"status": status, "value": value}}}
+    send(context, f"/{incident}/facts", body, as_json=as_json, state=state, api_url=api_url)
+
+
+@app.command("meet")
+def meet(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    reference: Annotated[str, typer.Option(help="The recipient's number, or where a copy lies.")],
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="More follows, as the law allows.")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="What there is to say of it.")] = "",
+    at: AtOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Say that the report went out."""
+    body = {"reference": reference, "incomplete": incomplete, "reason": reason, "at": at}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        _say(client, obligation, "meet", body, as_json=as_json)
+
+
+@app.command("toll")
+def toll(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    evidence: Annotated[str, typer.Option(help="The order or statement that it rests on.")],
+    reason: WhyOption,
+    at: AtOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Stop the time of a clock."""
+    body = {"evidence": evidence, "reason": reason, "at": at}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        _say(client, obligation, "toll", body, as_json=as_json)
+
+
+@app.command("resume")
+def resume(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    at: AtOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Let its time run again."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        _say(client, obligation, "resume", {"at": at}, as_json=as_json)
+
+
+@app.command("set-aside")
+def set_aside(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    reason: WhyOption,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Decide that it does not apply; it stays in the record."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        _say(client, obligation, "set-aside", {"reason": reason}, as_json=as_json)
+
+
+@app.command("reinstate")
+def reinstate(
+    context: typer.Context,
+    obligation: ObligationArgument,
+    reason: WhyOption,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Take back that it was set aside."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        _say(client, obligation, "reinstate", {"reason": reason}, as_json=as_json)
+
+
+def _say(
+    client: Client, obligation: str, verb: str, body: dict[str, Any], *, as_json: bool
+) -> None:
+    said = {name: value for name, value in body.items() if value not in (None, "")}
+    found = client.post(f"/v1/obligations/{obligation}/{verb}", said)
+    Output(json=as_json).result(found, lambda: facts(flat(found)))
+
+
+def _answers(option: str, words: list[str] | None) -> dict[str, str]:
+    """``NAME=ANSWER`` for each; the server knows the names."""
+    found: dict[str, str] = {}
+    for word in words or []:
+        name, equals, answer = word.partition("=")
+        if not equals or answer not in ("yes", "no", "unknown"):
+            raise InvalidInput(f"{option} {word}: write NAME=yes, NAME=no or NAME=unknown")
+        found[name.strip()] = answer
+    return found
