@@ -19,7 +19,7 @@ import pytest
 from tests.acceptance.conftest import Instance, eventually, new_instance
 from tests.faults.load import Load, everything_holds
 
-KILLS = int(os.environ.get("KT_FAULT_KILLS", "10"))
+KILLS = int(os.environ.get("KT_FAULT_KILLS", "6"))
 SEED = int(os.environ.get("KT_FAULT_SEED", "0")) or random.randrange(1, 2**32)
 
 pytestmark = [
