@@ -29,7 +29,7 @@ from kintsugi.policy.classifier.concepts import shipped
 from kintsugi.policy.classifier.model import PLACES, WINDOWS, WORDS_MIN, Header, save
 from kintsugi.policy.classifier.words import BUCKETS, Word, describe, features_by_position, places
 
-VERSION = 2
+VERSION = 3
 SEED = 7
 PLANTED = 6_000
 # Weight of all windows of one source together, against one corpus line's share.

@@ -169,12 +169,11 @@ class Model:
 
     def __init__(self, header: Header, table: Sequence[int], concepts: Concepts) -> None:
         self.header = header
-        # A tenth of the entries are different numbers: sharing them saves megabytes, and what is
-        # looked up stays near. Sums of up to three keys are places in the table.
-        same: dict[int, int] = {}
-        self._table = [same.setdefault(entry, entry) for entry in table] * 3
+        # Sums of up to three keys are places in the table. Text never seen before looks up entries
+        # all over it, so they stand in one block: a list would have to fetch each from elsewhere.
+        self._table = array.array("q", table) * 3
         self._concepts = concepts
-        self._known = _Known(table, concepts)
+        self._known = _Known(self._table, concepts)
         self._meanings = _Meanings(table, len(concepts.names) + 1)
 
     def score(self, text: str, place: Place = "user") -> Scores:
@@ -207,7 +206,7 @@ class Model:
 
     def span(self, text: str, score: Score) -> tuple[int, int]:
         """The characters of the window that decided."""
-        found = places(text, self._concepts)
+        found = places(text, self._concepts, max(score.last, 2))
         if len(found) < 2:
             return 0, len(text)
         first = found[max(score.first, 1)][0] if score.first > 0 else found[1][0]

@@ -66,14 +66,20 @@ def words(text: str, concepts: Concepts) -> list[str]:
     return found
 
 
-def places(text: str, concepts: Concepts) -> list[tuple[int, int]]:
-    """Where the same words stand, in characters of the text; (0, 0) for the beginning."""
+def places(text: str, concepts: Concepts, count: int | None = None) -> list[tuple[int, int]]:
+    """Where the same words stand, in characters of the text; (0, 0) for the beginning.
+
+    Args:
+        count: how many are wanted at least; None for all.
+    """
     lowered = text.lower()
     found = [(0, 0)]
     if len(lowered) != len(text):  # a few capitals become two small letters: no place is exact
         lowered = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
     pattern = _ASCII_WORD if lowered.isascii() else _ANY_WORD
     for match in pattern.finditer(lowered):
+        if count is not None and len(found) >= count:
+            break
         if pattern is _ANY_WORD and _UNSPACED_RUN.match(match.group()):
             pieces: list[str] = []
             concepts.split(match.group(), pieces)

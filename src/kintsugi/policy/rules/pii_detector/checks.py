@@ -215,6 +215,10 @@ _NORTH_AMERICAN = re.compile(
 _DIGITS = re.compile(r"\d+")
 # French numbers have five groups of digits, six with the country code.
 _PHONE_GROUPS_MAX = 7
+# A number has at most 17 digits, so where groups of one or two digits go on there are too many
+# groups in any match that begins before the last eight.
+_SMALL_GROUPS = re.compile(r"[+(]?(?:\d{1,2}[ .()/-]{1,3})+")
+_SMALL_GROUPS_TAIL_CHARS = 48
 _REGIONS = ("US", "GB", "DE", "FR", "IN", "AU")
 _NOT_A_PHONE = re.compile(
     r"\d{3}[- ]\d{2}[- ]\d{4}$|(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}"
@@ -251,6 +255,10 @@ def phone(text: str, start: int, end: int) -> bool | Resume:
 
 def _past_groups(text: str, start: int, end: int) -> bool | Resume:
     """Where the last groups of too many begin: from any earlier one there are still too many."""
+    small = _SMALL_GROUPS.match(text, start)
+    if small is not None and small.end() > end:
+        end = small.end()
+        start = max(start, end - _SMALL_GROUPS_TAIL_CHARS)
     groups = [match.start() for match in _DIGITS.finditer(text, start, end)]
     # One less, because a group may be preceded by a sign that belongs to the number.
     at = len(groups) - _PHONE_GROUPS_MAX - 1
