@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from kintsugi.policy.automata import Pattern
 from kintsugi.policy.recogniser import Accept
+from kintsugi.policy.rules.secrets_detector.published import published
 
 # What randomness is judged by: the first so many characters. A stream may not have more yet.
 JUDGED_CHARS = 64
@@ -195,7 +196,7 @@ def issued(text: str, start: int, end: int) -> bool:
         return False  # a piece of something longer
     value = text[start : min(end, start + JUDGED_CHARS)]
     body = value[4:] if len(value) > 12 else value
-    if _PICTURE.search(value) or entropy_bits(body) < 2.0:
+    if _PICTURE.search(value) or entropy_bits(body) < 2.0 or published(value):
         return False
     letters = body.replace("_", "").replace("-", "")
     return not (letters.isalpha() and _words_run_together(letters))
