@@ -124,6 +124,12 @@ def restore(transfer: Transfer) -> dict[str, Any]:
             again = reapply(
                 stores.erasures, transfer.state, now=datetime.now(UTC), tell=transfer.tell
             )
+            if stores.vault.key_uses() and not (transfer.state / "vault-key").exists():
+                transfer.tell(
+                    f"recorded content is sealed under a key that is not in {transfer.state}: "
+                    "bring vault-key back, or name where it is with KT_VAULT_KEY; until then "
+                    "nothing can be recorded"
+                )
     return {**_summary(transfer.file, manifest), "erased_again": again}
 
 

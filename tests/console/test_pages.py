@@ -13,7 +13,9 @@ from starlette.testclient import TestClient
 
 from kintsugi.api.permissions import Scope
 from kintsugi.console.rendering import ago, duration, hostile, laid_out, ms
+from kintsugi.model.custody import CustodyFilter
 from kintsugi.model.decision import Phase
+from kintsugi.model.erasure import ErasureJob
 from kintsugi.model.event import (
     Attempt,
     Change,
@@ -24,6 +26,7 @@ from kintsugi.model.event import (
     Quarantine,
     RaisedEscalation,
     ToolFailure,
+    Unredacted,
     UsedApproval,
 )
 from kintsugi.model.facts import Counter, RemoteAnswer
@@ -381,3 +384,48 @@ def test_what_was_erased_is_said_and_not_shown_as_empty(
     page = client.get(f"/events/{event.id}").text
     assert "<strong>Erased</strong> at <time" in page
     assert "erasure-0" in page
+
+
+def test_an_erased_decision_says_when_and_by_what(client: TestClient, stores: Stores) -> None:
+    event = blocked_event(1, user_id="ada")
+    stores.events.append([event])
+    job = ErasureJob("019d0000-0000-7000-8000-000000000001", "user:ada", "", "t", "queued", NOON)
+    stores.erasures.request(job)
+    claimed = stores.erasures.claim(now=NOON, stale_after_seconds=9)
+    assert claimed is not None
+    stores.erasures.destroy(claimed, now=NOON)
+    page = client.get(f"/events/{event.id}").text
+    assert "<strong>Erased</strong>" in page
+    assert job.id in page
+    assert "[REDACTED:US_SSN]" not in page
+
+
+def test_only_who_may_reveal_finds_the_form_and_what_it_shows_is_on_record(
+    client: TestClient, stores: Stores
+) -> None:
+    payload = Payload("call [PHONE]", masked=1, unredacted=Unredacted("call 555-0100"))
+    event = blocked_event(1, payload=payload)
+    stores.events.append([event])
+    page = client.get(f"/events/{event.id}").text
+    assert "555-0100" not in page
+    assert "Reveal, on record" not in page
+    form = {"reason": "incident 12"}
+    assert client.post(f"/events/{event.id}/reveal", data=form).status_code == 403
+
+    text = make_token(stores, Scope.EVENTS_READ, Scope.PAYLOADS_REVEAL)
+    client.post("/sign-in", data={"token": text})
+    page = client.get(f"/events/{event.id}").text
+    assert "Reveal, on record" in page
+    assert "555-0100" not in page
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    path = f"/events/{event.id}/reveal"
+    assert client.post(path, data=form, headers=elsewhere).status_code == 403
+    blank = client.post(path, data={"reason": " "})
+    assert blank.status_code == 422, blank.text
+    assert stores.custody.page(CustodyFilter(action="reveal"), limit=9)[0] == []
+    revealed = client.post(path, data=form)
+    assert "555-0100" in revealed.text
+    assert revealed.headers["cache-control"] == "no-store"
+    (entry,), _ = stores.custody.page(CustodyFilter(action="reveal"), limit=9)
+    assert entry.reason == "incident 12"
+    assert entry.id in revealed.text

@@ -218,6 +218,30 @@ def _reconciliation(counted: dict[str, Any]) -> Finding:
     return Finding(name, "ok", detail)
 
 
+def _vault(patient: Patient) -> Iterator[Finding]:
+    """Whether content can be sealed and opened."""
+    try:
+        with Client(patient.settings) as client:
+            vault = client.get("/v1/keys")
+    except (ApiUnreachable, ApiRefused) as error:
+        yield Finding("vault", "not attempted", str(error).splitlines()[0])
+        return
+    if not vault["available"]:
+        yield Finding(
+            "vault",
+            "failed",
+            f"nothing can be recorded: {vault['problem']}",
+            "bring the key back; lost for good: kt keys rotate",
+        )
+        return
+    left = [
+        (vault["unsealed"], "contents lie open still"),
+        (vault["to_rewrap"], "data keys hang on an older key"),
+    ]
+    told = [f"{count:,} {what}" for count, what in left if count]
+    yield Finding("vault", "ok", ", ".join(told) or f"{len(vault['keys'])} keys")
+
+
 def _configuration(patient: Patient) -> Iterator[Finding]:
     from kintsugi.policy.lint import lint  # here: so that a broken one cannot stop the doctor
 
@@ -282,6 +306,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _gateways,
     _journals,
     _log,
+    _vault,
     _configuration,
 )
 """In the order in which they are shown: each makes sense only when those above are well."""
