@@ -417,11 +417,13 @@ def test_only_who_may_reveal_finds_the_form_and_what_it_shows_is_on_record(
     page = client.get(f"/events/{event.id}").text
     assert "Reveal, on record" in page
     assert "555-0100" not in page
+    [key] = re.findall(r'name="form_key" value="([^"]+)"', page)
+    form = {"reason": "incident 12", "form_key": key}
     elsewhere = {"sec-fetch-site": "cross-site"}
     path = f"/events/{event.id}/reveal"
     assert client.post(path, data=form, headers=elsewhere).status_code == 403
-    blank = client.post(path, data={"reason": " "})
-    assert blank.status_code == 422, blank.text
+    assert client.post(path, data=form | {"form_key": "made up"}).status_code == 403
+    assert client.post(path, data=form | {"reason": " "}).status_code == 422
     assert stores.custody.page(CustodyFilter(action="reveal"), limit=9)[0] == []
     revealed = client.post(path, data=form)
     assert "555-0100" in revealed.text
