@@ -21,6 +21,7 @@ from kintsugi.model.event import (
     ToolFailure,
 )
 from kintsugi.model.facts import Counter, RemoteAnswer
+from kintsugi.model.signal import Observation
 from kintsugi.model.stores import Cosigned, Stores, Witnessed
 from kintsugi.model.verdict import Verdict
 from tests.browser.conftest import Console, sign_in
@@ -98,6 +99,15 @@ def furnish(stores: Stores) -> dict[str, str]:
         Cosigned("elsewhere/log", "elsewhere/log+0a1b2c3d+" + "k" * 44, 1, bytes(32), now)
     )
     stores.log.witness(Witnessed("other/log", 7, bytes(32), ("k",), now), after=None)
+    stores.signals.observe(
+        Observation("journal_gap", "k", "high", "gateway:gw-1", "lines 4 to 6 are missing"),
+        now=now,
+    )
+    known = stores.signals.observe(
+        Observation("counters_differ", "c", "medium", "gateway:gw-1", "2 records are missing"),
+        now=now,
+    )
+    stores.signals.resolve(known.id, by="ada", resolution="they came late", now=now)
     return {
         "dashboard": "/",
         "oversight": "/oversight",
@@ -113,6 +123,7 @@ def furnish(stores: Stores) -> dict[str, str]:
         "configurations": "/configurations",
         "configuration": "/configurations/support-prod",
         "signals": "/signals",
+        "trace": f"/traces/{rich.trace_id}",
     }
 
 

@@ -144,7 +144,6 @@ class EventPage(Shell, frozen=True, kw_only=True):
         may_reveal: whether this caller may see it without redaction.
         revealed: id of the custody entry, where it is shown so now; empty otherwise.
         form_key: what a form must carry.
-        configuration: address of the version that decided; empty where it has none here.
         leaf: position of its leaf in the log; None for who may not read the log.
     """
 
@@ -159,7 +158,6 @@ class EventPage(Shell, frozen=True, kw_only=True):
     may_reveal: bool
     revealed: str
     form_key: str
-    configuration: str
     leaf: int | None
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from itertools import groupby
 from typing import Annotated
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 from fastapi import Path, Request
@@ -123,7 +123,6 @@ def _event_page(
         may_reveal=allows(caller.scopes, Scope.PAYLOADS_REVEAL),
         revealed="",
         form_key=console.sessions.form_key(request),
-        configuration=_configuration(event.config_version),
         leaf=(
             control.stores.log.event(event.id).leaf
             if allows(caller.scopes, Scope.LOG_READ)
@@ -283,14 +282,6 @@ def _own_address(address: str) -> str:
     """A path on this server; ``//elsewhere`` and ``/\\elsewhere`` lead away in browsers."""
     own = address.startswith("/") and not address.startswith(("//", "/\\"))
     return address if own and address.isprintable() and address.isascii() else "/"
-
-
-def _configuration(config_version: str) -> str:
-    """The page of a version; empty for one that only a file had."""
-    config_id, _, version = config_version.rpartition("@")
-    if not config_id or not version.isdecimal():
-        return ""
-    return f"/configurations/{quote(config_id, safe='')}/versions/{version}"
 
 
 def _phases(event: DecisionEvent) -> tuple[PhaseEvaluations, ...]:

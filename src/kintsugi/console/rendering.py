@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -56,6 +57,7 @@ def environment(assets: Assets) -> Environment:
         iso=iso,
         ago=ago,
         until=until,
+        configuration_address=configuration_address,
         duration=duration,
         number=number,
         ms=ms,
@@ -141,6 +143,14 @@ def ms(duration_ms: float) -> str:
     if duration_ms >= 1000:
         return f"{duration_ms / 1000:.1f} s"
     return f"{duration_ms:.0f} ms" if duration_ms >= 10 else f"{duration_ms:.2f} ms"
+
+
+def configuration_address(config_version: str) -> str:
+    """The page of a version; empty for one that only a file had."""
+    config_id, _, version = config_version.rpartition("@")
+    if not config_id or not version.isdecimal():
+        return ""
+    return f"/configurations/{quote(config_id, safe='')}/versions/{version}"
 
 
 def laid_out(text: str) -> str:
