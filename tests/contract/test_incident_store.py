@@ -354,6 +354,6 @@ def test_clocks_stand_by_their_due_date(stores: Stores) -> None:
     assert rules(True) == ["aside"]
     assert rules(None) == ["aside", "soon", "late", "waiting"]
     owed = stores.incidents.obligation(clocks[0].id)
-    assert (owed.reference, owed.obligation) == ("INC-000001", clocks[0])
+    assert (owed.incident.reference, owed.obligation) == ("INC-000001", clocks[0])
     with pytest.raises(NotFound):
         stores.incidents.obligation("nope")

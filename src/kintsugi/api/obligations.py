@@ -215,9 +215,7 @@ def list_obligations(control: Ctl, query: Annotated[ObligationsQuery, Query()]) 
     found, cursor = incidents.obligations(
         terminal=terminal, limit=max(query.limit, 1), cursor=query.cursor
     )
-    views: list[Any] = [
-        view_of(incidents.get(owed.incident_id), owed.obligation, now=now) for owed in found
-    ]
+    views: list[Any] = [view_of(owed.incident, owed.obligation, now=now) for owed in found]
     return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
 
 
@@ -441,8 +439,7 @@ _add_plain("reinstate", obligations.reinstated, "Take back that it was set aside
 
 def _found(control: Control, obligation_id: str) -> tuple[Incident, Obligation]:
     owed = control.stores.incidents.obligation(obligation_id)
-    incident = control.stores.incidents.get(owed.incident_id)
-    return incident, owed.obligation
+    return owed.incident, owed.obligation
 
 
 def _changed(

@@ -343,9 +343,7 @@ class TimelineEntry(msgspec.Struct, frozen=True):
 class OwedObligation(msgspec.Struct, frozen=True):
     """An obligation and whose it is."""
 
-    incident_id: str
-    reference: str
-    title: str
+    incident: Incident
     obligation: Obligation
 
 

@@ -254,7 +254,7 @@ def _find(connection: Connection, key: str) -> str:
 def _owed(obligation_id: str, record: str) -> OwedObligation:
     incident = _INCIDENT.decode(record)
     found = next(one for one in incident.obligations if one.id == obligation_id)
-    return OwedObligation(incident.id, incident.reference, incident.title, found)
+    return OwedObligation(incident, found)
 
 
 def _values(where: IncidentFilter) -> dict[str, Any]:

@@ -213,7 +213,7 @@ class MemoryIncidents:
 
     def _owed(self) -> list[OwedObligation]:
         return [
-            OwedObligation(one.id, one.reference, one.title, obligation)
+            OwedObligation(one, obligation)
             for one in self._incidents.values()
             for obligation in one.obligations
         ]
