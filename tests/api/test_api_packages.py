@@ -19,8 +19,11 @@ from kintsugi.ledger.log_keys import load_keys
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.files import open_package, unpack
 from kintsugi.ledger.package.findings import Report
+from kintsugi.model.custody import custody_entry
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Payload, RaisedEscalation, Unredacted
+from kintsugi.model.holds import Hold
+from kintsugi.model.ids import uuid7
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import EventFilter, ExportJob, Stores
 from kintsugi.store.memory import MemoryChanges
@@ -319,3 +322,15 @@ def test_runs_are_told_whole_successes_and_failures_apart(stores: Stores, fetch:
     assert not (found.folder / "data/trajectories/failures.jsonl").exists()
     found = fetch(filter={"session": "s2"})
     assert len(found.lines("trajectories/failures.jsonl")) == 1
+
+
+def test_legal_holds_over_it_are_told_and_others_are_not(stores: Stores, fetch: Any) -> None:
+    stores.events.append([make_event(0, user_id="ada"), make_event(1, user_id="bo")])
+    for name, where in (("ada", EventFilter(user="ada")), ("bo", EventFilter(user="bo"))):
+        hold = Hold(uuid7(1, name.encode().ljust(10)), name, "lawsuit", "ana/1", NOON, where)
+        entry = custody_entry("hold", f"hold:{hold.id}", actor="ana/1", now=NOON)
+        stores.holds.place(hold, entry)
+    found = fetch(filter={"user": "ada"})
+    assert found.report.holds, found.report.findings
+    assert [hold["name"] for hold in found.lines("holds.jsonl")] == ["ada"]
+    assert [entry["action"] for entry in found.lines("custody.jsonl")] == ["hold"]

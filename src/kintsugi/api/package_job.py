@@ -19,6 +19,8 @@ from kintsugi.ledger.package import contents
 from kintsugi.ledger.package.encryption import encrypt
 from kintsugi.ledger.package.files import ArchiveFormat, pack
 from kintsugi.ledger.package.writer import PackageWriter, Selection
+from kintsugi.model.event_filter import both
+from kintsugi.model.holds import Hold
 from kintsugi.model.span import Span
 from kintsugi.model.stores import ConfigurationVersion, EventFilter, ExportJob, Stores
 
@@ -114,7 +116,10 @@ def _collect(
             writer.add_escalation(stores.oversight.escalation(event_id))
         except NotFound:
             writer.remark(f"The escalation {event_id} is not known here.")
-    for entries in _chunks(_objects(writer, job)):
+    holds = list(_holds(job, stores))
+    for hold in holds:
+        writer.add_hold(hold)
+    for entries in _chunks(_objects(writer, job, holds)):
         progress(writer.events)
         found = stores.custody.of(entries)
         told = {entry.id: leaf_data(custody_leaf(entry)).decode() for entry in found}
@@ -173,8 +178,18 @@ def _version(config_version: str, stores: Stores) -> ConfigurationVersion | None
         return None
 
 
-def _objects(writer: PackageWriter, job: ExportJob) -> Iterator[str]:
+def _holds(job: ExportJob, stores: Stores) -> Iterator[Hold]:
+    """The holds in force that cover something of the package."""
+    for hold in stores.holds.list(in_force=True, limit=_AT_ONCE):
+        where = both(hold.where, job.where)
+        if where is not None and stores.events.count(where, ceiling=1):
+            yield hold
+
+
+def _objects(writer: PackageWriter, job: ExportJob, holds: Sequence[Hold]) -> Iterator[str]:
     """What custody entries may be about that concern this package."""
+    yield f"package:{job.id}"
+    yield from (f"hold:{hold.id}" for hold in holds)
     if job.where.trace:
         yield f"trace:{job.where.trace}"
     if job.where.incident:

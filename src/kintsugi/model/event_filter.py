@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -35,3 +36,21 @@ class EventFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     incident: str = ""
     event: str = ""
     q: str = ""
+
+
+def both(first: EventFilter, second: EventFilter) -> EventFilter | None:
+    """What passes both filters, as a filter; None where nothing can."""
+    found: dict[str, Any] = {}
+    for name in EventFilter.__struct_fields__:
+        one, other = getattr(first, name), getattr(second, name)
+        if not one or not other or one == other:
+            found[name] = one or other
+        elif name == "since":
+            found[name] = max(one, other)
+        elif name == "until":
+            found[name] = min(one, other)
+        elif name == "q":
+            found[name] = f"{one} {other}"
+        else:
+            return None
+    return EventFilter(**found)

@@ -33,6 +33,7 @@ DESCRIPTIONS: Final[Mapping[str, tuple[str, str]]] = {
         "What was asked of people, and what they answered",
         "application/x-ndjson",
     ),
+    contents.HOLDS: ("Legal holds in force over some of it", "application/x-ndjson"),
     contents.CUSTODY: ("Who did what with this evidence", "application/x-ndjson"),
     contents.CONFIGURATIONS: ("Configuration versions that were in force", "application/x-ndjson"),
     contents.CONFIGURATION_FOLDER: ("The text of one of them", "application/yaml"),

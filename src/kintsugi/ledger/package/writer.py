@@ -36,6 +36,7 @@ from kintsugi.ledger.package.dsse import STATEMENT_TYPE, Statement, Subject, sea
 from kintsugi.ledger.package.tree import gaps
 from kintsugi.model.custody import CustodyEntry, custody_record
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.holds import Hold
 from kintsugi.model.oversight import Escalation
 from kintsugi.model.packages import PackedBatch
 from kintsugi.model.span import Span
@@ -200,6 +201,11 @@ class PackageWriter:
             self._leaves[leaf] = leaf_data
         self._counts["custody"] += 1
         self._happened(entry.at, "custody", f"{entry.action} by {entry.actor}", entry.object)
+
+    def add_hold(self, hold: Hold) -> None:
+        """Take a legal hold that covers something of the package."""
+        self._line(contents.HOLDS, hold)
+        self._happened(hold.placed_at, "hold", f"{hold.name} placed by {hold.placed_by}", hold.id)
 
     def add_text(self, file: str, line: bytes) -> None:
         """Take a line, with its newline, of another file."""
