@@ -58,6 +58,18 @@ def test_a_name_is_given_once_at_a_time(stores: Stores) -> None:
     assert stores.holds.list(in_force=True, limit=9) == [second]
 
 
+def test_there_are_never_more_than_can_be_asked(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("kintsugi.store.holds", "kintsugi.store.memory_holds"):
+        monkeypatch.setattr(f"{module}.HOLDS_MAX", 2)
+    holds = [made(number) for number in range(3)]
+    for hold in holds[:2]:
+        stores.holds.place(hold, entry(hold))
+    with pytest.raises(StateConflict, match="2 holds"):
+        stores.holds.place(holds[2], entry(holds[2]))
+
+
 def test_an_id_is_taken_once(stores: Stores) -> None:
     hold = made(1)
     stores.holds.place(hold, entry(hold))
@@ -94,6 +106,7 @@ def test_a_release_counts_once_and_is_in_custody(stores: Stores) -> None:
         (EventFilter(), Subject("session", "s"), EventFilter(session="s")),
         (EventFilter(session="s"), Subject("session", "r"), None),
         (EventFilter(), Subject("event", "e"), EventFilter(event="e")),
+        (EventFilter(q="leak"), Subject("user", "ada"), EventFilter(user="ada")),
     ],
 )
 def test_what_a_hold_covers_of_a_subject(

@@ -173,6 +173,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
     Scope.CONTAINMENTS_APPLY,
     answer=One[ContainmentView],
     status=201,
+    dry_run=One[ContainmentView],
     parameters=True,
 )
 def apply_containment(

@@ -15,12 +15,9 @@ from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics
 from kintsugi.model.erasure import ErasurePlace
-from kintsugi.model.holds import narrowed
+from kintsugi.model.holds import HOLDS_MAX, narrowed
 from kintsugi.model.stores import Stores, Token
 from kintsugi.model.vault import Subject
-
-# More holds than any company has at a time.
-_HOLDS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Control:
         that cover any event of it."""
         return [
             hold.name
-            for hold in self.stores.holds.list(in_force=True, limit=_HOLDS_MAX)
+            for hold in self.stores.holds.list(in_force=True, limit=HOLDS_MAX)
             if (where := narrowed(hold.where, subject)) is not None
             and self.stores.events.count(where, ceiling=1)
         ]

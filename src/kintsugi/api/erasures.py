@@ -128,7 +128,14 @@ class Verification(msgspec.Struct, frozen=True):
     proof: LeafProof
 
 
-@routes.add("POST", "/v1/erasures", Scope.ERASURES_WRITE, answer=One[ErasureView], status=202)
+@routes.add(
+    "POST",
+    "/v1/erasures",
+    Scope.ERASURES_WRITE,
+    answer=One[ErasureView],
+    status=202,
+    dry_run=One[ErasurePreview],
+)
 def erase(control: Ctl, caller: Caller, new: NewErasure) -> Response:
     """Queue an erasure; 409 names the legal holds in the way. With `dry_run`, 200 and what it
     would erase."""

@@ -151,6 +151,7 @@ class Routes:
         *,
         answer: Any = None,
         status: int = 200,
+        dry_run: Any = None,
         media_types: Sequence[str] = ("application/json",),
         takes: Any = None,
         parameters: bool = False,
@@ -163,6 +164,7 @@ class Routes:
 
         Args:
             answer: type of the answer's body, documented from our own vocabulary.
+            dry_run: the same of the 200 that a dry run gets, where ``status`` is another one.
             media_types: of the answer.
             takes: type of a body that the handler decodes itself.
             parameters: the handler has a query model; without one, any parameter is refused.
@@ -173,6 +175,11 @@ class Routes:
             self.answers.append(answer)
         if takes is not None:
             self.answers.append(takes)
+        documented: dict[int | str, dict[str, Any]] = {status: _documented(answer, media_types)}
+        if dry_run is not None:
+            self.answers.append(dry_run)
+            documented[200] = _documented(dry_run, media_types)
+        documented["default"] = {"description": "What went wrong.", "content": _PROBLEM}
 
         def declare(endpoint: Callable[..., Any]) -> Callable[..., Any]:
             def put(app: FastAPI) -> None:
@@ -194,10 +201,7 @@ class Routes:
                         response_model=None,
                         operation_id=endpoint.__name__,
                         dependencies=[] if parameters else [Depends(_no_parameters)],
-                        responses={
-                            status: _documented(answer, media_types),
-                            "default": {"description": "What went wrong.", "content": _PROBLEM},
-                        },
+                        responses=documented,
                         openapi_extra=_openapi_extra(method, permission, takes, extra),
                     )
                 )

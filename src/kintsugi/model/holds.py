@@ -7,13 +7,18 @@ same contract tests.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.vault import Subject
+
+
+# More than any company has at a time. Refused where one more is placed: a list that is cut short
+# where it is read would forget the oldest.
+HOLDS_MAX: Final = 1000
 
 
 class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,7 +51,7 @@ class HoldStore(Protocol):
 
         Raises:
             InvalidInput: its id is taken or is no UUID.
-            StateConflict: one of this name is in force.
+            StateConflict: one of this name is in force, or ``HOLDS_MAX`` are.
         """
 
     def get(self, hold_id: str) -> Hold:
@@ -71,11 +76,13 @@ def narrowed(where: EventFilter, subject: Subject) -> EventFilter | None:
     """The events of a subject that a filter covers, as a filter; None where there can be none.
 
     A user's hold covers what a session or an exchange without a user holds only where it says so.
+    Full text is left out: words are made findable in the background, and what is not there yet
+    must be held all the same.
     """
     has = getattr(where, subject.kind)
     if has and has != subject.id:
         return None
-    return msgspec.structs.replace(where, **{subject.kind: subject.id})
+    return msgspec.structs.replace(where, q="", **{subject.kind: subject.id})
 
 
 def narrowed_in_time(where: EventFilter, *, since: datetime, until: datetime) -> EventFilter | None:
@@ -84,4 +91,4 @@ def narrowed_in_time(where: EventFilter, *, since: datetime, until: datetime) ->
     until = min(until, where.until) if where.until is not None else until
     if until < since:
         return None
-    return msgspec.structs.replace(where, since=since, until=until)
+    return msgspec.structs.replace(where, q="", since=since, until=until)

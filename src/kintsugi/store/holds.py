@@ -11,7 +11,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.custody import CustodyEntry
-from kintsugi.model.holds import Hold
+from kintsugi.model.holds import HOLDS_MAX, Hold
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.custody import add_custody
 from kintsugi.store.statements import load_statements
@@ -32,6 +32,9 @@ class PostgresHolds:
             connection.execute(_SQL["lock_names"])
             if connection.execute(_SQL["named"], [hold.name]).fetchone() is not None:
                 raise StateConflict(f'a hold named "{hold.name}" is in force; choose another name')
+            row = connection.execute(_SQL["count"]).fetchone()
+            if row is not None and row[0] >= HOLDS_MAX:
+                raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
             if _uuid(hold.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
                 raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
             add_custody(connection, custody, now=custody.at)

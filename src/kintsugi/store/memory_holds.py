@@ -11,7 +11,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.custody import CustodyEntry, CustodyStore
-from kintsugi.model.holds import Hold
+from kintsugi.model.holds import HOLDS_MAX, Hold
 
 
 class MemoryHolds:
@@ -24,9 +24,10 @@ class MemoryHolds:
 
     def place(self, hold: Hold, custody: CustodyEntry) -> None:
         with self._lock:
-            if any(
-                one.name == hold.name and one.released_at is None for one in self._found.values()
-            ):
+            names = [one.name for one in self._found.values() if one.released_at is None]
+            if len(names) >= HOLDS_MAX:
+                raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
+            if hold.name in names:
                 raise StateConflict(f'a hold named "{hold.name}" is in force; choose another name')
             if not _is_uuid(hold.id) or hold.id in self._found:
                 raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')

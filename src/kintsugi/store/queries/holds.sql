@@ -5,6 +5,9 @@ SELECT pg_advisory_xact_lock(hashtext('kintsugi.holds'))
 -- name: named
 SELECT 1 FROM kintsugi.holds WHERE name = %s AND released_at IS NULL
 
+-- name: count
+SELECT count(*) FROM kintsugi.holds WHERE released_at IS NULL
+
 -- name: add
 INSERT INTO kintsugi.holds (id, placed_at, name, record) VALUES (%s, %s, %s, %s)
 ON CONFLICT DO NOTHING
