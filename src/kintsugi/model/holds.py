@@ -15,7 +15,6 @@ from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.vault import Subject
 
-
 # More than any company has at a time. Refused where one more is placed: a list that is cut short
 # where it is read would forget the oldest.
 HOLDS_MAX: Final = 1000
