@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from kintsugi.model.containment import Containment, ContainmentScope, Lever
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import (
     Change,
@@ -21,6 +22,7 @@ from kintsugi.model.event import (
     ToolFailure,
 )
 from kintsugi.model.facts import Counter, RemoteAnswer
+from kintsugi.model.ids import uuid7
 from kintsugi.model.signal import Observation
 from kintsugi.model.stores import Cosigned, Stores, Witnessed
 from kintsugi.model.verdict import Verdict
@@ -103,6 +105,17 @@ def furnish(stores: Stores) -> dict[str, str]:
         Observation("journal_gap", "k", "high", "gateway:gw-1", "lines 4 to 6 are missing"),
         now=now,
     )
+    contained = Containment(
+        id=uuid7(int(now.timestamp() * 1000), bytes(10)),
+        lever=Lever("disable-tools", tools=("delete_*",)),
+        scope=ContainmentScope(workflow="triage"),
+        reason="a note leaked",
+        owner="ada",
+        created_by="ops/1",
+        created_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+    stores.containments.put(contained)
     known = stores.signals.observe(
         Observation("counters_differ", "c", "medium", "gateway:gw-1", "2 records are missing"),
         now=now,
@@ -116,6 +129,8 @@ def furnish(stores: Stores) -> dict[str, str]:
         "own": f"/escalations/{own.id}",
         "decided": f"/escalations/{decided.id}",
         "quarantine": f"/quarantines/{cold.id}",
+        "containments": "/containments",
+        "contained": f"/containments/{contained.id}",
         "event": f"/events/{rich.id}",
         "log": "/log",
         "proof": f"/log?event={rich.id}",
@@ -185,6 +200,22 @@ def test_a_quarantine_is_released_without_scripts(
     page.get_by_role("button", name="Release …").click()  # the browser asks for the reason
     expect(page.get_by_role("heading", name="Release it?")).to_have_count(0)
     page.get_by_label("Reason").fill("the key was rotated")
+    page.get_by_role("button", name="Release …").click()
+    page.get_by_role("button", name="Yes, release it").click()
+    expect(page.get_by_role("status")).to_contain_text("Released by test")
+    context.close()
+
+
+def test_a_containment_is_released_without_scripts(
+    browser: Browser, console: Console, pages: dict[str, str]
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    sign_in(page, console)
+    page.get_by_role("link", name="Containment").click()
+    page.locator(f'a.row-link[href="{pages["contained"]}"]').click()
+    page.get_by_label("Reason").fill("the template was rolled back")
     page.get_by_role("button", name="Release …").click()
     page.get_by_role("button", name="Yes, release it").click()
     expect(page.get_by_role("status")).to_contain_text("Released by test")

@@ -52,6 +52,8 @@ def test_what_acts_is_oldest_first_and_ends_by_itself(stores: Stores) -> None:
     assert stores.containments.in_force(now=later, limit=9) == [long]
     assert stores.containments.page(in_force=True, now=later, limit=9) == ([long], None)
     assert stores.containments.page(in_force=False, now=later, limit=9) == ([short], None)
+    counts = [stores.containments.count(in_force=one, now=later) for one in (True, False, None)]
+    assert counts == [1, 1, 2]
 
 
 def test_one_is_released_once(stores: Stores) -> None:

@@ -199,7 +199,7 @@ def apply_containment(
     if query.dry_run:
         return one(ContainmentView(containment, "dry_run", False, (), preview))
     control.stores.containments.put(containment)
-    return one(_view(control, containment, preview), status=201)
+    return one(view_of(control, containment, preview), status=201)
 
 
 @routes.add(
@@ -226,7 +226,7 @@ def list_containments(control: Ctl, query: Annotated[ContainmentQuery, Query()])
 )
 def show_containment(control: Ctl, containment_id: ContainmentId) -> Response:
     """One, and where it is in force."""
-    return one(_view(control, control.stores.containments.get(containment_id)))
+    return one(view_of(control, control.stores.containments.get(containment_id)))
 
 
 @routes.add(
@@ -242,7 +242,7 @@ def release_containment(
     ended = control.stores.containments.release(
         containment_id, by=actor_of(caller), reason=_said(release.reason), now=control.clock()
     )
-    return one(_view(control, ended))
+    return one(view_of(control, ended))
 
 
 def _said(reason: str) -> str:
@@ -251,9 +251,10 @@ def _said(reason: str) -> str:
     return reason.strip()
 
 
-def _view(
+def view_of(
     control: Control, containment: Containment, preview: Preview | None = None
 ) -> ContainmentView:
+    """A containment as it is now, and what every gateway says of it."""
     now = control.clock()
     status: Literal["in_force", "expired", "released"] = "in_force"
     if containment.released_at is not None:

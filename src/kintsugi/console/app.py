@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from kintsugi.api.app import build_api, utc_now
 from kintsugi.api.credentials import session_secret
-from kintsugi.console import configurations, log, oversight, pages
+from kintsugi.console import configurations, containments, log, oversight, pages
 from kintsugi.console.assets import Assets
 from kintsugi.console.frame import Console
 from kintsugi.console.pages import show_problem
@@ -32,7 +32,13 @@ def build_control_plane(
         state_dir=state_dir,
         log_key_file=log_key_file,
         clock=clock,
-        more_routes=[pages.routes, oversight.routes, log.routes, configurations.routes],
+        more_routes=[
+            pages.routes,
+            oversight.routes,
+            containments.routes,
+            log.routes,
+            configurations.routes,
+        ],
         render_problem=show_problem,
     )
     assets = Assets()

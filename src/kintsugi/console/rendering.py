@@ -30,6 +30,7 @@ MARKS = {
 NAVIGATION = (
     ("Decisions", "/"),
     ("Oversight", "/oversight"),
+    ("Containment", "/containments"),
     ("Signals", "/signals"),
     ("Log", "/log"),
     ("Configurations", "/configurations"),

@@ -125,6 +125,9 @@ class ContainmentStore(Protocol):
             InvalidInput: the cursor is not one that this store gave out.
         """
 
+    def count(self, *, in_force: bool | None, now: datetime) -> int:
+        """How many, as for ``page``."""
+
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         """Those that act now, oldest first."""
 

@@ -65,6 +65,12 @@ class PostgresContainments:
             return shown, None
         return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
 
+    def count(self, *, in_force: bool | None, now: datetime) -> int:
+        values = {"in_force": in_force, "now": now}
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["count"], values).fetchone()
+        return int(row[0]) if row is not None else 0
+
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["in_force"], [now, limit]).fetchall()

@@ -59,6 +59,11 @@ class MemoryContainments:
             return shown, None
         return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
 
+    def count(self, *, in_force: bool | None, now: datetime) -> int:
+        return sum(
+            in_force is None or one.in_force(now) is in_force for one in self._found.values()
+        )
+
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         return [one for one in self._oldest_first() if one.in_force(now)][:limit]
 

@@ -23,6 +23,12 @@ WHERE (
 ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s
 
+-- name: count
+SELECT count(*)
+FROM kintsugi.containments
+WHERE %(in_force)s::boolean IS NULL
+    OR (released_at IS NULL AND expires_at > %(now)s) = %(in_force)s
+
 -- name: in_force
 SELECT record
 FROM kintsugi.containments
