@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kintsugi.policy.tool_schemas import SchemaUnusable, ToolSchema, schema_of
+from tests.policy.growth import cpu_seconds
 
 REFUND: dict[str, Any] = {
     "type": "object",
@@ -139,9 +139,9 @@ def test_older_drafts_are_understood_without_being_named() -> None:
 
 def test_a_pattern_that_would_backtrack_takes_linear_time() -> None:
     schema = ToolSchema({"properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}})
-    started = time.perf_counter()
-    assert schema.violations({"a": "a" * 100_000 + "!"})
-    assert time.perf_counter() - started < 1
+    document = {"a": "a" * 100_000 + "!"}
+    assert schema.violations(document)
+    assert cpu_seconds(lambda: schema.violations(document)) < 1
 
 
 def test_a_schema_that_never_ends_is_unusable() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 
 import pytest
 from hypothesis import given
@@ -22,6 +21,7 @@ from kintsugi.policy.classifier.model import (
     trained,
 )
 from kintsugi.policy.classifier.words import BUCKETS, features_by_position
+from tests.policy.growth import cpu_seconds
 
 TEXTS = st.lists(
     st.sampled_from(
@@ -143,12 +143,7 @@ def test_any_text_has_scores_and_places(text: str, place: Place) -> None:
 def test_time_grows_no_faster_than_the_text(piece: str) -> None:
     def cost(size: int) -> float:
         text = (piece * (size // len(piece) + 1))[:size]
-        best = float("inf")
-        for _ in range(5):
-            started = time.process_time()
-            trained().score(text)
-            best = min(best, time.process_time() - started)
-        return best
+        return cpu_seconds(lambda: trained().score(text), times=5)
 
     cost(1_000)
     assert cost(256_000) < 40 * cost(16_000) + 0.01  # sixteen times the text; the rest is noise

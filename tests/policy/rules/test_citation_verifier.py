@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from time import perf_counter
 from typing import Any, get_args
 
 import pytest
@@ -19,6 +18,7 @@ from kintsugi.policy.prose import sentences, stem, without_code, words
 from kintsugi.policy.rules.citation_verifier.citations import Form, citations
 from kintsugi.policy.sources import label, sources, url_key
 from tests.policy.configs import FACTS, answer, config_of, findings, user
+from tests.policy.growth import cpu_seconds
 
 FORMS: tuple[Form, ...] = get_args(Form)
 
@@ -125,9 +125,9 @@ def test_what_cannot_be_used_is_said(options: dict[str, Any], path: str) -> None
 def test_time_is_linear_in_the_text(piece: str) -> None:
     def seconds(count: int) -> float:
         text = (piece * (count // len(piece) + 1))[:count]
-        begun = perf_counter()
-        judged(text, "[1] a b c d e f", min_coverage=1, require_source_match=True)
-        return perf_counter() - begun
+        return cpu_seconds(
+            lambda: judged(text, "[1] a b c d e f", min_coverage=1, require_source_match=True)
+        )
 
     small = max(seconds(1 << 16), 0.005)
     assert seconds(1 << 20) < 80 * small

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from kintsugi.policy.plan import Plan, compile_plan
 from kintsugi.policy.remote import RemoteUnreadable
 from kintsugi.policy.rules.external_moderation.providers import PROVIDERS, Reply, scores_in
 from tests.policy.configs import FACTS, config_of, user
+from tests.policy.growth import cpu_seconds
 
 TARGETS = [Target(id="moderation", provider="simulator")]
 
@@ -89,9 +89,9 @@ def test_a_text_that_is_too_long_is_an_error_and_is_not_cut_short() -> None:
 
 def test_a_megabyte_is_cut_into_pieces_at_once() -> None:
     plan = plan_of(piece_chars=100_000)
-    begun = perf_counter()
-    assert len(asked(plan, "a" * (1 << 20))) == 11
-    assert perf_counter() - begun < 0.5
+    text = "a" * (1 << 20)
+    assert len(asked(plan, text)) == 11
+    assert cpu_seconds(lambda: asked(plan, text)) < 0.5
 
 
 def test_what_a_planted_text_says_is_asked_about_too() -> None:
@@ -140,6 +140,6 @@ def test_a_category_with_a_strange_name_is_not_quoted() -> None:
 
 def test_an_answer_of_64_kibibytes_is_read_quickly() -> None:
     body = json.dumps({"scores": {f"category {n}": 0.1 for n in range(200)}, "x": "y" * 60_000})
-    begun = perf_counter()
-    decide(plan_of(), Phase.INPUT, ExchangeView(user("x")), _facts(RemoteAnswer(200, body)))
-    assert perf_counter() - begun < 0.1
+    plan, facts = plan_of(), _facts(RemoteAnswer(200, body))
+    view = ExchangeView(user("x"))
+    assert cpu_seconds(lambda: decide(plan, Phase.INPUT, view, facts)) < 0.1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from kintsugi.policy.plan import Plan, compile_plan
 from kintsugi.policy.rules.language_validator.detect import prose_of, read
 from kintsugi.policy.rules.language_validator.profiles import LANGUAGES
 from tests.policy.configs import config_of
+from tests.policy.growth import cpu_seconds
 
 SENTENCES: dict[str, list[str]] = YAML(typ="safe").load(
     (Path(__file__).parent / "language_sentences.yaml").read_text(encoding="utf-8")
@@ -78,9 +78,7 @@ def test_nothing_is_judged_where_every_language_is_allowed() -> None:
 def test_time_is_linear_in_the_text(piece: str) -> None:
     def seconds(count: int) -> float:
         text = (piece * (count // len(piece) + 1))[:count]
-        begun = perf_counter()
-        read(prose_of(text))
-        return perf_counter() - begun
+        return cpu_seconds(lambda: read(prose_of(text)))
 
     small = max(seconds(1 << 16), 0.005)
     assert seconds(1 << 20) < 80 * small

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from kintsugi.policy.plan import compile_plan
 from kintsugi.policy.rules.quality_scorer.scores import SCORES, Bounds, scored
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 from tests.policy.configs import FACTS, answer, config_of, findings
+from tests.policy.growth import cpu_seconds
 
 ANY = Bounds(chars_min=1, chars_max=0, sentences_min=0, cut_off=False)
 
@@ -93,9 +93,7 @@ def test_what_cannot_be_used_is_said(options: dict[str, Any], path: str) -> None
 def test_time_is_linear_in_the_text(piece: str) -> None:
     def seconds(count: int) -> float:
         text = (piece * (count // len(piece) + 1))[:count]
-        begun = perf_counter()
-        scored(text, ANY)
-        return perf_counter() - begun
+        return cpu_seconds(lambda: scored(text, ANY))
 
     small = max(seconds(1 << 16), 0.005)
     assert seconds(1 << 20) < 80 * small
