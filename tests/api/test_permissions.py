@@ -30,6 +30,7 @@ PUBLIC = {
 CONSOLE = {
     *("/", "/events/{event_id}", "/traces/{trace_id}", "/live", "/oversight", "/signals", "/log"),
     *("/escalations/{escalation_id}", "/quarantines/{quarantine_id}"),
+    *("/containments", "/containments/{containment_id}"),
     *("/configurations", "/configurations/{config_id}"),
     "/configurations/{config_id}/versions/{version}",
     "/events/{event_id}/reveal",
