@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -15,6 +14,7 @@ from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.log import add_leaf
 from kintsugi.store.statements import load_statements
+from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("containments")
 _RECORD: Final = msgspec.json.Decoder(Containment)
@@ -34,7 +34,7 @@ class PostgresContainments:
             containment_record(containment).decode(),
         ]
         with self._database.transaction() as connection:
-            known = _uuid(containment.id) is not None
+            known = parse_uuid(containment.id) is not None
             if not known or connection.execute(_SQL["add"], values).rowcount == 0:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
             connection.execute(_SQL["announce"])
@@ -49,7 +49,7 @@ class PostgresContainments:
         self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
     ) -> tuple[list[Containment], str | None]:
         before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and _uuid(before_id) is None:
+        if before_id is not None and parse_uuid(before_id) is None:
             raise InvalidInput("the cursor is not one that this server gave out")
         values = {
             "in_force": in_force,
@@ -92,17 +92,10 @@ class PostgresContainments:
 
 
 def _one(connection: Connection, containment_id: str, statement: bytes) -> Containment:
-    identifier = _uuid(containment_id)
+    identifier = parse_uuid(containment_id)
     row = None
     if identifier is not None:
         row = connection.execute(statement, [identifier]).fetchone()
     if row is None:
         raise NotFound(f'there is no containment "{containment_id}"')
     return _RECORD.decode(row[0])
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 
@@ -16,6 +15,7 @@ from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.log import add_leaf
 from kintsugi.store.statements import load_statements
+from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("custody")
 _ENTRY: Final = msgspec.json.Decoder(CustodyEntry)
@@ -31,7 +31,7 @@ def add_custody(connection: Connection, entry: CustodyEntry, *, now: datetime) -
     """
     record = custody_record(entry).decode()
     values = [entry.id, entry.at, entry.actor, entry.action, entry.object, record]
-    if _uuid(entry.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
+    if parse_uuid(entry.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
         raise InvalidInput(f'"{entry.id}" cannot be the id of a new custody entry')
     add_leaf(connection, custody_leaf(entry), now=now)
 
@@ -50,7 +50,7 @@ class PostgresCustody:
         self, where: CustodyFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[CustodyEntry], str | None]:
         before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and _uuid(before_id) is None:
+        if before_id is not None and parse_uuid(before_id) is None:
             raise InvalidInput("the cursor is not one that this server gave out")
         values = {
             **_values(where),
@@ -84,10 +84,3 @@ def _values(where: CustodyFilter) -> dict[str, Any]:
         "actor": where.actor or None,
         "action": where.action or None,
     }
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

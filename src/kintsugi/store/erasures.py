@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, LiteralString
-from uuid import UUID
 
 import msgspec
 from psycopg.sql import SQL
@@ -22,6 +21,7 @@ from kintsugi.store.event_rows import column_text
 from kintsugi.store.log import add_leaf
 from kintsugi.store.sealer import subject_text
 from kintsugi.store.statements import load_statements
+from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("erasures")
 _INGEST: Final = load_statements("events")
@@ -84,7 +84,7 @@ class PostgresErasures:
 
     def erasure(self, job_id: str) -> ErasureJob:
         with self._database.transaction() as connection:
-            row = connection.execute(_SQL["get"], [_uuid(job_id)]).fetchone()
+            row = connection.execute(_SQL["get"], [parse_uuid(job_id)]).fetchone()
         if row is None:
             raise NotFound(f'there is no erasure "{job_id}"')
         return _JOB.decode(row[0])
@@ -93,7 +93,7 @@ class PostgresErasures:
         self, *, limit: int, cursor: str | None = None
     ) -> tuple[list[ErasureJob], str | None]:
         before = decode_cursor(cursor) if cursor else _AFTER_ALL
-        values = [before[0], _uuid(before[1]), limit + 1]
+        values = [before[0], parse_uuid(before[1]), limit + 1]
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
         shown = rows[:limit]
@@ -121,8 +121,8 @@ class PostgresErasures:
 
     def retry(self, job_id: str, *, now: datetime) -> ErasureJob:
         with self._database.transaction() as connection:
-            row = connection.execute(_SQL["lock"], [_uuid(job_id)]).fetchone()
-            kept = connection.execute(_SQL["get"], [_uuid(job_id)]).fetchone()
+            row = connection.execute(_SQL["lock"], [parse_uuid(job_id)]).fetchone()
+            kept = connection.execute(_SQL["get"], [parse_uuid(job_id)]).fetchone()
             if row is None or kept is None:
                 raise NotFound(f'there is no erasure "{job_id}"')
             if row[0] != "failed":
@@ -138,7 +138,7 @@ class PostgresErasures:
     def destroy(self, job: ErasureJob, *, now: datetime) -> ErasureJob:
         subject = Subject.parse(job.subject)
         at = job.destroyed_at or (job.created_at if job.reapplied_at else now)
-        own = _uuid(subject.id) if subject.kind == "event" else None
+        own = parse_uuid(subject.id) if subject.kind == "event" else None
         with self._database.transaction() as connection:
             # Nothing is being stored; whoever sealed something already seals it again afterwards.
             last = connection.execute(_INGEST["lock_ingest"]).fetchone()
@@ -167,7 +167,13 @@ class PostgresErasures:
             _require_own(connection, job)
             rows = connection.execute(
                 _NEXT.format(whose=SQL(_WHOSE[subject.kind])),
-                [column_text(subject.id), job.until_position, after[0], _uuid(after[1]), limit],
+                [
+                    column_text(subject.id),
+                    job.until_position,
+                    after[0],
+                    parse_uuid(after[1]),
+                    limit,
+                ],
             ).fetchall()
             if not rows:
                 return job
@@ -236,14 +242,6 @@ def _count(connection: Connection, form: SQL, subject: Subject, *values: int) ->
     statement = form.format(whose=SQL(_WHOSE[subject.kind]))
     row = connection.execute(statement, [column_text(subject.id), *values]).fetchone()
     return int(row[0]) if row is not None else 0
-
-
-def _uuid(text: str) -> UUID | None:
-    """An id as the database compares it; None, which equals nothing, where it is none."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _encode(job: ErasureJob) -> str:

@@ -12,6 +12,7 @@ from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.stores import EventFilter
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.search_text import parse_search, to_tsquery
+from kintsugi.store.uuids import parse_uuid
 
 # Filter field to column. The indexes of the second group leave out the rows that say nothing; the
 # condition that makes them usable is spelled out, so that it does not hang on the value.
@@ -97,7 +98,7 @@ def condition_for(where: EventFilter, *, positions: bool = False) -> Condition:
     if where.event:
         conditions.append(SQL("e.id = %s"))
         # No event has the id of nothing, and what is no id is none.
-        values.append(_uuid(where.event) or _NO_EVENT)
+        values.append(parse_uuid(where.event) or _NO_EVENT)
     if where.incident:
         conditions.append(SQL(_OF_INCIDENT))
         key = where.incident
@@ -112,10 +113,3 @@ def condition_for(where: EventFilter, *, positions: bool = False) -> Condition:
             conditions.append(SQL("t.document @@ %s::tsquery"))
         values.append(to_tsquery(parse_search(where.q)))
     return Condition(tables, SQL(" AND ").join(conditions), values, time_only)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -15,6 +14,7 @@ from kintsugi.model.holds import HOLDS_MAX, Hold
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.custody import add_custody
 from kintsugi.store.statements import load_statements
+from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("holds")
 _RECORD: Final = msgspec.json.Decoder(Hold)
@@ -35,7 +35,7 @@ class PostgresHolds:
             row = connection.execute(_SQL["count"]).fetchone()
             if row is not None and row[0] >= HOLDS_MAX:
                 raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
-            if _uuid(hold.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
+            if parse_uuid(hold.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
                 raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
             add_custody(connection, custody, now=custody.at)
 
@@ -65,7 +65,7 @@ class PostgresHolds:
 
 
 def _one(connection: Connection, hold_id: str, statement: bytes) -> Hold:
-    identifier = _uuid(hold_id)
+    identifier = parse_uuid(hold_id)
     row = None
     if identifier is not None:
         row = connection.execute(statement, [identifier]).fetchone()
@@ -76,10 +76,3 @@ def _one(connection: Connection, hold_id: str, statement: bytes) -> Hold:
 
 def _json(hold: Hold) -> str:
     return msgspec.json.encode(hold).decode()
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

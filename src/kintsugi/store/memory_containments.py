@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 
@@ -13,6 +12,7 @@ from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import containment_leaf
 from kintsugi.model.containment import Containment
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.uuids import parse_uuid
 
 
 class MemoryContainments:
@@ -31,7 +31,7 @@ class MemoryContainments:
 
     def put(self, containment: Containment) -> None:
         with self._lock:
-            if not _is_uuid(containment.id) or containment.id in self._found:
+            if parse_uuid(containment.id) is None or containment.id in self._found:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
             self._keep(containment, containment.created_at)
         self._announce()
@@ -46,7 +46,7 @@ class MemoryContainments:
         self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
     ) -> tuple[list[Containment], str | None]:
         before = decode_cursor(cursor) if cursor else None
-        if before is not None and not _is_uuid(before[1]):
+        if before is not None and parse_uuid(before[1]) is None:
             raise InvalidInput("the cursor is not one that this server gave out")
         found = [
             one
@@ -85,11 +85,3 @@ class MemoryContainments:
 
     def _oldest_first(self) -> list[Containment]:
         return sorted(self._found.values(), key=lambda one: (one.created_at, one.id))
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

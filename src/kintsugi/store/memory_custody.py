@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import Leaf, custody_leaf
 from kintsugi.model.custody import CustodyEntry, CustodyFilter
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.uuids import parse_uuid
 
 
 class MemoryCustody:
@@ -26,7 +26,7 @@ class MemoryCustody:
 
     def add(self, entry: CustodyEntry) -> None:
         with self._lock:
-            if not _is_uuid(entry.id) or entry.id in self._entries:
+            if parse_uuid(entry.id) is None or entry.id in self._entries:
                 raise InvalidInput(f'"{entry.id}" cannot be the id of a new custody entry')
             leaf: Leaf = custody_leaf(entry)
             self._add_leaf(leaf, now=entry.at)
@@ -36,7 +36,7 @@ class MemoryCustody:
         self, where: CustodyFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[CustodyEntry], str | None]:
         before = decode_cursor(cursor) if cursor else None
-        if before is not None and not _is_uuid(before[1]):
+        if before is not None and parse_uuid(before[1]) is None:
             raise InvalidInput("the cursor is not one that this server gave out")
         found = [
             entry
@@ -68,11 +68,3 @@ def _is(entry: CustodyEntry, where: CustodyFilter) -> bool:
             (where.action, entry.action),
         )
     )
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -5,13 +5,13 @@ from __future__ import annotations
 import builtins
 import threading
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.holds import HOLDS_MAX, Hold
+from kintsugi.store.uuids import parse_uuid
 
 
 class MemoryHolds:
@@ -29,7 +29,7 @@ class MemoryHolds:
                 raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
             if hold.name in names:
                 raise StateConflict(f'a hold named "{hold.name}" is in force; choose another name')
-            if not _is_uuid(hold.id) or hold.id in self._found:
+            if parse_uuid(hold.id) is None or hold.id in self._found:
                 raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
             self._custody.add(custody)
             self._found[hold.id] = hold
@@ -61,11 +61,3 @@ class MemoryHolds:
             self._custody.add(custody)
             self._found[hold_id] = ended
             return ended
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

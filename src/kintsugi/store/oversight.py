@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import msgspec
 
@@ -23,6 +22,7 @@ from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import decode, encode
 from kintsugi.store.statements import load_statements
+from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("oversight")
 
@@ -164,7 +164,7 @@ def _raise(connection: Connection, report: EscalationReport) -> None:
 
 def _escalation(connection: Connection, escalation_id: str, statement: bytes) -> Escalation:
     row = None
-    if _uuid(escalation_id) is not None:
+    if parse_uuid(escalation_id) is not None:
         row = connection.execute(statement, [escalation_id]).fetchone()
     if row is None:
         raise NotFound(f'there is no escalation "{escalation_id}"')
@@ -173,7 +173,7 @@ def _escalation(connection: Connection, escalation_id: str, statement: bytes) ->
 
 def _quarantine(connection: Connection, quarantine_id: str) -> QuarantineRecord:
     row = None
-    if _uuid(quarantine_id) is not None:
+    if parse_uuid(quarantine_id) is not None:
         row = connection.execute(_SQL["get_quarantine"], [quarantine_id]).fetchone()
     if row is None:
         raise NotFound(f'there is no quarantine "{quarantine_id}"')
@@ -197,13 +197,6 @@ def _read_quarantine(row: tuple[Any, ...]) -> QuarantineRecord:
 
 def _before(cursor: str | None) -> dict[str, Any]:
     before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-    if before_id is not None and _uuid(before_id) is None:
+    if before_id is not None and parse_uuid(before_id) is None:
         raise InvalidInput("the cursor is not one that this server gave out")
     return {"before_at": before_at, "before_id": before_id}
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
