@@ -10,7 +10,15 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from kintsugi.api.app import require_permissions
-from kintsugi.api.permissions import Access, Scope
+from kintsugi.api.permissions import (
+    ADMIN_SCOPES,
+    MACHINE_SCOPES,
+    ROLES,
+    Access,
+    Role,
+    Scope,
+    scopes_of,
+)
 from kintsugi.api.routing import Guard, GuardedRoute
 from kintsugi.model.stores import Stores
 from tests.control_plane import bearer, make_token
@@ -51,6 +59,17 @@ def call(client: TestClient, route: GuardedRoute, **options: Any) -> int:
     return client.request(method, address, **options).status_code
 
 
+def with_scope(app: FastAPI) -> list[GuardedRoute]:
+    """The routes of the API that ask for a scope and come to an end."""
+    return [
+        route
+        for route in guarded(app)
+        if isinstance(route.guard.permission, Scope)
+        and route.path not in CONSOLE
+        and not route.path.endswith(("/tail", "/follow"))  # endless once they are open
+    ]
+
+
 def test_only_these_routes_answer_without_a_token(app: FastAPI) -> None:
     public = {
         (next(iter(route.methods or ())), route.path)
@@ -75,18 +94,38 @@ def test_every_scope_opens_its_own_routes_and_no_others(
     app: FastAPI, anonymous: TestClient, stores: Stores
 ) -> None:
     tokens = {scope: make_token(stores, scope) for scope in Scope}
-    routes = [
-        route
-        for route in guarded(app)
-        if isinstance(route.guard.permission, Scope)
-        and route.path not in CONSOLE
-        and not route.path.endswith(("/tail", "/follow"))  # endless once they are open
-    ]
-    for route in routes:
+    for route in with_scope(app):
         for scope, text in tokens.items():
             status = call(anonymous, route, headers=bearer(text))
             allowed = scope in {route.guard.permission, Scope.ADMIN}
             assert (status != 403) is allowed, (route.path, scope, status)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_opens_the_routes_of_its_scopes_and_no_others(
+    role: Role, app: FastAPI, anonymous: TestClient, stores: Stores
+) -> None:
+    text = make_token(stores, *map(Scope, scopes_of([role.value])))
+    for route in with_scope(app):
+        status = call(anonymous, route, headers=bearer(text))
+        allowed = route.guard.permission in ROLES[role] or role is Role.ADMIN
+        assert (status != 403) is allowed, (route.path, role, status)
+
+
+def test_every_scope_belongs_to_a_role_of_people_or_is_named_as_one_of_machines_or_admins() -> None:
+    of_people = {scope for role in Role if role is not Role.ADMIN for scope in ROLES[role]}
+    assert of_people | MACHINE_SCOPES | ADMIN_SCOPES == set(Scope)
+    assert not of_people & (MACHINE_SCOPES | ADMIN_SCOPES)
+
+
+def test_a_role_that_nobody_knows_gives_nothing() -> None:
+    assert scopes_of(["emperor"]) == ()
+
+
+def test_few_may_release_what_many_may_stop() -> None:
+    may = {scope: {role for role in Role if scope in ROLES[role]} for scope in Scope}
+    assert may[Scope.CONTAINMENTS_RELEASE] < may[Scope.CONTAINMENTS_APPLY]
+    assert may[Scope.QUARANTINES_RELEASE] == {Role.COMMANDER}
 
 
 def test_a_route_without_a_permission_cannot_be_made() -> None:

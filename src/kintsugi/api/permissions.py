@@ -1,13 +1,18 @@
-"""What a token may do."""
+"""What callers may do: scopes that routes ask for, and roles that bundle them for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from types import MappingProxyType
+from typing import Final
 
 
 class Scope(Enum):
-    """A permission that tokens carry; ``admin`` contains all others."""
+    """A permission that tokens and roles carry; ``admin`` contains all others.
+
+    A new one belongs into the ``ROLES`` of the people who need it, or into ``MACHINE_SCOPES``.
+    """
 
     ADMIN = "admin"
     EVENTS_READ = "events:read"
@@ -41,6 +46,8 @@ class Scope(Enum):
     INCIDENTS_RESPOND = "incidents:respond"
     # On top of the one above: what is otherwise the commander's.
     INCIDENTS_COMMAND = "incidents:command"
+    # Sees restricted incidents without a part in them.
+    INCIDENTS_RESTRICTED = "incidents:restricted"
     STATUS_READ = "status:read"
     PAYLOADS_REVEAL = "payloads:reveal"
     ERASURES_READ = "erasures:read"
@@ -48,6 +55,8 @@ class Scope(Enum):
     KEYS_READ = "keys:read"
     KEYS_ROTATE = "keys:rotate"
     TOKENS_ADMIN = "tokens:admin"
+    USERS_ADMIN = "users:admin"
+    AUDIT_READ = "audit:read"
     SQL_READ = "sql:read"
 
 
@@ -67,6 +76,100 @@ GATEWAY_SCOPES = (
     Scope.CONFIGURATIONS_READ,
     Scope.CONFIGURATIONS_WRITE,
 )
+
+
+# What only programs do; of people, admins alone.
+MACHINE_SCOPES: Final = frozenset({Scope.EVENTS_WRITE, Scope.GATEWAYS_WRITE, Scope.TRACES_WRITE})
+# What gives access to everything else, and so is for admins alone.
+ADMIN_SCOPES: Final = frozenset(
+    {Scope.ADMIN, Scope.TOKENS_ADMIN, Scope.USERS_ADMIN, Scope.KEYS_ROTATE, Scope.LOG_WITNESS}
+)
+
+
+class Role(Enum):
+    """What a person is here to do. Somebody may have several."""
+
+    VIEWER = "viewer"
+    REPORTER = "reporter"
+    REVIEWER = "reviewer"
+    RESPONDER = "responder"
+    COMMANDER = "commander"
+    PRIVACY = "privacy"
+    ADMIN = "admin"
+
+
+_LOOK: Final = frozenset(
+    {
+        Scope.EVENTS_READ,
+        Scope.TRACES_READ,
+        Scope.ESCALATIONS_READ,
+        Scope.QUARANTINES_READ,
+        Scope.HOLDS_READ,
+        Scope.CONTAINMENTS_READ,
+        Scope.CONFIGURATIONS_READ,
+        Scope.GATEWAYS_READ,
+        Scope.CUSTODY_READ,
+        Scope.LOG_READ,
+        Scope.SIGNALS_READ,
+        Scope.INCIDENTS_READ,
+        Scope.STATUS_READ,
+    }
+)
+_REVIEW: Final = _LOOK | {Scope.INCIDENTS_REPORT, Scope.ESCALATIONS_RESOLVE}
+# Many may stop; few may release.
+_RESPOND: Final = _REVIEW | {
+    Scope.INCIDENTS_RESPOND,
+    Scope.CONTAINMENTS_APPLY,
+    Scope.SIGNALS_WRITE,
+    Scope.HOLDS_WRITE,
+    Scope.CUSTODY_WRITE,
+    Scope.EXPORTS_READ,
+    Scope.EXPORTS_WRITE,
+    Scope.SQL_READ,
+}
+_COMMAND: Final = _RESPOND | {
+    Scope.INCIDENTS_COMMAND,
+    Scope.CONTAINMENTS_RELEASE,
+    Scope.QUARANTINES_RELEASE,
+    Scope.CONFIGURATIONS_WRITE,
+    Scope.PAYLOADS_REVEAL,
+}
+_PRIVACY: Final = _LOOK | {
+    Scope.INCIDENTS_REPORT,
+    Scope.INCIDENTS_RESTRICTED,
+    Scope.HOLDS_WRITE,
+    Scope.HOLDS_RELEASE,
+    Scope.PAYLOADS_REVEAL,
+    Scope.ERASURES_READ,
+    Scope.ERASURES_WRITE,
+    Scope.KEYS_READ,
+    Scope.CUSTODY_WRITE,
+    Scope.EXPORTS_READ,
+    Scope.EXPORTS_WRITE,
+    Scope.AUDIT_READ,
+    Scope.SQL_READ,
+}
+
+ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
+    {
+        Role.VIEWER: _LOOK,
+        Role.REPORTER: frozenset({Scope.INCIDENTS_REPORT}),
+        Role.REVIEWER: _REVIEW,
+        Role.RESPONDER: _RESPOND,
+        Role.COMMANDER: _COMMAND,
+        Role.PRIVACY: _PRIVACY,
+        Role.ADMIN: frozenset({Scope.ADMIN}),
+    }
+)
+
+
+def scopes_of(roles: Iterable[str]) -> tuple[str, ...]:
+    """The scopes of all these roles, in the order in which scopes are declared.
+
+    A role that is not known (any more) gives nothing.
+    """
+    held = {scope for role in Role if role.value in set(roles) for scope in ROLES[role]}
+    return tuple(scope.value for scope in Scope if scope in held)
 
 
 def allows(scopes: Iterable[str], permission: Permission) -> bool:
