@@ -18,6 +18,7 @@ from kintsugi.api.answers import One, one
 from kintsugi.api.configurations import DryRunQuery, IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import EventFilters, TimeText
+from kintsugi.api.gate_facts import gate_facts
 from kintsugi.api.incident_views import IncidentView, view_of
 from kintsugi.api.incidents import Doing, EventIds, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
@@ -26,6 +27,7 @@ from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput, VersionConflict
 from kintsugi.incidents import judgement, notes, opening, people, relations
+from kintsugi.incidents.gates import GateFacts
 from kintsugi.incidents.lifecycle import TRANSITIONS, Move, Transition, moved
 from kintsugi.model.incident import (
     Answer,
@@ -225,13 +227,13 @@ def _add_move(transition: Transition) -> None:
         if_match: IfMatch = None,
     ) -> Response:
         act = (doing or Doing()).act(control, caller)
-        return changed(
-            control,
-            [incident_id],
-            lambda found: (moved(found[0], transition.verb, act),),
-            if_match,
-            dry_run=query.dry_run,
-        )
+
+        def decide(found: tuple[Incident, ...]) -> tuple[Change, ...]:
+            closes = transition.target == "closed"
+            facts = gate_facts(control.stores, found[0]) if closes else GateFacts()
+            return (moved(found[0], transition.verb, act, Move(facts=facts)),)
+
+        return changed(control, [incident_id], decide, if_match, dry_run=query.dry_run)
 
     # The other way round than other names: POST /v1/incidents declares one too.
     move.__name__ = f"incident_{transition.verb}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from kintsugi.incidents.gates import GateStatus, gates_of
+from kintsugi.incidents.gates import waived_now
 from kintsugi.incidents.lifecycle import moves_from
 from kintsugi.incidents.severity import duties_of
 from kintsugi.model.incident import (
@@ -42,7 +42,7 @@ class IncidentView(msgspec.Struct, frozen=True):
         moves: the verbs that lead on from here.
         update_due_at: when somebody should tell where things stand; null when it has ended.
         review_due_at: null until harm has stopped.
-        relaxed: gates that a waiver stands in for.
+        relaxed: gates with a waiver in force.
         owed: clocks with something still owed.
         event_count: decision events tied to it.
     """
@@ -119,7 +119,6 @@ class AnnotationView(msgspec.Struct, frozen=True):
 
 def view_of(incident: Incident, *, now: datetime) -> IncidentView:
     """As the API and the console show it."""
-    gates: list[GateStatus] = gates_of(incident, now=now)
     commanders = incident.holders("commander")
     return IncidentView(
         id=incident.id,
@@ -155,7 +154,7 @@ def view_of(incident: Incident, *, now: datetime) -> IncidentView:
         event_count=incident.event_count,
         attestations=incident.attestations,
         waivers=incident.waivers,
-        relaxed=tuple(one.gate for one in gates if one.status == "relaxed"),
+        relaxed=tuple(one.gate for one in waived_now(incident, now=now)),
         moments=incident.moments,
         facts=incident.facts,
         owed=sum(not one.terminal(now) for one in incident.obligations),

@@ -16,6 +16,7 @@ from kintsugi.api.configurations import etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import TOTAL_CEILING, PageQuery, TimeText
+from kintsugi.api.gate_facts import gate_facts
 from kintsugi.api.incident_views import EntryView, IncidentView, entry_view, view_of
 from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.relative_time import parse_time
@@ -190,7 +191,8 @@ def show_incident(control: Ctl, incident_id: IncidentKey) -> Response:
 def list_incident_gates(control: Ctl, incident_id: IncidentKey) -> Response:
     """What has to be there to close it, and what of it is missing or relaxed."""
     found = control.stores.incidents.get(incident_id)
-    return whole(list(gates_of(found, now=control.clock())))
+    facts = gate_facts(control.stores, found)
+    return whole(list(gates_of(found, facts, now=control.clock())))
 
 
 @routes.add(

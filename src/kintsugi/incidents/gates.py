@@ -1,8 +1,9 @@
 """What has to be there before an incident may be closed, by severity.
 
-A gate that another part of Kintsugi will compute is passed by a person who vouches for it and
-names where the proof lies. The learning gate is passed by nobody: until red/green proofs exist it
-counts as missing, and can only be waived, by name, for a time.
+What stands in the incident's own record is read from it; what stands elsewhere the server finds in
+its stores (``GateFacts``). Where nothing computes a gate yet, a person vouches for it and names
+where the proof lies. The learning gate is passed by nobody: until red/green proofs exist it counts
+as missing, and can only be waived, by name, for a time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,18 @@ CAUSE_PARTS: Final[tuple[CausePart, ...]] = (
 # What a person may vouch for.
 ATTESTABLE: Final[frozenset[Gate]] = frozenset({"evidence", "actions", "review"})
 
-Missing = Callable[[Incident, datetime], list[str]]
+
+class GateFacts(msgspec.Struct, frozen=True):
+    """What is missing of the gates that an incident's own record does not tell of, as the server
+    finds it in its stores: empty where nothing is, None where nothing computes it."""
+
+    evidence: tuple[str, ...] | None = None
+    actions: tuple[str, ...] | None = None
+    review: tuple[str, ...] | None = None
+    learning: tuple[str, ...] | None = None
+
+
+Missing = Callable[[Incident, GateFacts, datetime], list[str]]
 
 
 class GateStatus(msgspec.Struct, frozen=True):
@@ -40,22 +52,22 @@ class GateStatus(msgspec.Struct, frozen=True):
     waiver: Waiver | None = None
 
 
-def _commander(incident: Incident, _now: datetime) -> list[str]:
+def _commander(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     held = any(term.role == "commander" for term in incident.roles)
     return [] if held else ["nobody has commanded it"]
 
 
-def _roles(incident: Incident, _now: datetime) -> list[str]:
+def _roles(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     held = {term.role for term in incident.roles}
     wanted = duties_of(incident.severity).roles
     return [f"nobody has been {role}" for role in wanted if role not in held]
 
 
-def _severity(incident: Incident, _now: datetime) -> list[str]:
+def _severity(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     return [] if incident.severity else ["it has no severity"]
 
 
-def _verdicts(incident: Incident, _now: datetime) -> list[str]:
+def _verdicts(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     missing = []
     if incident.verdicts.enforcement is None:
         missing.append("nobody has said whether enforcement was right")
@@ -64,42 +76,51 @@ def _verdicts(incident: Incident, _now: datetime) -> list[str]:
     return missing
 
 
-def _category(incident: Incident, _now: datetime) -> list[str]:
+def _category(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     return [] if incident.categories else ["it has no category"]
 
 
-def _evidence(incident: Incident, _now: datetime) -> list[str]:
+def _evidence(incident: Incident, facts: GateFacts, _now: datetime) -> list[str]:
     missing = [] if incident.event_count else ["no decision event is tied to it"]
-    return missing + _vouched(incident, "evidence", "nobody vouches for frozen, verified evidence")
+    otherwise = "nobody vouches for frozen, verified evidence"
+    return missing + _computed_or_vouched(incident, "evidence", facts.evidence, otherwise)
 
 
-def _decision(incident: Incident, _now: datetime) -> list[str]:
+def _decision(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     return [] if incident.decision else ["the decision is not recorded: what was decided, and why"]
 
 
-def _cause(incident: Incident, _now: datetime) -> list[str]:
+def _cause(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
     return [f"the cause lacks: {part}" for part in CAUSE_PARTS if part not in incident.cause]
 
 
-def _actions(incident: Incident, _now: datetime) -> list[str]:
-    return _vouched(incident, "actions", "nobody vouches that actions are owned and dated")
+def _actions(incident: Incident, facts: GateFacts, _now: datetime) -> list[str]:
+    otherwise = "nobody vouches that actions are owned and dated"
+    return _computed_or_vouched(incident, "actions", facts.actions, otherwise)
 
 
-def _clocks(incident: Incident, now: datetime) -> list[str]:
+def _clocks(incident: Incident, _facts: GateFacts, now: datetime) -> list[str]:
     return [
         f"{one.rule} is {one.status(now)}" for one in incident.obligations if not one.terminal(now)
     ]
 
 
-def _review(incident: Incident, _now: datetime) -> list[str]:
-    return _vouched(incident, "review", "the review is not published")
+def _review(incident: Incident, facts: GateFacts, _now: datetime) -> list[str]:
+    otherwise = "the review is not published"
+    return _computed_or_vouched(incident, "review", facts.review, otherwise)
 
 
-def _learning(_incident: Incident, _now: datetime) -> list[str]:
+def _learning(_incident: Incident, facts: GateFacts, _now: datetime) -> list[str]:
+    if facts.learning is not None:
+        return [*facts.learning]
     return ["no regression case is proven red on the old configuration and green on the new"]
 
 
-def _vouched(incident: Incident, gate: Gate, otherwise: str) -> list[str]:
+def _computed_or_vouched(
+    incident: Incident, gate: Gate, computed: tuple[str, ...] | None, otherwise: str
+) -> list[str]:
+    if computed is not None:
+        return [*computed]
     return [] if any(one.gate == gate for one in incident.attestations) else [otherwise]
 
 
@@ -137,27 +158,30 @@ HELP: Final[Mapping[Gate, str]] = MappingProxyType(
 )
 
 
-def gates_of(incident: Incident, *, now: datetime) -> list[GateStatus]:
+def gates_of(incident: Incident, facts: GateFacts, *, now: datetime) -> list[GateStatus]:
     """Every gate that applies, and how it stands."""
-    return [_status(incident, gate, now) for gate in duties_of(incident.severity).gates]
+    return [_status(incident, facts, gate, now) for gate in duties_of(incident.severity).gates]
 
 
-def unmet_gates(incident: Incident, *, now: datetime) -> list[Blocker]:
+def waived_now(incident: Incident, *, now: datetime) -> tuple[Waiver, ...]:
+    """The waivers in force of gates that apply, the newest of each gate."""
+    newest = {one.gate: one for one in incident.waivers if one.expires_at > now}
+    return tuple(newest[gate] for gate in duties_of(incident.severity).gates if gate in newest)
+
+
+def unmet_gates(incident: Incident, facts: GateFacts, *, now: datetime) -> list[Blocker]:
     """Everything that is missing from gates that apply and are not waived."""
     return [
         Blocker(f"gate.{one.gate}", "gate", missing, HELP[one.gate])
-        for one in gates_of(incident, now=now)
+        for one in gates_of(incident, facts, now=now)
         if one.status == "missing"
         for missing in one.missing
     ]
 
 
-def _status(incident: Incident, gate: Gate, now: datetime) -> GateStatus:
-    missing = tuple(MISSING[gate](incident, now))
+def _status(incident: Incident, facts: GateFacts, gate: Gate, now: datetime) -> GateStatus:
+    missing = tuple(MISSING[gate](incident, facts, now))
     if not missing:
         return GateStatus(gate, "passed", ())
-    waiver = next(
-        (one for one in reversed(incident.waivers) if one.gate == gate and one.expires_at > now),
-        None,
-    )
+    waiver = next((one for one in waived_now(incident, now=now) if one.gate == gate), None)
     return GateStatus(gate, "missing" if waiver is None else "relaxed", missing, waiver)

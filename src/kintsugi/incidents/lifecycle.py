@@ -13,7 +13,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput
 from kintsugi.incidents.commands import Act, changed, entry, in_command, refuse, wanted_reason
-from kintsugi.incidents.gates import unmet_gates
+from kintsugi.incidents.gates import GateFacts, unmet_gates
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.incident import CaughtBy, Change, Incident, Outcome, State, Verdicts
 
@@ -26,11 +26,13 @@ class Move(msgspec.Struct, frozen=True):
     Attributes:
         outcome: of ``dismiss``: what it was instead of an incident.
         caught_by, caught_how: what kept a near miss from being harm.
+        facts: of ``close``: what the server computed for its gates.
     """
 
     outcome: Outcome | None = None
     caught_by: CaughtBy | None = None
     caught_how: str = ""
+    facts: GateFacts = GateFacts()
 
 
 Need = Callable[[Incident, Move, Act], list[Blocker]]
@@ -128,8 +130,8 @@ def _outcome(incident: Incident, move: Move, _act: Act) -> list[Blocker]:
     return found
 
 
-def _gates(incident: Incident, _move: Move, act: Act) -> list[Blocker]:
-    return unmet_gates(incident, now=act.now)
+def _gates(incident: Incident, move: Move, act: Act) -> list[Blocker]:
+    return unmet_gates(incident, move.facts, now=act.now)
 
 
 _LIVE: Final[tuple[State, ...]] = (
