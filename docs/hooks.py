@@ -13,6 +13,7 @@ from typer.core import TyperGroup, TyperOption
 from kintsugi.api.app import build_api
 from kintsugi.cli.main import app
 from kintsugi.cli.policy_schema import schema_text
+from kintsugi.model.notice_types import NOTICE_TYPES
 from kintsugi.policy.json_schema import SCHEMA_FILE
 from kintsugi.policy.reasons import REASONS
 from kintsugi.policy.standards import ATLAS_VERSION, NAMES
@@ -34,6 +35,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/lint.md": lint_codes(),
         "reference/templates.md": templates(),
         "reference/routes.md": routes(),
+        "reference/notices.md": notices(),
         f"reference/{SCHEMA_FILE}": schema_text(),
     }
     for path, text in pages.items():
@@ -76,6 +78,18 @@ def routes() -> str:
             scope = operation.get("x-kt-permission", "none")
             what = operation["description"].splitlines()[0]
             lines.append(f"| `{method.upper()} {path}` | `{scope}` | {what} |")
+    return "\n".join(lines)
+
+
+def notices() -> str:
+    """Every type of notice, from the registry."""
+    lines = ["# Types of notices", "", "What they are: [Notices](../notices.md).", ""]
+    for name, declared in NOTICE_TYPES.items():
+        lines += [f"## `{name}`", "", f"{declared.text} Severity where it has none of its own: "]
+        lines[-1] += f"`{declared.severity}`."
+        lines += ["", "| field | meaning |", "|---|---|"]
+        lines += [f"| `{field}` | {text} |" for field, text in declared.fields.items()]
+        lines.append("")
     return "\n".join(lines)
 
 

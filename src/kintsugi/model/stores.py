@@ -21,6 +21,7 @@ from kintsugi.model.event_filter import EventFilter as EventFilter
 from kintsugi.model.holds import HoldStore
 from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
+from kintsugi.model.notice import NoticeStore
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.packages import PackageStore
 from kintsugi.model.signal import SignalStore
@@ -653,8 +654,8 @@ class Changes(Protocol):
 
     def wait(self, *, timeout_seconds: float) -> frozenset[str]:
         """Block until something changed; the channels that did: ``events``, ``configurations``,
-        ``gateways``, ``exports``, ``oversight``, ``signals``, ``vault``, ``incidents``; none after
-        the timeout."""
+        ``gateways``, ``exports``, ``oversight``, ``signals``, ``vault``, ``incidents``,
+        ``notices``; none after the timeout."""
 
     def close(self) -> None:
         """Stop listening; a blocked ``wait`` returns."""
@@ -680,5 +681,6 @@ class Stores(msgspec.Struct, frozen=True):
     containments: ContainmentStore
     holds: HoldStore
     incidents: IncidentStore
+    notices: NoticeStore
     query: QueryRunner
     changes: Changes

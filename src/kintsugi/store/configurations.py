@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.ledger.leaves import ConfigurationLeaf, content_digest
+from kintsugi.model.notice_sources import of_configuration
 from kintsugi.model.stores import ConfigurationVersion
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.log import add_leaf
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("configurations")
@@ -94,6 +96,7 @@ class PostgresConfigurations:
                 author=added.author,
                 recorded_at=now,
             )
+            add_notice(connection, of_configuration(added, now=now))
             add_leaf(connection, leaf, now=now)
             connection.execute(_SQL["announce"])
         return added

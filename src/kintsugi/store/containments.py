@@ -10,9 +10,11 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import containment_leaf, containment_record
 from kintsugi.model.containment import Containment
+from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.log import add_leaf
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -39,6 +41,7 @@ class PostgresContainments:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
             connection.execute(_SQL["announce"])
             now = containment.created_at
+            add_notice(connection, of_containment(containment, "applied", now=now))
             add_leaf(connection, containment_leaf(containment, now=now), now=now)
 
     def get(self, containment_id: str) -> Containment:
@@ -87,6 +90,7 @@ class PostgresContainments:
             values = [now, containment_record(ended).decode(), containment_id]
             connection.execute(_SQL["release"], values)
             connection.execute(_SQL["announce"])
+            add_notice(connection, of_containment(ended, "released", now=now))
             add_leaf(connection, containment_leaf(ended, now=now), now=now)
             return ended
 

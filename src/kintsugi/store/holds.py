@@ -11,8 +11,10 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.holds import HOLDS_MAX, Hold
+from kintsugi.model.notice_sources import of_hold
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.custody import add_custody
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -37,6 +39,7 @@ class PostgresHolds:
                 raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
             if parse_uuid(hold.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
                 raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
+            add_notice(connection, of_hold(hold, "placed", now=hold.placed_at))
             add_custody(connection, custody, now=custody.at)
 
     def get(self, hold_id: str) -> Hold:
@@ -60,6 +63,7 @@ class PostgresHolds:
                 found, released_at=now, released_by=by, release_reason=reason
             )
             connection.execute(_SQL["release"], [now, _json(ended), hold_id])
+            add_notice(connection, of_hold(ended, "released", now=now))
             add_custody(connection, custody, now=custody.at)
             return ended
 

@@ -24,9 +24,11 @@ from kintsugi.model.incident import (
     record_of,
 )
 from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.log import add_leaf
+from kintsugi.store.notices import add_notices
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("incidents")
@@ -62,6 +64,7 @@ class PostgresIncidents:
             stored = tuple(_store(connection, one, now=now) for one in changes)
             for change, incident in zip(changes, stored, strict=True):
                 if change.entries:
+                    add_notices(connection, of_incident(incident, change.entries, now=now))
                     leaf = incident_leaf(incident, change.entries, now=now)
                     add_leaf(connection, leaf, now=now)
             connection.execute(_SQL["announce"])

@@ -34,6 +34,7 @@ from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
+from kintsugi.model.notice_sources import of_configuration
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
     WITNESSES_MAX,
@@ -64,6 +65,7 @@ from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_holds import MemoryHolds
 from kintsugi.store.memory_incidents import MemoryIncidents
+from kintsugi.store.memory_notices import MemoryNotices, Tell
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_signals import MemorySignals
@@ -89,18 +91,23 @@ def memory_stores(
     """
     changes = MemoryChanges()
     log = MemoryLog()
-    oversight = MemoryOversight(lambda: changes.announce("oversight"))
-    signals = MemorySignals(lambda: changes.announce("signals"))
+    notices = MemoryNotices(lambda: changes.announce("notices"))
+    tell = notices.add
+    oversight = MemoryOversight(lambda: changes.announce("oversight"), tell)
+    signals = MemorySignals(lambda: changes.announce("signals"), tell)
     custody = MemoryCustody(log.add)
     spans = MemorySpans(custody)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     incidents = MemoryIncidents(
-        log.add, lambda: changes.announce("incidents"), lambda event_id: events.holds(event_id)
+        log.add,
+        lambda: changes.announce("incidents"),
+        lambda event_id: events.holds(event_id),
+        tell,
     )
     events = MemoryEvents(changes, log, oversight, signals, spans, vault, incidents.tied, now=now)
     return Stores(
         events=events,
-        configurations=MemoryConfigurations(changes, log),
+        configurations=MemoryConfigurations(changes, log, tell),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
         exports=MemoryExports(changes, custody),
@@ -113,9 +120,10 @@ def memory_stores(
         signals=signals,
         custody=custody,
         packages=MemoryPackages(events, vault, spans, log),
-        containments=MemoryContainments(lambda: changes.announce("oversight"), log.add),
-        holds=MemoryHolds(custody),
+        containments=MemoryContainments(lambda: changes.announce("oversight"), log.add, tell),
+        holds=MemoryHolds(custody, tell),
         incidents=incidents,
+        notices=notices,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -452,9 +460,10 @@ def _says(payload: Payload, q: str) -> bool:
 class MemoryConfigurations:
     """Versions of each configuration, oldest first."""
 
-    def __init__(self, changes: MemoryChanges, log: MemoryLog) -> None:
+    def __init__(self, changes: MemoryChanges, log: MemoryLog, tell: Tell) -> None:
         self._changes = changes
         self._log = log
+        self._tell = tell
         self._lock = threading.Lock()
         self._versions: dict[str, tuple[ConfigurationVersion, ...]] = {}
 
@@ -504,6 +513,7 @@ class MemoryConfigurations:
                 pack_version=pack_version,
             )
             self._versions[config_id] = (*before, added)
+            self._tell([of_configuration(added, now=now)])
             leaf = ConfigurationLeaf(
                 id=added.id,
                 version=added.version,

@@ -11,7 +11,9 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import containment_leaf
 from kintsugi.model.containment import Containment
+from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_notices import Tell
 from kintsugi.store.uuids import parse_uuid
 
 
@@ -21,9 +23,13 @@ class MemoryContainments:
     Args:
         announce: tells gateways that something changed.
         add_leaf: adds to the Merkle log.
+        tell: keeps notices.
     """
 
-    def __init__(self, announce: Callable[[], None], add_leaf: Callable[..., int]) -> None:
+    def __init__(
+        self, announce: Callable[[], None], add_leaf: Callable[..., int], tell: Tell
+    ) -> None:
+        self._tell = tell
         self._announce = announce
         self._add_leaf = add_leaf
         self._lock = threading.Lock()
@@ -82,6 +88,8 @@ class MemoryContainments:
     def _keep(self, containment: Containment, now: datetime) -> None:
         self._add_leaf(containment_leaf(containment, now=now), now=now)
         self._found[containment.id] = containment
+        released = containment.released_at is not None
+        self._tell([of_containment(containment, "released" if released else "applied", now=now)])
 
     def _oldest_first(self) -> list[Containment]:
         return sorted(self._found.values(), key=lambda one: (one.created_at, one.id))

@@ -11,14 +11,17 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.holds import HOLDS_MAX, Hold
+from kintsugi.model.notice_sources import of_hold
+from kintsugi.store.memory_notices import Tell
 from kintsugi.store.uuids import parse_uuid
 
 
 class MemoryHolds:
     """The same promises as ``PostgresHolds``."""
 
-    def __init__(self, custody: CustodyStore) -> None:
+    def __init__(self, custody: CustodyStore, tell: Tell) -> None:
         self._custody = custody
+        self._tell = tell
         self._lock = threading.Lock()
         self._found: dict[str, Hold] = {}
 
@@ -32,6 +35,7 @@ class MemoryHolds:
             if parse_uuid(hold.id) is None or hold.id in self._found:
                 raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
             self._custody.add(custody)
+            self._tell([of_hold(hold, "placed", now=hold.placed_at)])
             self._found[hold.id] = hold
 
     def get(self, hold_id: str) -> Hold:
@@ -59,5 +63,6 @@ class MemoryHolds:
                 found, released_at=now, released_by=by, release_reason=reason
             )
             self._custody.add(custody)
+            self._tell([of_hold(ended, "released", now=now)])
             self._found[hold_id] = ended
             return ended

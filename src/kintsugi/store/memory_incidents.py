@@ -24,8 +24,10 @@ from kintsugi.model.incident import (
     record_of,
 )
 from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.incidents import NEVER, check_event_ids, check_version
+from kintsugi.store.memory_notices import Tell
 
 
 class MemoryIncidents:
@@ -35,6 +37,7 @@ class MemoryIncidents:
         add_leaf: adds to the Merkle log.
         announce: wakes whoever waits for a change.
         known: whether an event is stored.
+        tell: keeps notices.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class MemoryIncidents:
         add_leaf: Callable[..., int],
         announce: Callable[[], None],
         known: Callable[[str], bool],
+        tell: Tell,
     ) -> None:
         self._add_leaf = add_leaf
         self._announce = announce
         self._known = known
+        self._tell = tell
         self._lock = threading.RLock()
         self._incidents: dict[str, Incident] = {}
         self._entries: list[Entry] = []
@@ -198,6 +203,7 @@ class MemoryIncidents:
         entries = [msgspec.json.decode(record_of(one), type=Entry) for one in change.entries]
         self._incidents[incident.id] = incident
         self._entries += entries
+        self._tell(of_incident(incident, change.entries, now=now))
         self._add_leaf(incident_leaf(incident, change.entries, now=now), now=now)
         return incident
 

@@ -10,6 +10,7 @@ import msgspec
 
 from kintsugi.errors import NotFound
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.notice_sources import of_escalation, of_quarantine
 from kintsugi.model.oversight import (
     OPEN,
     Escalation,
@@ -20,6 +21,7 @@ from kintsugi.model.oversight import (
 )
 from kintsugi.store import oversight_moves as moves
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_notices import Tell
 
 
 class MemoryOversight:
@@ -27,9 +29,11 @@ class MemoryOversight:
 
     Args:
         announce: wakes whoever waits for a change.
+        tell: keeps notices.
     """
 
-    def __init__(self, announce: Callable[[], None]) -> None:
+    def __init__(self, announce: Callable[[], None], tell: Tell) -> None:
+        self._tell = tell
         self._announce = announce
         self._lock = threading.Lock()
         self._escalations: dict[str, Escalation] = {}
@@ -37,7 +41,10 @@ class MemoryOversight:
 
     def raise_escalation(self, report: EscalationReport) -> Escalation:
         with self._lock:
-            return self._escalations.setdefault(report.id, Escalation(report))
+            if report.id not in self._escalations:
+                raised = self._escalations[report.id] = Escalation(report)
+                self._tell([of_escalation(raised, "created", now=report.created_at)])
+            return self._escalations[report.id]
 
     def escalation(self, escalation_id: str) -> Escalation:
         try:
@@ -64,7 +71,9 @@ class MemoryOversight:
         return sum(_is(one, status, now) for one in self._escalations.values())
 
     def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
-        return self._move(escalation_id, lambda before: moves.claim(before, by=by, now=now))
+        return self._move(
+            escalation_id, lambda before: moves.claim(before, by=by, now=now), now=now
+        )
 
     def resolve(
         self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
@@ -72,6 +81,7 @@ class MemoryOversight:
         return self._move(
             escalation_id,
             lambda before: moves.resolve(before, approved=approved, by=by, reason=reason, now=now),
+            now=now,
         )
 
     def use(
@@ -82,6 +92,7 @@ class MemoryOversight:
             lambda before: moves.use(
                 before, action_digest=action_digest, revision=revision, by=by, now=now
             ),
+            now=now,
         )
 
     def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
@@ -128,6 +139,8 @@ class MemoryOversight:
             self._quarantines[before.id] = msgspec.structs.replace(
                 before, released_at=now, released_by=by, release_reason=reason
             )
+            ended = self._quarantines[before.id]
+            self._tell([of_quarantine(ended, "released", now=now)])
             self._announce()
         return self._quarantines[before.id]
 
@@ -145,8 +158,9 @@ class MemoryOversight:
             report, record = escalation_of(event), quarantine_of(event)
             if report is not None:
                 self.raise_escalation(report)
-            if record is not None:
-                self._quarantines.setdefault(record.id, record)
+            if record is not None and record.id not in self._quarantines:
+                self._quarantines[record.id] = record
+                self._tell([of_quarantine(record, "began", now=record.created_at)])
             found = found or report is not None or record is not None
         if found:
             self._announce()
@@ -158,10 +172,14 @@ class MemoryOversight:
             reverse=True,
         )
 
-    def _move(self, escalation_id: str, move: Callable[[Escalation], Escalation]) -> Escalation:
+    def _move(
+        self, escalation_id: str, move: Callable[[Escalation], Escalation], *, now: datetime
+    ) -> Escalation:
         with self._lock:
             before = self.escalation(escalation_id)
             after = self._escalations[before.id] = move(before)
+            if after.status != before.status and after.status != "pending":
+                self._tell([of_escalation(after, after.status, now=now)])
         if after != before:
             self._announce()
         return after

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from kintsugi.errors import NotFound
+from kintsugi.model.notice_sources import of_signal
 from kintsugi.model.signal import (
     BY_ITSELF,
     Observation,
@@ -19,6 +20,7 @@ from kintsugi.model.signal import (
     seen_again,
 )
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_notices import Tell
 
 
 class MemorySignals:
@@ -26,9 +28,11 @@ class MemorySignals:
 
     Args:
         announce: wakes whoever waits for a change.
+        tell: keeps notices.
     """
 
-    def __init__(self, announce: Callable[[], None]) -> None:
+    def __init__(self, announce: Callable[[], None], tell: Tell) -> None:
+        self._tell = tell
         self._announce = announce
         self._lock = threading.RLock()
         self._signals: dict[str, Signal] = {}
@@ -37,7 +41,9 @@ class MemorySignals:
         with self._lock:
             newest = self._newest(seen.key)
             if newest is None or (newest.resolved_at and newest.resolved_by == BY_ITSELF):
-                return self._save(first_seen(seen, now=now))
+                signal = first_seen(seen, now=now)
+                self._tell([of_signal(signal, "raised", now=now)])
+                return self._save(signal)
             if newest.resolved_at:
                 return newest
             return self._save(seen_again(newest, seen, now=now))
@@ -47,7 +53,9 @@ class MemorySignals:
             newest = self._newest(key)
             if newest is None or newest.resolved_at:
                 return None
-            return self._save(resolved(newest, by=BY_ITSELF, resolution=resolution, now=now))
+            return self._move(
+                newest, resolved(newest, by=BY_ITSELF, resolution=resolution, now=now), now=now
+            )
 
     def get(self, signal_id: str) -> Signal:
         try:
@@ -80,12 +88,21 @@ class MemorySignals:
 
     def acknowledge(self, signal_id: str, *, by: str, note: str, now: datetime) -> Signal:
         with self._lock:
-            return self._save(acknowledged(self.get(signal_id), by=by, note=note, now=now))
+            found = self.get(signal_id)
+            return self._move(found, acknowledged(found, by=by, note=note, now=now), now=now)
 
     def resolve(self, signal_id: str, *, by: str, resolution: str, now: datetime) -> Signal:
         with self._lock:
             found = self.get(signal_id)
-            return self._save(resolved(found, by=by, resolution=resolution, now=now))
+            return self._move(
+                found, resolved(found, by=by, resolution=resolution, now=now), now=now
+            )
+
+    def _move(self, before: Signal, after: Signal, *, now: datetime) -> Signal:
+        if after.status == "open" or after == before:
+            return before
+        self._tell([of_signal(after, after.status, now=now)])
+        return self._save(after)
 
     def _newest(self, key: str) -> Signal | None:
         return next((one for one in self._newest_first() if one.key == key), None)

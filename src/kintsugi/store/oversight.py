@@ -10,6 +10,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.notice_sources import of_escalation, of_quarantine
 from kintsugi.model.oversight import (
     Escalation,
     EscalationReport,
@@ -21,6 +22,7 @@ from kintsugi.store import oversight_moves as moves
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import decode, encode
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -59,7 +61,9 @@ class PostgresOversight:
         return int(row[0]) if row is not None else 0
 
     def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
-        return self._move(escalation_id, lambda before: moves.claim(before, by=by, now=now))
+        return self._move(
+            escalation_id, lambda before: moves.claim(before, by=by, now=now), now=now
+        )
 
     def resolve(
         self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
@@ -67,6 +71,7 @@ class PostgresOversight:
         return self._move(
             escalation_id,
             lambda before: moves.resolve(before, approved=approved, by=by, reason=reason, now=now),
+            now=now,
         )
 
     def use(
@@ -77,6 +82,7 @@ class PostgresOversight:
             lambda before: moves.use(
                 before, action_digest=action_digest, revision=revision, by=by, now=now
             ),
+            now=now,
         )
 
     def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
@@ -111,6 +117,8 @@ class PostgresOversight:
             _quarantine(connection, quarantine_id)
             done = connection.execute(_SQL["release"], [now, by, reason, quarantine_id])
             if done.rowcount:
+                ended = _quarantine(connection, quarantine_id)
+                add_notice(connection, of_quarantine(ended, "released", now=now))
                 connection.execute(_SQL["announce"])
             return _quarantine(connection, quarantine_id)
 
@@ -119,7 +127,9 @@ class PostgresOversight:
             rows = connection.execute(_SQL["released_since"], [moment]).fetchall()
         return [str(row[0]) for row in rows]
 
-    def _move(self, escalation_id: str, move: Callable[[Escalation], Escalation]) -> Escalation:
+    def _move(
+        self, escalation_id: str, move: Callable[[Escalation], Escalation], *, now: datetime
+    ) -> Escalation:
         """Decide and write in one transaction, while nobody else can."""
         with self._database.transaction() as connection:
             before = _escalation(connection, escalation_id, _SQL["lock_escalation"])
@@ -137,6 +147,8 @@ class PostgresOversight:
                     escalation_id,
                 ]
                 connection.execute(_SQL["save"], values)
+                if after.status != before.status and after.status != "pending":
+                    add_notice(connection, of_escalation(after, after.status, now=now))
                 connection.execute(_SQL["announce"])
             return after
 
@@ -151,7 +163,9 @@ def note_events(connection: Connection, events: Iterable[DecisionEvent]) -> None
         record = quarantine_of(event)
         if record is not None:
             values = [record.id, record.created_at, encode(record).decode()]
-            connection.execute(_SQL["quarantine"], values)
+            if connection.execute(_SQL["quarantine"], values).rowcount:
+                began = of_quarantine(record, "began", now=record.created_at)
+                add_notice(connection, began)
         found = found or report is not None or record is not None
     if found:
         connection.execute(_SQL["announce"])
@@ -159,7 +173,10 @@ def note_events(connection: Connection, events: Iterable[DecisionEvent]) -> None
 
 def _raise(connection: Connection, report: EscalationReport) -> None:
     text = encode(report).decode()
-    connection.execute(_SQL["raise"], [report.id, report.created_at, report.expires_at, text])
+    values = [report.id, report.created_at, report.expires_at, text]
+    if connection.execute(_SQL["raise"], values).rowcount:
+        created = of_escalation(Escalation(report), "created", now=report.created_at)
+        add_notice(connection, created)
 
 
 def _escalation(connection: Connection, escalation_id: str, statement: bytes) -> Escalation:

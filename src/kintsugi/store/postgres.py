@@ -28,6 +28,7 @@ from kintsugi.store.incidents import PostgresIncidents
 from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
+from kintsugi.store.notices import PostgresNotices
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
@@ -116,6 +117,7 @@ def open_stores(
         containments=PostgresContainments(database),
         holds=PostgresHolds(database),
         incidents=PostgresIncidents(database),
+        notices=PostgresNotices(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

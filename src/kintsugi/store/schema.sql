@@ -667,6 +667,30 @@ CREATE TABLE kintsugi.holds (
 CREATE INDEX holds_placed_at ON kintsugi.holds (placed_at, id);
 CREATE UNIQUE INDEX holds_name ON kintsugi.holds (name) WHERE released_at IS NULL;
 
+-- What happened, as it is told: a transactional outbox. "record" is JSON. What is waiting has not
+-- been handed to anybody's deliveries yet.
+CREATE TABLE kintsugi.notices (
+    id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    waiting boolean NOT NULL DEFAULT true,
+    record text NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX notices_at ON kintsugi.notices (at, id);
+CREATE INDEX notices_type ON kintsugi.notices (type, at, id);
+CREATE INDEX notices_waiting ON kintsugi.notices (at, id) WHERE waiting;
+
+-- Under which keys something was told that is found out by looking, such as a date that has passed.
+CREATE TABLE kintsugi.notices_once (
+    key text COLLATE "C" NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (key)
+);
+
+CREATE INDEX notices_once_at ON kintsugi.notices_once (at);
+
 -- The contract's views: names and columns stay as they are.
 CREATE VIEW public.ai_decision_events AS
 SELECT

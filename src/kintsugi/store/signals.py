@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.model.notice_sources import of_signal
 from kintsugi.model.signal import (
     BY_ITSELF,
     Observation,
@@ -23,6 +24,7 @@ from kintsugi.model.signal import (
 )
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("signals")
@@ -44,6 +46,7 @@ def observe(connection: Connection, seen: Observation, *, now: datetime) -> Sign
             *(signal.key, _json(signal.detail), signal.seen_at),
         ],
     )
+    add_notice(connection, of_signal(signal, "raised", now=now))
     connection.execute(_SQL["announce"])
     return signal
 
@@ -53,7 +56,9 @@ def over(connection: Connection, key: str, *, resolution: str, now: datetime) ->
     newest = _newest(connection, key)
     if newest is None or newest.status == "resolved":
         return None
-    return _save(connection, resolved(newest, by=BY_ITSELF, resolution=resolution, now=now))
+    ended = resolved(newest, by=BY_ITSELF, resolution=resolution, now=now)
+    add_notice(connection, of_signal(ended, "resolved", now=now))
+    return _save(connection, ended)
 
 
 class PostgresSignals:
@@ -104,16 +109,23 @@ class PostgresSignals:
         return int(row[0]) if row is not None else 0
 
     def acknowledge(self, signal_id: str, *, by: str, note: str, now: datetime) -> Signal:
-        return self._move(signal_id, lambda found: acknowledged(found, by=by, note=note, now=now))
+        return self._move(
+            signal_id, lambda found: acknowledged(found, by=by, note=note, now=now), now=now
+        )
 
     def resolve(self, signal_id: str, *, by: str, resolution: str, now: datetime) -> Signal:
         return self._move(
-            signal_id, lambda found: resolved(found, by=by, resolution=resolution, now=now)
+            signal_id, lambda found: resolved(found, by=by, resolution=resolution, now=now), now=now
         )
 
-    def _move(self, signal_id: str, move: Callable[[Signal], Signal]) -> Signal:
+    def _move(self, signal_id: str, move: Callable[[Signal], Signal], *, now: datetime) -> Signal:
         with self._database.transaction() as connection:
-            return _save(connection, move(_get(connection, signal_id)))
+            before = _get(connection, signal_id)
+            after = move(before)
+            if after.status == "open" or after == before:
+                return before
+            add_notice(connection, of_signal(after, after.status, now=now))
+            return _save(connection, after)
 
 
 def _newest(connection: Connection, key: str) -> Signal | None:

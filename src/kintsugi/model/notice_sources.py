@@ -1,0 +1,202 @@
+"""What each change is told as. Pure; the stores write what comes of it with the change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from kintsugi.model.containment import Containment
+from kintsugi.model.holds import Hold
+from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedObligation
+from kintsugi.model.notice import Notice, notice
+from kintsugi.model.oversight import Escalation, QuarantineRecord
+from kintsugi.model.signal import BY_ITSELF, Signal
+from kintsugi.model.stores import ConfigurationVersion
+
+# Entries of other kinds are told to nobody: notes and pins stay with the incident, and moments and
+# facts show in the obligations that they move.
+_ENTRIES: Final[dict[EntryKind, str]] = {
+    "severity": "incident.severity_changed",
+    "role": "incident.role_changed",
+    "verdict": "incident.verdict_recorded",
+    "cause": "incident.cause_recorded",
+    "evidence": "incident.evidence_changed",
+    "attestation": "incident.gate_attested",
+    "waiver": "incident.gate_waived",
+    "link": "incident.linked",
+    "update": "incident.updated",
+    "obligation": "incident.obligation_changed",
+}
+
+
+def of_incident(incident: Incident, entries: Sequence[Entry], *, now: datetime) -> list[Notice]:
+    """One notice for each entry that matters; the incident is as it is stored."""
+    return [
+        notice(
+            name,
+            f"incident:{incident.reference}",
+            {
+                "incident_id": incident.id,
+                "reference": incident.reference,
+                "title": incident.title,
+                "state": incident.state,
+                "severity": incident.severity,
+                "actor": entry.actor,
+                "entry_id": entry.id,
+                **more,
+            },
+            now=now,
+            severity=incident.severity,
+        )
+        for entry in entries
+        for name, more in _told(entry)
+    ]
+
+
+def _told(entry: Entry) -> list[tuple[str, dict[str, Any]]]:
+    if entry.kind != "transition":
+        name = _ENTRIES.get(entry.kind)
+        return [] if name is None else [(name, {})]
+    before, after = entry.detail.get("from"), entry.detail.get("to")
+    if before is None:
+        return [("incident.declared" if after == "declared" else "incident.reported", {})]
+    if after == "declared" and before in ("reported", "triage"):
+        return [("incident.declared", {})]
+    ways = {"from": before, "to": after}
+    if after in ENDED:
+        return [("incident.closed", ways)]
+    return [("incident.reopened" if before in ENDED else "incident.moved", ways)]
+
+
+def of_obligation(owed: OwedObligation, *, now: datetime) -> tuple[str, Notice] | None:
+    """The notice that a clock asks for by its time alone, with the key under which it is told
+    once; None where it is not due soon."""
+    incident, clock = owed.incident, owed.obligation
+    status = clock.status(now)
+    if status not in ("due_soon", "overdue") or clock.due_at is None:
+        return None
+    made = notice(
+        f"obligation.{status}",
+        f"incident:{incident.reference}",
+        {
+            "incident_id": incident.id,
+            "reference": incident.reference,
+            "obligation_id": clock.id,
+            "regime": f"{clock.regime} {clock.article}",
+            "due_at": clock.due_at,
+        },
+        now=now,
+    )
+    return f"obligation.{status}:{clock.id}:{clock.due_at.isoformat()}", made
+
+
+def of_containment(
+    containment: Containment,
+    act: Literal["applied", "released", "expired"],
+    *,
+    now: datetime,
+) -> Notice:
+    """A containment began or ended."""
+    scope = containment.scope
+    data = {
+        "containment_id": containment.id,
+        "lever": containment.lever.name,
+        "scope": {
+            name: getattr(scope, name) for name in scope.__struct_fields__ if getattr(scope, name)
+        },
+        "owner": containment.owner,
+        "expires_at": containment.expires_at,
+        "incident_id": containment.incident_id,
+    }
+    if act == "applied":
+        data["actor"] = containment.created_by
+    if act == "released":
+        data |= {"actor": containment.released_by, "reason": containment.release_reason}
+    return notice(f"containment.{act}", f"containment:{containment.id}", data, now=now)
+
+
+def of_escalation(
+    escalation: Escalation,
+    act: Literal["created", "claimed", "approved", "rejected", "expired"],
+    *,
+    now: datetime,
+) -> Notice:
+    """Something became of an escalation."""
+    report = escalation.report
+    data = {
+        "escalation_id": report.id,
+        "policy_name": report.policy_name,
+        "reason_code": report.reason_code,
+        "gateway_id": report.gateway_id,
+        "workflow": report.identity.workflow,
+        "config_version": report.config_version,
+        "expires_at": report.expires_at,
+    }
+    if act == "claimed":
+        data["actor"] = escalation.claimed_by
+    if act in ("approved", "rejected"):
+        data["actor"] = escalation.resolved_by
+    return notice(f"escalation.{act}", f"escalation:{report.id}", data, now=now)
+
+
+def of_quarantine(
+    record: QuarantineRecord, act: Literal["began", "released"], *, now: datetime
+) -> Notice:
+    """Something was frozen, or goes on."""
+    data = {
+        "quarantine_id": record.id,
+        "scope": record.scope,
+        "policy_name": record.policy_name,
+        "reason_code": record.reason_code,
+        "gateway_id": record.gateway_id,
+    }
+    if act == "released":
+        data["actor"] = record.released_by
+    return notice(f"quarantine.{act}", f"quarantine:{record.id}", data, now=now)
+
+
+def of_signal(
+    signal: Signal, act: Literal["raised", "acknowledged", "resolved"], *, now: datetime
+) -> Notice:
+    """A signal began, is looked into, or is over."""
+    data = {
+        "signal_id": signal.id,
+        "kind": signal.kind,
+        "severity": signal.severity,
+        "about": signal.subject,
+        "summary": signal.summary,
+    }
+    if act == "acknowledged":
+        data["actor"] = signal.acknowledged_by
+    if act == "resolved":
+        data |= {"actor": signal.resolved_by, "resolution": signal.resolution}
+    # That something is over by itself wakes nobody; what a person did about it keeps its weight.
+    severity = "low" if act == "resolved" and signal.resolved_by == BY_ITSELF else signal.severity
+    return notice(f"signal.{act}", f"signal:{signal.id}", data, now=now, severity=severity)
+
+
+def of_configuration(version: ConfigurationVersion, *, now: datetime) -> Notice:
+    """A version was published."""
+    return notice(
+        "configuration.published",
+        f"configuration:{version.id}@{version.version}",
+        {
+            "config_id": version.id,
+            "version": version.version,
+            "revision": version.revision,
+            "author": version.author,
+        },
+        now=now,
+    )
+
+
+def of_hold(hold: Hold, act: Literal["placed", "released"], *, now: datetime) -> Notice:
+    """A legal hold began or ended."""
+    actor = hold.placed_by if act == "placed" else hold.released_by
+    return notice(
+        f"hold.{act}",
+        f"hold:{hold.id}",
+        {"hold_id": hold.id, "name": hold.name, "actor": actor},
+        now=now,
+    )

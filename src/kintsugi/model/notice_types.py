@@ -1,0 +1,176 @@
+"""Every type of notice, with what its data holds. The manual's table is made from this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from kintsugi.model.signal import Severity
+
+
+class NoticeType(msgspec.Struct, frozen=True):
+    """A type of notice.
+
+    Attributes:
+        severity: where the thing itself has none.
+        fields: of ``data``, each with what it is; one that does not apply is left out.
+    """
+
+    text: str
+    severity: Severity
+    fields: dict[str, str]
+
+
+_INCIDENT: Final = {
+    "incident_id": "id of the incident",
+    "reference": "how people name it: INC-000042",
+    "title": "its title",
+    "state": "the state that it is in now",
+    "severity": "its severity; null while nobody assessed it",
+    "actor": "who did it, NAME/ID",
+    "entry_id": "id of the timeline entry that tells of it",
+}
+_OBLIGATION: Final = {
+    "incident_id": "id of the incident that it belongs to",
+    "reference": "how people name that: INC-000042",
+    "obligation_id": "id of the obligation",
+    "regime": "the rule that asks for it",
+    "due_at": "when it is due",
+}
+_CONTAINMENT: Final = {
+    "containment_id": "id of the containment",
+    "lever": "what is done",
+    "scope": "whose exchanges, by field; empty for everybody's",
+    "owner": "who answers for it",
+    "expires_at": "when it ends by itself",
+    "incident_id": "the incident that it belongs to; empty for none",
+    "actor": "who did it",
+}
+_ESCALATION: Final = {
+    "escalation_id": "id of the escalation and of its event",
+    "policy_name": "the policy that asked for a person",
+    "reason_code": "why it asked",
+    "gateway_id": "where it was raised",
+    "workflow": "the workflow that it came from; empty when none was named",
+    "config_version": "the version of the configuration that asked",
+    "expires_at": "until when somebody may decide",
+    "actor": "who did it",
+}
+_QUARANTINE: Final = {
+    "quarantine_id": "id of the quarantine and of the event that began it",
+    "scope": "what kind of thing is frozen",
+    "policy_name": "the policy that froze it",
+    "reason_code": "why",
+    "gateway_id": "where it began",
+    "actor": "who released it",
+}
+_SIGNAL: Final = {
+    "signal_id": "id of the signal",
+    "kind": "what kind of signal",
+    "severity": "how bad",
+    "about": "what it is about: gateway:ID",
+    "summary": "one sentence",
+    "resolution": "why it is over",
+    "actor": "who acted; empty when it was over by itself",
+}
+_HOLD: Final = {
+    "hold_id": "id of the hold",
+    "name": "its name",
+    "actor": "who did it",
+}
+
+NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
+    {
+        "incident.reported": NoticeType("An incident was reported.", "medium", _INCIDENT),
+        "incident.declared": NoticeType("An incident was declared.", "high", _INCIDENT),
+        "incident.moved": NoticeType(
+            "An incident came into another state, closing and reopening apart.",
+            "medium",
+            {**_INCIDENT, "from": "the state it was in", "to": "the state it came into"},
+        ),
+        "incident.closed": NoticeType(
+            "An incident was closed, dismissed or merged into another.",
+            "low",
+            {**_INCIDENT, "from": "the state it was in", "to": "the state it came into"},
+        ),
+        "incident.reopened": NoticeType(
+            "An incident that had ended goes on.",
+            "high",
+            {**_INCIDENT, "from": "the state it was in", "to": "the state it came into"},
+        ),
+        "incident.severity_changed": NoticeType(
+            "An incident was assessed, or its severity overridden.", "medium", _INCIDENT
+        ),
+        "incident.role_changed": NoticeType(
+            "Somebody assumed or left a role.", "medium", _INCIDENT
+        ),
+        "incident.verdict_recorded": NoticeType(
+            "Somebody recorded whether enforcement was right, or whether there was harm.",
+            "low",
+            _INCIDENT,
+        ),
+        "incident.cause_recorded": NoticeType(
+            "A part of the cause was recorded.", "low", _INCIDENT
+        ),
+        "incident.evidence_changed": NoticeType(
+            "Events were tied to an incident, or untied.", "low", _INCIDENT
+        ),
+        "incident.gate_attested": NoticeType("Somebody vouched for a gate.", "low", _INCIDENT),
+        "incident.gate_waived": NoticeType("A gate was relaxed for a time.", "medium", _INCIDENT),
+        "incident.linked": NoticeType("An incident was tied to another.", "low", _INCIDENT),
+        "incident.updated": NoticeType("Somebody told where things stand.", "medium", _INCIDENT),
+        "incident.obligation_changed": NoticeType(
+            "A reporting obligation began, was met, or changed.", "medium", _INCIDENT
+        ),
+        "obligation.due_soon": NoticeType(
+            "A reporting obligation falls due within a quarter of its time, three days at most.",
+            "high",
+            _OBLIGATION,
+        ),
+        "obligation.overdue": NoticeType(
+            "A reporting obligation was not met in time.", "critical", _OBLIGATION
+        ),
+        "containment.applied": NoticeType("A containment was armed.", "high", _CONTAINMENT),
+        "containment.released": NoticeType(
+            "A containment was released.",
+            "medium",
+            {**_CONTAINMENT, "reason": "why, in the words of who released it"},
+        ),
+        "containment.expired": NoticeType(
+            "A containment ended because its time was over.", "medium", _CONTAINMENT
+        ),
+        "escalation.created": NoticeType(
+            "A policy handed a decision to a person.", "medium", _ESCALATION
+        ),
+        "escalation.claimed": NoticeType(
+            "A reviewer looks into an escalation.", "low", _ESCALATION
+        ),
+        "escalation.approved": NoticeType("An escalation was approved.", "medium", _ESCALATION),
+        "escalation.rejected": NoticeType("An escalation was rejected.", "low", _ESCALATION),
+        "escalation.expired": NoticeType(
+            "Nobody decided about an escalation in time; what it held stays refused.",
+            "medium",
+            _ESCALATION,
+        ),
+        "quarantine.began": NoticeType("A policy froze something.", "high", _QUARANTINE),
+        "quarantine.released": NoticeType("A quarantine was ended.", "medium", _QUARANTINE),
+        "signal.raised": NoticeType("A signal was raised.", "medium", _SIGNAL),
+        "signal.acknowledged": NoticeType("Somebody looks into a signal.", "low", _SIGNAL),
+        "signal.resolved": NoticeType("A signal is over.", "low", _SIGNAL),
+        "configuration.published": NoticeType(
+            "A version of a configuration was published.",
+            "medium",
+            {
+                "config_id": "name of the configuration",
+                "version": "number of the version",
+                "revision": "digest of what it comes to",
+                "author": "who published it",
+            },
+        ),
+        "hold.placed": NoticeType("A legal hold was placed.", "medium", _HOLD),
+        "hold.released": NoticeType("A legal hold was released.", "high", _HOLD),
+    }
+)

@@ -1,0 +1,72 @@
+"""Notices in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from kintsugi.errors import InvalidInput
+from kintsugi.model.notice import Notice
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.uuids import parse_uuid
+
+Tell = Callable[[Sequence[Notice]], None]
+
+
+class MemoryNotices:
+    """The same promises as ``PostgresNotices``.
+
+    Args:
+        announce: wakes whoever delivers them.
+    """
+
+    def __init__(self, announce: Callable[[], None]) -> None:
+        self._announce = announce
+        self._lock = threading.RLock()
+        self._notices: list[Notice] = []
+        self._waiting: set[str] = set()
+        self._once: set[str] = set()
+
+    def add(self, notices: Sequence[Notice]) -> None:
+        if not notices:
+            return
+        with self._lock:
+            self._notices += notices
+            self._waiting |= {one.id for one in notices}
+        self._announce()
+
+    def add_once(self, key: str, one: Notice) -> bool:
+        with self._lock:
+            if key in self._once:
+                return False
+            self._once.add(key)
+            self.add([one])
+        return True
+
+    def page(
+        self, *, type_name: str = "", limit: int, cursor: str | None = None
+    ) -> tuple[list[Notice], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        if before is not None and parse_uuid(before[1]) is None:
+            raise InvalidInput("the cursor is not one that this server gave out")
+        found = [
+            one
+            for one in sorted(self._notices, key=lambda one: (one.at, one.id), reverse=True)
+            if type_name in ("", one.type) and (before is None or (one.at, one.id) < before)
+        ]
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+
+    def forget(self, *, before: datetime, limit: int) -> int:
+        with self._lock:
+            settled = [
+                one
+                for one in sorted(self._notices, key=lambda one: (one.at, one.id))
+                if one.at < before and one.id not in self._waiting
+            ][:limit]
+            gone = {one.id for one in settled}
+            self._notices = [one for one in self._notices if one.id not in gone]
+        return len(settled)
