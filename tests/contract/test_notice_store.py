@@ -68,6 +68,11 @@ def test_an_unknown_type_or_field_is_a_mistake_of_the_program() -> None:
         notice("hold.placed", "hold:1", {"prompt": "secret"}, now=NOON)
 
 
+def test_what_is_no_character_is_told_as_such() -> None:
+    one = notice("hold.placed", "hold:\ud800", {"name": "\udfffü"}, now=NOON)
+    assert (one.subject, one.data) == ("hold:?", {"name": "?ü"})
+
+
 def test_incidents_tell_of_their_changes(stores: Stores) -> None:
     change = opening.opened("It lied", Act(ANA, NOON), state="reported")
     [incident] = stores.incidents.change([], lambda _: (change,), now=NOON)

@@ -103,7 +103,7 @@ class TestConfigurations:
 
     def test_a_new_version_is_announced(self, stores: Stores) -> None:
         put(stores, "a")
-        assert stores.changes.wait(timeout_seconds=5) == frozenset({"configurations"})
+        assert stores.changes.wait(timeout_seconds=5) == frozenset({"configurations", "notices"})
         put(stores, "a")
         assert not stores.changes.wait(timeout_seconds=0.05)
 
@@ -320,6 +320,6 @@ class TestChanges:
             target=lambda: heard.append(stores.changes.wait(timeout_seconds=20))
         )
         waiter.start()
-        put(stores, "a")
+        stores.gateways.put(report(), now=NOON)
         waiter.join(timeout=10)
-        assert heard == [frozenset({"configurations"})]
+        assert heard == [frozenset({"gateways"})]

@@ -50,7 +50,24 @@ def notice(
         raise ValueError(f'"{type_name}" is no type of notice; add it to NOTICE_TYPES')
     if unknown := sorted(set(data) - set(declared.fields)):
         raise ValueError(f"{type_name} declares no field {', '.join(unknown)}")
-    return Notice(new_id(now), now, type_name, subject, data, severity or declared.severity)
+    return Notice(
+        new_id(now),
+        now,
+        type_name,
+        _sendable(subject),
+        {name: _sendable(value) for name, value in data.items()},
+        severity or declared.severity,
+    )
+
+
+def _sendable(value: Any) -> Any:
+    """Half a surrogate pair is no character, and nothing could carry it; the record that the
+    notice tells of keeps the text exactly."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+    if isinstance(value, dict):
+        return {name: _sendable(one) for name, one in value.items()}
+    return value
 
 
 class NoticeStore(Protocol):
