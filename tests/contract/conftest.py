@@ -30,6 +30,7 @@ _EMPTIED = (
             *("journal_series", "journal_gaps"),
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),
+            *("followup_incidents", "followups"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("notices", "notices_once"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 _AGO = re.compile(r"[0-9]{1,6}[smhdw]")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # In a query string an unescaped "+02:00" arrives as " 02:00".
 _LOST_PLUS = re.compile(r"([Tt ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:\d\d)$")
 
@@ -35,3 +36,25 @@ def parse_time(text: str, *, now: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError(f'"{text}" is out of range') from None
+
+
+def parse_due(text: str, *, now: datetime) -> datetime:
+    """When something is due, in UTC: a time, a day (its end, in UTC), or so long ahead (``+3d``).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    text = text.strip()
+    if text.startswith("+") and _AGO.fullmatch(text[1:]):
+        try:
+            return now + timedelta(**{_UNITS[text[-1]]: int(text[1:-1])})
+        except OverflowError:
+            raise ValueError(f'"{text}" is out of range') from None
+    if _DAY.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text).replace(hour=23, minute=59, second=59, tzinfo=UTC)
+        except ValueError:
+            raise ValueError(f'"{text}" is no day') from None
+    if _AGO.fullmatch(text):
+        raise ValueError(f'"{text}" lies behind; write +{text} for so long from now')
+    return parse_time(text, now=now)

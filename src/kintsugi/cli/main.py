@@ -69,6 +69,7 @@ COMMANDS: Mapping[str, Entry] = {
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),
     "incidents": Entry("incidents", "app", _CHANGE),
+    "actions": Entry("incident_actions", "app", _CHANGE),
     "obligations": Entry("obligations", "app", _CHANGE),
     "escalations": Entry("escalations", "app", _CHANGE),
     "quarantine": Entry("quarantine", "app", _CHANGE),

@@ -10,6 +10,7 @@ import msgspec
 
 from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.model.blocker import Blocker
+from kintsugi.model.followup import Followup
 from kintsugi.model.incident import Actor, Change, Entry, EntryKind, Incident, new_id
 
 # Clocks of two machines differ a little; what somebody says happens "now" is not refused for it.
@@ -74,11 +75,12 @@ def changed(
     *,
     add_events: Sequence[str] = (),
     remove_events: Sequence[str] = (),
+    keep: Sequence[Followup] = (),
     **fields: Any,
 ) -> Change:
     """The incident with some fields replaced, and the entries that tell of it."""
     after = msgspec.structs.replace(incident, updated_at=act.now, **fields)
-    return Change(after, tuple(entries), tuple(add_events), tuple(remove_events))
+    return Change(after, tuple(entries), tuple(add_events), tuple(remove_events), tuple(keep))
 
 
 def refuse(what: str, blockers: Sequence[Blocker]) -> None:

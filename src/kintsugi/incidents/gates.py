@@ -23,7 +23,7 @@ CAUSE_PARTS: Final[tuple[CausePart, ...]] = (
     *("trigger", "propagation", "mechanism", "missed_detection", "systemic_factors"),
 )
 # What a person may vouch for.
-ATTESTABLE: Final[frozenset[Gate]] = frozenset({"evidence", "actions", "review"})
+ATTESTABLE: Final[frozenset[Gate]] = frozenset({"evidence", "review"})
 
 
 class GateFacts(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ HELP: Final[Mapping[Gate, str]] = MappingProxyType(
         "evidence": "tie events to it; attest with the digest of a verified package",
         "decision": "describe it with a decision",
         "cause": "explain each of the five parts",
-        "actions": "attest, naming where the actions are kept",
+        "actions": "agree on actions, give each to somebody; or say why none is needed",
         "clocks": "meet each clock, or set it aside with a reason",
         "review": "attest, naming where the review is published",
         "learning": "waive it with owner, reason and expiry, until proofs exist",

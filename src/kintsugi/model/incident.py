@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.followup import Followup
 from kintsugi.model.ids import uuid7
 from kintsugi.model.obligation import Fact, Moment, Obligation
 from kintsugi.model.signal import Severity
@@ -68,6 +69,10 @@ EntryKind = Literal[
     "obligation",
     "fact",
     "description",
+    "action",
+    "communication",
+    "review",
+    "playbook",
     "event",  # a decision event, promoted
     "note",  # a person's words
     "update",  # a person's words that meet the cadence
@@ -220,6 +225,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         updated_at: of the newest change.
         last_update_at: when somebody last told where things stand.
         outcome: what triage made of it; None while it is open.
+        no_actions: why nothing has to be done, where somebody has decided so.
     """
 
     id: str
@@ -250,6 +256,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     merged_from: State | None = None
     event_count: int = 0
     decision: str = ""
+    no_actions: str = ""
     attestations: tuple[Attestation, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     moments: tuple[Moment, ...] = ()
@@ -313,12 +320,15 @@ class Change(msgspec.Struct, frozen=True):
         incident: as it is afterwards, still with the version (and number) it had before.
         add_events, remove_events: ids of decision events that it is tied to from now on, or no
             longer.
+        keep: actions and the like, as they are afterwards, still with the version that they had
+            before; 0 for a new one.
     """
 
     incident: Incident
     entries: tuple[Entry, ...]
     add_events: tuple[str, ...] = ()
     remove_events: tuple[str, ...] = ()
+    keep: tuple[Followup, ...] = ()
 
 
 class IncidentFilter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -376,7 +386,7 @@ class IncidentStore(Protocol):
 
         Raises:
             NotFound: there is no such incident.
-            VersionConflict: the first one is at another version.
+            VersionConflict: the first one is at another version, or what is to be kept is.
             InvalidInput: an event to be tied is not stored.
         """
 

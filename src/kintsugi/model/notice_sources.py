@@ -27,6 +27,10 @@ _ENTRIES: Final[dict[EntryKind, str]] = {
     "link": "incident.linked",
     "update": "incident.updated",
     "obligation": "incident.obligation_changed",
+    "action": "incident.action_changed",
+    "communication": "incident.communication_changed",
+    "review": "incident.review_changed",
+    "playbook": "incident.playbook_changed",
 }
 
 

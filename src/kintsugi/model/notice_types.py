@@ -40,6 +40,13 @@ _OBLIGATION: Final = {
     "regime": "the rule that asks for it",
     "due_at": "when it is due",
 }
+_ACTION: Final = {
+    "action_id": "id of the action",
+    "title": "what is to be done",
+    "owner": "who has it; empty while nobody does",
+    "due_at": "when it is due",
+    "incidents": "ids of its incidents",
+}
 _CONTAINMENT: Final = {
     "containment_id": "id of the containment",
     "lever": "what is done",
@@ -124,6 +131,23 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
         "incident.updated": NoticeType("Somebody told where things stand.", "medium", _INCIDENT),
         "incident.obligation_changed": NoticeType(
             "A reporting obligation began, was met, or changed.", "medium", _INCIDENT
+        ),
+        "incident.action_changed": NoticeType(
+            "An action was agreed, given to somebody, moved or ended.", "low", _INCIDENT
+        ),
+        "incident.communication_changed": NoticeType(
+            "A message to an audience was drafted, approved, sent or withdrawn.", "low", _INCIDENT
+        ),
+        "incident.review_changed": NoticeType(
+            "Somebody wrote in a review, or published it.", "low", _INCIDENT
+        ),
+        "incident.playbook_changed": NoticeType(
+            "A playbook was attached, or a step of it ended.", "low", _INCIDENT
+        ),
+        "action.due_soon": NoticeType(
+            "An action falls due within two days and is not done. One that is overdue is a signal.",
+            "medium",
+            _ACTION,
         ),
         "obligation.due_soon": NoticeType(
             "A reporting obligation falls due within a quarter of its time, three days at most.",

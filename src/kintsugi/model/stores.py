@@ -18,6 +18,7 @@ from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter as EventFilter
+from kintsugi.model.followup import FollowupStore
 from kintsugi.model.holds import HoldStore
 from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
@@ -682,5 +683,6 @@ class Stores(msgspec.Struct, frozen=True):
     holds: HoldStore
     incidents: IncidentStore
     notices: NoticeStore
+    followups: FollowupStore
     query: QueryRunner
     changes: Changes

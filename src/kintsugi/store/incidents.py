@@ -27,6 +27,7 @@ from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.followups import keep
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
 from kintsugi.store.statements import load_statements
@@ -225,6 +226,8 @@ def _store(connection: Connection, change: Change, *, now: datetime) -> Incident
     for one in incident.obligations:
         clock = [one.id, incident.id, one.terminal(now), one.due_at or NEVER]
         connection.execute(_SQL["keep_obligation"], clock)
+    for followup in change.keep:
+        keep(connection, followup)
     return incident
 
 

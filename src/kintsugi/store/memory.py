@@ -63,6 +63,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
+from kintsugi.store.memory_followups import MemoryFollowups
 from kintsugi.store.memory_holds import MemoryHolds
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_notices import MemoryNotices, Tell
@@ -98,11 +99,13 @@ def memory_stores(
     custody = MemoryCustody(log.add)
     spans = MemorySpans(custody)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
+    followups = MemoryFollowups()
     incidents = MemoryIncidents(
         log.add,
         lambda: changes.announce("incidents"),
         lambda event_id: events.holds(event_id),
         tell,
+        followups,
     )
     events = MemoryEvents(changes, log, oversight, signals, spans, vault, incidents.tied, now=now)
     return Stores(
@@ -124,6 +127,7 @@ def memory_stores(
         holds=MemoryHolds(custody, tell),
         incidents=incidents,
         notices=notices,
+        followups=followups,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )

@@ -27,6 +27,7 @@ from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.incidents import NEVER, check_event_ids, check_version
+from kintsugi.store.memory_followups import MemoryFollowups
 from kintsugi.store.memory_notices import Tell
 
 
@@ -38,6 +39,7 @@ class MemoryIncidents:
         announce: wakes whoever waits for a change.
         known: whether an event is stored.
         tell: keeps notices.
+        followups: where actions and the like are kept.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class MemoryIncidents:
         announce: Callable[[], None],
         known: Callable[[str], bool],
         tell: Tell,
+        followups: MemoryFollowups,
     ) -> None:
         self._add_leaf = add_leaf
         self._announce = announce
         self._known = known
         self._tell = tell
+        self._followups = followups
         self._lock = threading.RLock()
         self._incidents: dict[str, Incident] = {}
         self._entries: list[Entry] = []
@@ -186,6 +190,8 @@ class MemoryIncidents:
         unknown = [one for one in change.add_events if not self._known(one)]
         if unknown:
             raise InvalidInput(f"event_ids: there is no event {', '.join(unknown[:10])}")
+        for one in change.keep:
+            self._followups.check(one)
 
     def _store(self, change: Change, *, now: datetime) -> Incident:
         incident = change.incident
@@ -204,6 +210,8 @@ class MemoryIncidents:
         self._incidents[incident.id] = incident
         self._entries += entries
         self._tell(of_incident(incident, change.entries, now=now))
+        for followup in change.keep:
+            self._followups.keep(followup)
         self._add_leaf(incident_leaf(incident, change.entries, now=now), now=now)
         return incident
 

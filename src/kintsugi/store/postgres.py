@@ -21,6 +21,7 @@ from kintsugi.store.custody import PostgresCustody
 from kintsugi.store.erasures import PostgresErasures
 from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
+from kintsugi.store.followups import PostgresFollowups
 from kintsugi.store.gateways import PostgresGateways
 from kintsugi.store.holds import PostgresHolds
 from kintsugi.store.idempotency import PostgresIdempotency
@@ -118,6 +119,7 @@ def open_stores(
         holds=PostgresHolds(database),
         incidents=PostgresIncidents(database),
         notices=PostgresNotices(database),
+        followups=PostgresFollowups(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,
