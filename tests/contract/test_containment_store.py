@@ -7,9 +7,15 @@ from datetime import datetime, timedelta
 import msgspec
 import pytest
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import Forbidden, InvalidInput, NotFound, StateConflict
 from kintsugi.ledger.leaves import ContainmentLeaf
-from kintsugi.model.containment import Containment, ContainmentScope, Lever
+from kintsugi.model.containment import (
+    Bypassed,
+    Containment,
+    ContainmentScope,
+    ContainmentState,
+    Lever,
+)
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import Stores
 from tests.databases import NOON
@@ -50,10 +56,11 @@ def test_what_acts_is_oldest_first_and_ends_by_itself(stores: Stores) -> None:
     assert stores.containments.in_force(now=at, limit=1) == [short]
     later = NOON + timedelta(minutes=1)
     assert stores.containments.in_force(now=later, limit=9) == [long]
-    assert stores.containments.page(in_force=True, now=later, limit=9) == ([long], None)
-    assert stores.containments.page(in_force=False, now=later, limit=9) == ([short], None)
-    counts = [stores.containments.count(in_force=one, now=later) for one in (True, False, None)]
-    assert counts == [1, 1, 2]
+    assert stores.containments.page(state="in_force", now=later, limit=9) == ([long], None)
+    assert stores.containments.page(state="ended", now=later, limit=9) == ([short], None)
+    states: list[ContainmentState | None] = ["in_force", "ended", "waiting", None]
+    counts = [stores.containments.count(state=one, now=later) for one in states]
+    assert counts == [1, 1, 0, 2]
 
 
 def test_one_is_released_once(stores: Stores) -> None:
@@ -84,14 +91,14 @@ def test_pages_go_on_where_they_ended(stores: Stores) -> None:
     all_of_them = [made(number, at=NOON + timedelta(seconds=number // 2)) for number in range(7)]
     for one in all_of_them:
         stores.containments.put(one)
-    found, cursor = stores.containments.page(in_force=None, now=NOON, limit=3)
+    found, cursor = stores.containments.page(state=None, now=NOON, limit=3)
     while cursor:
-        more, cursor = stores.containments.page(in_force=None, now=NOON, limit=3, cursor=cursor)
+        more, cursor = stores.containments.page(state=None, now=NOON, limit=3, cursor=cursor)
         found += more
     expected = sorted(all_of_them, key=lambda one: (one.created_at, one.id), reverse=True)
     assert found == expected
     with pytest.raises(InvalidInput, match="cursor"):
-        stores.containments.page(in_force=None, now=NOON, limit=3, cursor="nonsense")
+        stores.containments.page(state=None, now=NOON, limit=3, cursor="nonsense")
 
 
 def test_gateways_hear_of_both_ends(stores: Stores) -> None:
@@ -100,3 +107,68 @@ def test_gateways_hear_of_both_ends(stores: Stores) -> None:
     assert "oversight" in stores.changes.wait(timeout_seconds=5)
     stores.containments.release(one.id, by="eve/2", reason="fixed", now=NOON)
     assert "oversight" in stores.changes.wait(timeout_seconds=5)
+
+
+def asked_for(number: int) -> Containment:
+    return msgspec.structs.replace(made(number), lever=Lever("bypass"), incident_id="i1")
+
+
+def acts(stores: Stores) -> list[str]:
+    return [
+        msgspec.json.decode(leaf.data, type=ContainmentLeaf).act
+        for leaf in stores.log.leaves(before=None, limit=9)
+    ]
+
+
+def test_what_loosens_control_does_nothing_before_another_person_approves(stores: Stores) -> None:
+    one = asked_for(1)
+    stores.containments.put(one)
+    at = NOON + timedelta(minutes=30)
+    assert stores.containments.in_force(now=at, limit=9) == []
+    assert stores.containments.page(state="waiting", now=at, limit=9) == ([one], None)
+    with pytest.raises(Forbidden, match="another person"):
+        stores.containments.approve(one.id, by=one.created_by, now=at)
+    found = stores.containments.approve(one.id, by="eve/2", now=at)
+    assert (found.approved_by, found.approved_at) == ("eve/2", at)
+    assert found.expires_at == at + timedelta(hours=1)  # its whole time runs from now
+    assert stores.containments.in_force(now=at, limit=9) == [found]
+    with pytest.raises(StateConflict):
+        stores.containments.approve(one.id, by="bob/3", now=at)
+    with pytest.raises(NotFound):
+        stores.containments.approve(made(2).id, by="eve/2", now=at)
+    assert acts(stores) == ["applied", "requested"]
+
+
+def test_a_request_that_nobody_approves_lapses_or_is_withdrawn(stores: Stores) -> None:
+    one, two = asked_for(1), asked_for(2)
+    for each in (one, two):
+        stores.containments.put(each)
+    at = NOON + timedelta(minutes=30)
+    stores.containments.release(two.id, by="ops/1", reason="not needed", now=at)
+    late = NOON + timedelta(hours=1)
+    for each in (one, two):
+        with pytest.raises(StateConflict):
+            stores.containments.approve(each.id, by="eve/2", now=late)
+    assert stores.containments.count(state="ended", now=late) == 2
+    assert stores.containments.unjudged(over_before=late, limit=9) == []  # nothing went through
+
+
+def test_what_went_through_is_judged_once_it_is_over(stores: Stores) -> None:
+    short, long, stop = asked_for(1), asked_for(2), made(3)
+    for each in (long, short, stop):
+        stores.containments.put(each)
+    for each in (long, short):
+        stores.containments.approve(each.id, by="eve/2", now=NOON)
+    at = NOON + timedelta(minutes=10)
+    stores.containments.release(short.id, by="eve/2", reason="mended", now=at)
+    stores.containments.release(stop.id, by="eve/2", reason="mended", now=at)
+    assert stores.containments.unjudged(over_before=at - timedelta(seconds=1), limit=9) == []
+    late = NOON + timedelta(hours=1)
+    owing = stores.containments.unjudged(over_before=late, limit=9)
+    assert [one.id for one in owing] == [short.id, long.id]
+    bypassed = Bypassed(3, {"allow": 2, "block": 1}, {"dlp-filter": 1})
+    found = stores.containments.judge(short.id, bypassed, now=late)
+    assert (found.bypassed, found.bypassed_at) == (bypassed, late)
+    assert stores.containments.get(short.id) == found
+    assert [one.id for one in stores.containments.unjudged(over_before=late, limit=9)] == [long.id]
+    assert acts(stores)[0] == "judged"

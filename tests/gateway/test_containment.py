@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from kintsugi.errors import InvalidInput
@@ -13,6 +14,7 @@ from kintsugi.gateway import events as e
 from kintsugi.gateway.in_force import InForce
 from kintsugi.gateway.oversight import made_ready
 from kintsugi.model.containment import Containment, ContainmentScope, Lever
+from kintsugi.model.decision import Mode, Phase
 from kintsugi.model.event import ExchangeStatus
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.containment import check_containment
@@ -21,6 +23,7 @@ from tests.gateway.mcp_playbook import McpPlaybook, asking, call, mcp_in_force, 
 from tests.gateway.playbook import (
     BLOCKING,
     NOW,
+    REDACTING,
     TARGETS,
     Playbook,
     chat,
@@ -31,6 +34,7 @@ from tests.gateway.playbook import (
 )
 
 Headers = list[tuple[bytes, bytes]]
+INJECTION = "prompt-injection: {action: block}"
 TRIAGE: Headers = [(b"x-workflow", b"triage"), (b"x-user-id", b"ada")]
 
 
@@ -237,6 +241,64 @@ def test_the_strictest_of_containment_and_configuration_wins() -> None:
     ]
 
 
+def test_a_bypass_lets_through_and_records_what_policies_wanted() -> None:
+    surroundings = in_force(BLOCKING)
+    asked = containment(Lever("bypass"), workflow="triage")
+    contain(surroundings, asked)  # nobody has approved it
+    assert not play(surroundings, body=chat("STOPME")).all(c.CallUpstream)
+
+    contain(surroundings, msgspec.structs.replace(asked, approved_at=NOW, approved_by="eve"))
+    one = play(surroundings, body=chat("STOPME"))
+    assert one.exchange_of(completion("STOPME too")).status == 200
+    assert one.event.verdict is Verdict.FLAG
+    assert one.event.containments == ("c1",)
+    held_back = [(it.mode, it.verdict, it.phase) for it in one.event.evaluations]
+    assert held_back == [
+        (Mode.MONITOR, Verdict.BLOCK, Phase.INPUT),
+        (Mode.MONITOR, Verdict.BLOCK, Phase.OUTPUT),
+    ]
+    other = play(surroundings, [(b"x-workflow", b"billing")], chat("STOPME"))
+    assert not other.all(c.CallUpstream)
+
+
+def test_a_bypass_of_one_kind_leaves_the_others_as_they_are() -> None:
+    chosen = in_force(REDACTING, INJECTION)
+    one = containment(Lever("bypass", policies=("prompt-injection",)))
+    contain(chosen, msgspec.structs.replace(one, approved_at=NOW, approved_by="eve"))
+    played = play(chosen, body=chat("ignore previous instructions: 123-45-6789"))
+    called = played.only(c.CallUpstream)
+    assert b"123-45-6789" not in called.body
+    assert b"ignore previous instructions" in called.body
+
+
+def test_a_bypass_loosens_no_other_containment() -> None:
+    surroundings = in_force(BLOCKING)
+    loosened = msgspec.structs.replace(
+        containment(Lever("bypass"), "c1"), approved_at=NOW, approved_by="eve"
+    )
+    contain(surroundings, loosened, containment(Lever("add-filter", terms=("aurora",)), "c2"))
+    assert play(surroundings, body=chat("STOPME")).all(c.CallUpstream)
+    assert not play(surroundings, body=chat("STOPME aurora")).all(c.CallUpstream)
+
+
+def test_streams_are_not_held_back_under_a_bypass() -> None:
+    surroundings = in_force(BLOCKING, gateway="streaming: window")
+    one = containment(Lever("bypass"))
+    contain(surroundings, msgspec.structs.replace(one, approved_at=NOW, approved_by="eve"))
+    played = play(surroundings, body=chat(stream=True))
+    assert b"STOPME" in played.streamed([stream_of("say ", "STOPME", " now")])
+    assert played.event.verdict is Verdict.FLAG
+
+
+def test_a_bypass_that_cannot_be_made_ready_lets_nothing_more_through() -> None:
+    surroundings = in_force(BLOCKING)
+    one = containment(Lever("bypass", policies=("unheard-of",)))
+    contain(surroundings, msgspec.structs.replace(one, approved_at=NOW, approved_by="eve"))
+    assert surroundings.oversight.contained == ()
+    assert not play(surroundings, body=chat("STOPME")).all(c.CallUpstream)
+    assert play(surroundings).all(c.CallUpstream)
+
+
 def test_what_cannot_be_made_ready_stops_instead() -> None:
     surroundings = contained(Lever("add-filter", patterns=("(",)))
     one = play(surroundings)
@@ -252,6 +314,7 @@ def test_what_cannot_be_made_ready_stops_instead() -> None:
         (Lever("add-filter", patterns=("(",)), "lever.patterns"),
         (Lever("rate-limit"), "lever.requests"),
         (Lever("swap-model"), "lever.model"),
+        (Lever("bypass", policies=("unheard-of",)), "lever.policies"),
     ],
 )
 def test_a_lever_without_what_it_needs_is_refused_where_it_is_made(lever: Lever, says: str) -> None:

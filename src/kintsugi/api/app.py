@@ -46,6 +46,8 @@ from kintsugi.api import (
 )
 from kintsugi.api.answers import reply
 from kintsugi.api.auth import Authenticator
+from kintsugi.api.background import Background
+from kintsugi.api.bypasses import BYPASSES_EVERY_SECONDS, BypassJudge
 from kintsugi.api.control import Control
 from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans
 from kintsugi.api.export_worker import ExportWorker
@@ -135,6 +137,13 @@ def build_api(
             *more_places,
         ),
     )
+    bypasses = Background(
+        "bypasses",
+        (BypassJudge(stores, clock).judge_once,),
+        feed,
+        channel="oversight",
+        look_every_seconds=BYPASSES_EVERY_SECONDS,
+    )
     vault = VaultWorker(
         stores, feed, state_dir, clock, places=control.places, holds=control.holding
     )
@@ -144,10 +153,12 @@ def build_api(
         feed.start()
         worker.start()
         vault.start()
+        bypasses.start()
         yield
         feed.close()
         await run_in_threadpool(worker.close)
         await run_in_threadpool(vault.close)
+        await run_in_threadpool(bypasses.close)
 
     app = FastAPI(
         title="Kintsugi control plane",

@@ -1,5 +1,5 @@
 """``/v1/containments``: what people put in force to stop harm at once, what it would hit, where it
-is in force, and its end. Many stop; few may release."""
+is in force, and its end. Many stop; few may release; what loosens control takes two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kintsugi.api.event_query import LIMIT_MAX
 from kintsugi.api.permissions import Scope
 from kintsugi.api.reconciliation import AWAY_AFTER
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput
+from kintsugi.errors import InvalidInput, StateConflict
 from kintsugi.model.config import Config, Gateway, Pack
 from kintsugi.model.containment import Containment, ContainmentScope, Lever, LeverName
 from kintsugi.model.ids import uuid7
@@ -33,6 +33,9 @@ Word = Annotated[str, Field(max_length=300)]
 Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=200)]
 
 SECONDS_MAX = 30 * 24 * 3600
+# What lets more through is for the hour in which the cause is mended.
+LOOSENED_SECONDS_MAX = 4 * 3600
+_DURING = ("declared", "contained", "investigating", "remediating", "monitoring")
 _PREVIEW = timedelta(hours=1)
 _COUNT_MAX = 10_000
 # What a scope may name and the narrow row of an event has: these can be counted.
@@ -66,6 +69,7 @@ class LeverBody(BaseModel):
     max_output_tokens: Annotated[int, Field(ge=0, le=10**9)] = 0
     model: Word = ""
     hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    policies: Words = []
 
 
 class ScopeBody(BaseModel):
@@ -110,7 +114,7 @@ class ContainmentQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Literal["in_force", "ended", "all"] = "in_force"
+    status: Literal["in_force", "waiting", "ended", "all"] = "in_force"
     limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50
     cursor: Annotated[str | None, Field(max_length=512)] = None
 
@@ -155,13 +159,14 @@ class ContainmentView(msgspec.Struct, frozen=True):
     """A containment, and where it acts.
 
     Attributes:
-        status: ``in_force``, ``expired`` or ``released``; ``dry_run`` where nothing was done.
+        status: ``waiting`` for a second person, ``in_force``, ``expired`` or ``released``;
+            ``dry_run`` where nothing was done.
         everywhere: every worker of every connected gateway judges by it.
         preview: only where it is made.
     """
 
     containment: Containment
-    status: Literal["in_force", "expired", "released", "dry_run"]
+    status: Literal["waiting", "in_force", "expired", "released", "dry_run"]
     everywhere: bool
     gateways: tuple[WhereInForce, ...]
     preview: Preview | None = None
@@ -179,11 +184,14 @@ class ContainmentView(msgspec.Struct, frozen=True):
 def apply_containment(
     control: Ctl, caller: Caller, wanted: NewContainment, query: Annotated[ApplyQuery, Query()]
 ) -> Response:
-    """Put it in force on every connected gateway, within a second."""
+    """Put it in force on every connected gateway, within a second; one that loosens control waits
+    for the approval of a second person."""
     now = control.clock()
     lever = msgspec.convert(wanted.lever.model_dump(exclude_defaults=True), Lever)
     scope = msgspec.convert(wanted.scope.model_dump(exclude_defaults=True), ContainmentScope)
     check_containment(lever, scope, _ANY)
+    if lever.loosens:
+        _check_loosened(control, wanted)
     containment = Containment(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
         lever=lever,
@@ -211,9 +219,11 @@ def apply_containment(
 )
 def list_containments(control: Ctl, query: Annotated[ContainmentQuery, Query()]) -> Response:
     """Newest first."""
-    in_force = {"in_force": True, "ended": False, "all": None}[query.status]
     found, cursor = control.stores.containments.page(
-        in_force=in_force, now=control.clock(), limit=query.limit, cursor=query.cursor
+        state=None if query.status == "all" else query.status,
+        now=control.clock(),
+        limit=query.limit,
+        cursor=query.cursor,
     )
     return reply(Page(found, Meta(len(found), cursor is not None, cursor)))
 
@@ -231,6 +241,20 @@ def show_containment(control: Ctl, containment_id: ContainmentId) -> Response:
 
 @routes.add(
     "POST",
+    "/v1/containments/{containment_id}/approve",
+    Scope.CONTAINMENTS_APPROVE,
+    answer=One[ContainmentView],
+)
+def approve_containment(control: Ctl, caller: Caller, containment_id: ContainmentId) -> Response:
+    """Put in force what another person asked for; its time runs from now on."""
+    approved = control.stores.containments.approve(
+        containment_id, by=actor_of(caller), now=control.clock()
+    )
+    return one(view_of(control, approved))
+
+
+@routes.add(
+    "POST",
     "/v1/containments/{containment_id}/release",
     Scope.CONTAINMENTS_RELEASE,
     answer=One[ContainmentView],
@@ -238,11 +262,31 @@ def show_containment(control: Ctl, containment_id: ContainmentId) -> Response:
 def release_containment(
     control: Ctl, caller: Caller, containment_id: ContainmentId, release: Release
 ) -> Response:
-    """End it, on every connected gateway within a second."""
+    """End it, on every connected gateway within a second; or withdraw what waits."""
     ended = control.stores.containments.release(
         containment_id, by=actor_of(caller), reason=_said(release.reason), now=control.clock()
     )
     return one(view_of(control, ended))
+
+
+def _check_loosened(control: Control, wanted: NewContainment) -> None:
+    """Control is loosened for a short time, and only while an incident is being worked on."""
+    if not wanted.incident_id:
+        raise InvalidInput(
+            "body.incident_id: control is loosened only during a declared incident; declare one "
+            "and name it"
+        )
+    if wanted.expires_in_seconds > LOOSENED_SECONDS_MAX:
+        raise InvalidInput(
+            f"body.expires_in_seconds: control is loosened for at most {LOOSENED_SECONDS_MAX} "
+            "seconds at a time; ask again where that is not enough"
+        )
+    incident = control.stores.incidents.get(wanted.incident_id)
+    if incident.state not in _DURING:
+        raise StateConflict(
+            f"{incident.reference} is {incident.state}; control is loosened only while an "
+            "incident is declared and not yet closed"
+        )
 
 
 def _said(reason: str) -> str:
@@ -256,11 +300,12 @@ def view_of(
 ) -> ContainmentView:
     """A containment as it is now, and what every gateway says of it."""
     now = control.clock()
-    status: Literal["in_force", "expired", "released"] = "in_force"
-    if containment.released_at is not None:
-        status = "released"
-    elif not containment.in_force(now):
-        status = "expired"
+    state = containment.state(now)
+    status: Literal["waiting", "in_force", "expired", "released"]
+    if state == "ended":
+        status = "expired" if containment.released_at is None else "released"
+    else:
+        status = state
     gateways = tuple(
         WhereInForce(
             record.report.id,
@@ -279,13 +324,20 @@ def view_of(
 
 def _preview(control: Control, scope: ContainmentScope, now: datetime) -> Preview:
     since = now - _PREVIEW
+    where, left_out = filter_of(scope, since=since, until=now)
+    found = control.stores.events.count(where, ceiling=_COUNT_MAX)
+    return Preview(since, found, found >= _COUNT_MAX, left_out)
+
+
+def filter_of(
+    scope: ContainmentScope, *, since: datetime, until: datetime
+) -> tuple[EventFilter, tuple[str, ...]]:
+    """Which events may be in a scope, and the fields of it that events cannot be found by."""
     named = {name: value for name in scope.__struct_fields__ if (value := getattr(scope, name))}
     exact = {
         name: value
         for name, value in named.items()
         if name in _COUNTED and "*" not in value and "?" not in value
     }
-    where = msgspec.structs.replace(EventFilter(since=since, until=now), **exact)
-    found = control.stores.events.count(where, ceiling=_COUNT_MAX)
-    left_out = tuple(name for name in named if name not in exact)
-    return Preview(since, found, found >= _COUNT_MAX, left_out)
+    where = msgspec.structs.replace(EventFilter(since=since, until=until), **exact)
+    return where, tuple(name for name in named if name not in exact)

@@ -27,6 +27,7 @@ class Scope(Enum):
     CONTAINMENTS_READ = "containments:read"
     CONTAINMENTS_APPLY = "containments:apply"
     CONTAINMENTS_RELEASE = "containments:release"
+    CONTAINMENTS_APPROVE = "containments:approve"
     CONFIGURATIONS_READ = "configurations:read"
     CONFIGURATIONS_WRITE = "configurations:write"
     GATEWAYS_READ = "gateways:read"
@@ -130,6 +131,7 @@ _RESPOND: Final = _REVIEW | {
 _COMMAND: Final = _RESPOND | {
     Scope.INCIDENTS_COMMAND,
     Scope.CONTAINMENTS_RELEASE,
+    Scope.CONTAINMENTS_APPROVE,
     Scope.QUARANTINES_RELEASE,
     Scope.CONFIGURATIONS_WRITE,
     Scope.PAYLOADS_REVEAL,

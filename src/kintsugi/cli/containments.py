@@ -54,6 +54,9 @@ def contain(
     max_context_chars: Annotated[int, typer.Option(min=0, help="For cap-context.")] = 0,
     max_output_tokens: Annotated[int, typer.Option(min=0, help="For cap-context.")] = 0,
     to_model: Annotated[str, typer.Option(help="For swap-model: the model to ask.")] = "",
+    policy: Annotated[
+        Many, typer.Option(help="For bypass: only these kinds of policy; repeat it.")
+    ] = [],  # noqa: B006
     hold_seconds: Annotated[
         float, typer.Option(min=0, help="For review: how long an answer waits.")
     ] = 0.0,
@@ -71,7 +74,8 @@ def contain(
     """Contain harm on every connected gateway within a second; says what was in scope in the last
     hour, and where it is in force.
 
-    Exit code 1 where a connected gateway does not have it in time.
+    A bypass waits for `kt containments approve` by another person. Exit code 1 where a connected
+    gateway does not have it in time.
     """
     scope = {
         "workflow": workflow,
@@ -102,6 +106,7 @@ def contain(
             "max_output_tokens": max_output_tokens,
             "model": to_model,
             "hold_seconds": hold_seconds,
+            "policies": policy,
         },
         "scope": scope,
         "reason": reason,
@@ -117,11 +122,10 @@ def contain(
             output.result(found, lambda: _told(found))
             return
         made = client.post(path, body)
-        found = _wait(client, made, wait_seconds=wait_seconds)
-    found["preview"] = made["preview"]
-    output.result(found, lambda: _told(found))
-    if not found["everywhere"] and any(one["connected"] for one in found["gateways"]):
-        raise typer.Exit(1)
+        if made["status"] == "waiting":
+            output.result(made, lambda: _told(made))
+            return
+        _in_force(client, made, output, wait_seconds=wait_seconds)
 
 
 def release(
@@ -134,7 +138,7 @@ def release(
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
-    """End a containment, on every connected gateway within a second."""
+    """End a containment, on every connected gateway within a second; or withdraw one that waits."""
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         found = client.post(f"/v1/containments/{containment_id}/release", {"reason": reason})
     Output(json=as_json).result(found, lambda: _told(found))
@@ -143,7 +147,7 @@ def release(
 @app.command("list")
 def list_containments(
     context: typer.Context,
-    status: Annotated[str, typer.Option(help="in_force, ended or all.")] = "in_force",
+    status: Annotated[str, typer.Option(help="in_force, waiting, ended or all.")] = "in_force",
     limit: LimitOption = 50,
     as_json: JsonOption = False,
     state: StateOption = None,
@@ -164,6 +168,26 @@ def list_containments(
         for one in found
     )
     Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+
+
+@app.command("approve")
+def approve(
+    context: typer.Context,
+    containment_id: Annotated[str, typer.Argument(help="As `kt containments list` shows it.")],
+    wait_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to wait until every gateway has it.")
+    ] = 5.0,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Put in force what another person asked for, where it loosens control.
+
+    Exit code 1 where a connected gateway does not have it in time.
+    """
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        made = client.post(f"/v1/containments/{containment_id}/approve", {})
+        _in_force(client, made, Output(json=as_json), wait_seconds=wait_seconds)
 
 
 @app.command("show")
@@ -193,8 +217,10 @@ def _seconds(text: str, option: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _wait(client: Client, made: Mapping[str, Any], *, wait_seconds: float) -> dict[str, Any]:
-    """The containment as it is once every connected gateway has it, or time is up."""
+def _in_force(
+    client: Client, made: Mapping[str, Any], output: Output, *, wait_seconds: float
+) -> None:
+    """Tell of it once every connected gateway has it, or time is up."""
     began = time.monotonic()
     found = dict(made)
     while (
@@ -205,7 +231,10 @@ def _wait(client: Client, made: Mapping[str, Any], *, wait_seconds: float) -> di
         time.sleep(_POLL_SECONDS)
         found = dict(client.get(f"/v1/containments/{made['containment']['id']}"))
     found["seconds"] = round(time.monotonic() - began, 3)
-    return found
+    found["preview"] = made["preview"]
+    output.result(found, lambda: _told(found))
+    if not found["everywhere"] and any(one["connected"] for one in found["gateways"]):
+        raise typer.Exit(1)
 
 
 def _told(found: Mapping[str, Any]) -> RenderableType:

@@ -7,6 +7,7 @@ takes a reason and is asked twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlencode
 
@@ -27,7 +28,7 @@ from kintsugi.console.frame import Con, Console, page_routes
 from kintsugi.console.oversight import Choice, Decision
 from kintsugi.console.rendering import render
 from kintsugi.errors import Forbidden, InvalidInput, StateConflict
-from kintsugi.model.containment import Containment, ContainmentScope, Lever
+from kintsugi.model.containment import Containment, ContainmentScope, ContainmentState, Lever
 from kintsugi.model.stores import Token
 
 routes = page_routes()
@@ -36,9 +37,13 @@ _ROWS = 50
 _REFUSALS = (Forbidden, InvalidInput, StateConflict)
 
 Id = Annotated[str, Path(max_length=64)]
-Which = Literal["in_force", "ended", "all"]
-_WHICH: Mapping[Which, str] = {"in_force": "In force", "ended": "Ended", "all": "All"}
-_IN_FORCE: Mapping[Which, bool | None] = {"in_force": True, "ended": False, "all": None}
+Which = Literal["in_force", "waiting", "ended", "all"]
+_WHICH: Mapping[Which, str] = {
+    "in_force": "In force",
+    "waiting": "Waiting for approval",
+    "ended": "Ended",
+    "all": "All",
+}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -103,9 +108,7 @@ def containments_page(
     """What is contained now, and what was."""
     now = control.clock()
     store = control.stores.containments
-    found, older = store.page(
-        in_force=_IN_FORCE[query.status], now=now, limit=_ROWS, cursor=query.cursor
-    )
+    found, older = store.page(state=_state(query.status), now=now, limit=_ROWS, cursor=query.cursor)
     page = ContainmentsPage(
         title="Containment",
         signed_in_as=caller.name,
@@ -116,14 +119,14 @@ def containments_page(
                 label,
                 f"/containments?status={which}",
                 which == query.status,
-                store.count(in_force=_IN_FORCE[which], now=now),
+                store.count(state=_state(which), now=now),
             )
             for which, label in _WHICH.items()
         ),
         rows=tuple(
             Row(
                 one,
-                "in force" if one.in_force(now) else "released" if one.released_at else "expired",
+                _status(one, now),
                 lever_in_words(one.lever),
                 scope_in_words(one.scope),
             )
@@ -168,7 +171,7 @@ def end_containment(
     now = control.clock()
     try:
         reason = form.reason()
-        if not found.in_force(now):
+        if found.state(now) == "ended":
             raise StateConflict("It has ended already.")
         if not form.confirmed:
             asked = msgspec.structs.replace(decision, step="release")
@@ -208,6 +211,17 @@ def _page(
         decision=msgspec.structs.replace(decision, absent=absent),
     )
     return render(console.templates, page, status=status)
+
+
+def _state(which: Which) -> ContainmentState | None:
+    return None if which == "all" else which
+
+
+def _status(one: Containment, now: datetime) -> str:
+    state = one.state(now)
+    if state == "ended":
+        return "released" if one.released_at else "expired"
+    return state.replace("_", " ")
 
 
 def lever_in_words(lever: Lever) -> str:

@@ -13,7 +13,7 @@ from kintsugi.gateway.oversight import Oversight
 from kintsugi.gateway.routing import Board
 from kintsugi.model.config import McpServer, Target
 from kintsugi.model.decision import Phase
-from kintsugi.policy.containment import Contained
+from kintsugi.policy.containment import Contained, under
 from kintsugi.policy.plan import Plan
 
 # Sets of containments that one configuration keeps ready; more are made again when asked for.
@@ -155,7 +155,7 @@ class InForce:
         found = self._under.get(contained)
         if found is None:
             found = copy(self)
-            found._judge_by(self.plan.under(tuple(one.plan for one in contained)))
+            found._judge_by(under(self.plan, contained))
             if len(self._under) >= _UNDER_MAX:
                 self._under.clear()
             self._under[contained] = found

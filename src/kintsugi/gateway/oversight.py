@@ -105,15 +105,19 @@ def made_ready(containments: Iterable[Containment], config: Config) -> tuple[Con
     """Containments compiled for a configuration, for ``Oversight.contained``.
 
     One that cannot be made ready stops its scope instead: whoever put it in force wanted less to
-    pass, not more.
+    pass, not more. One that loosens control is left out then.
     """
-    return tuple(_made_ready(one, config) for one in containments)
+    found = (_made_ready(one, config) for one in containments)
+    return tuple(one for one in found if one is not None)
 
 
-def _made_ready(containment: Containment, config: Config) -> Contained:
+def _made_ready(containment: Containment, config: Config) -> Contained | None:
     try:
         return Contained(containment, config)
     except InvalidInput as error:
+        if containment.lever.loosens:
+            log.error("containment.left_out", containment_id=containment.id, error=str(error))
+            return None
         log.error("containment.stops_instead", containment_id=containment.id, error=str(error))
         stop = msgspec.structs.replace(containment, lever=Lever("stop"))
         return Contained(stop, config)

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
-from kintsugi.model.containment import Containment
+from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
@@ -84,14 +84,14 @@ class ErasureLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="erasure"):
 
 
 class ContainmentLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="containment"):
-    """A containment that was put in force, or released.
+    """A containment that was asked for, put in force, released, or judged: see ``Bypassed``.
 
     Attributes:
         record_digest: ``sha256:...`` of its record, as it is from then on.
     """
 
     id: str
-    act: Literal["applied", "released"]
+    act: ContainmentAct
     lever: str
     record_digest: str
     recorded_at: datetime
@@ -148,10 +148,9 @@ def content_digest(content: str) -> str:
 
 def containment_leaf(containment: Containment, *, now: datetime) -> ContainmentLeaf:
     """The leaf of a containment as it is now."""
-    released = containment.released_at is not None
     return ContainmentLeaf(
         containment.id,
-        "released" if released else "applied",
+        containment.last_act,
         containment.lever.name,
         f"sha256:{sha256(containment_record(containment)).hexdigest()}",
         now,

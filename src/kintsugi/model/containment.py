@@ -17,7 +17,12 @@ LeverName = Literal[
     "rate-limit",
     "cap-context",
     "swap-model",
+    "bypass",
 ]
+# What a containment is: asked for and not yet approved, acting, or over.
+ContainmentState = Literal["waiting", "in_force", "ended"]
+# What was done to one; it expires by itself.
+ContainmentAct = Literal["requested", "applied", "released", "judged"]
 
 #: Policies of a containment are named so in evaluations and events, followed by its id.
 CONTAINMENT: Final = "containment/"
@@ -53,7 +58,8 @@ class Lever(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
             (``sources``: names of tools, labels or addresses of retrieved passages);
             ``add-filter`` (``terms``, ``patterns``); ``rate-limit`` (``requests`` in
             ``window_seconds``); ``cap-context`` (``max_context_chars``, ``max_output_tokens``);
-            ``swap-model`` (``model``).
+            ``swap-model`` (``model``); ``bypass`` has policies of the configuration only watch
+            (``policies``: kinds; empty for all of them), see ``loosens``.
     """
 
     name: LeverName
@@ -67,6 +73,31 @@ class Lever(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     max_output_tokens: int = 0
     model: str = ""
     hold_seconds: float = 0.0
+    policies: tuple[str, ...] = ()
+
+    @property
+    def loosens(self) -> bool:
+        """Whether it lets more through instead of less, so that a second person has to agree."""
+        return self.name == "bypass"
+
+
+class Bypassed(msgspec.Struct, frozen=True):
+    """What policies would have done to the exchanges that a bypass let through.
+
+    Attributes:
+        would_have: exchanges by the strictest verdict that was held back.
+        by_policy: exchanges that each policy would have acted on.
+    """
+
+    exchanges: int
+    would_have: dict[str, int]
+    by_policy: dict[str, int]
+
+    @property
+    def acted_on(self) -> int:
+        """Exchanges that would not have gone through as they did."""
+        untouched = sum(self.would_have.get(verdict, 0) for verdict in ("allow", "flag"))
+        return self.exchanges - untouched
 
 
 class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,8 +106,11 @@ class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: UUIDv7; its time is ``created_at``.
         owner: who answers for it; ``created_by`` is the token that made it.
-        expires_at: it ends then, also at a gateway that hears nothing from the control plane.
+        expires_at: it ends then, also at a gateway that hears nothing from the control plane. A
+            request that nobody approves lapses then.
         incident_id: which it belongs to; empty for none.
+        approved_by: the second person, where the lever loosens. Its time runs from then on.
+        bypassed: of a bypass that is over: what it let through.
     """
 
     id: str
@@ -91,10 +125,44 @@ class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
     released_at: datetime | None = None
     released_by: str = ""
     release_reason: str = ""
+    approved_at: datetime | None = None
+    approved_by: str = ""
+    bypassed: Bypassed | None = None
+    bypassed_at: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it does nothing before somebody approves it."""
+        return self.lever.loosens and self.approved_at is None
+
+    @property
+    def last_act(self) -> ContainmentAct:
+        """What made it what it is."""
+        if self.bypassed is not None:
+            return "judged"
+        if self.released_at is not None:
+            return "released"
+        return "requested" if self.waits else "applied"
+
+    @property
+    def owes_judgement(self) -> bool:
+        """Whether what it let through is still to be judged, once it is over."""
+        return self.lever.loosens and self.approved_at is not None and self.bypassed is None
+
+    @property
+    def over_at(self) -> datetime:
+        """When it ended, or will."""
+        return self.released_at or self.expires_at
+
+    def state(self, now: datetime) -> ContainmentState:
+        """What it is at this time."""
+        if self.released_at is not None or now >= self.expires_at:
+            return "ended"
+        return "waiting" if self.waits else "in_force"
 
     def in_force(self, now: datetime) -> bool:
         """Whether it acts at this time."""
-        return self.released_at is None and now < self.expires_at
+        return self.state(now) == "in_force"
 
 
 class ContainmentStore(Protocol):
@@ -114,25 +182,49 @@ class ContainmentStore(Protocol):
         """
 
     def page(
-        self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
+        self,
+        *,
+        state: ContainmentState | None,
+        now: datetime,
+        limit: int,
+        cursor: str | None = None,
     ) -> tuple[list[Containment], str | None]:
         """Newest first, and the cursor of the next page.
 
         Args:
-            in_force: only those that act now, or only those that do not any more; None for all.
+            state: only those; None for all.
 
         Raises:
             InvalidInput: the cursor is not one that this store gave out.
         """
 
-    def count(self, *, in_force: bool | None, now: datetime) -> int:
+    def count(self, *, state: ContainmentState | None, now: datetime) -> int:
         """How many, as for ``page``."""
 
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         """Those that act now, oldest first."""
 
+    def approve(self, containment_id: str, *, by: str, now: datetime) -> Containment:
+        """Put one in force that waited for a second person; gateways hear of it.
+
+        Raises:
+            NotFound: there is none with this id.
+            StateConflict: it does not wait, or not any more.
+            Forbidden: ``by`` asked for it.
+        """
+
+    def unjudged(self, *, over_before: datetime, limit: int) -> list[Containment]:
+        """Those that were over by then and still owe a judgement, the longest over first."""
+
+    def judge(self, containment_id: str, bypassed: Bypassed, *, now: datetime) -> Containment:
+        """Keep what one let through, in place of what was known of that.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
     def release(self, containment_id: str, *, by: str, reason: str, now: datetime) -> Containment:
-        """End one; one that has ended stays as it was.
+        """End one, or withdraw one that waits; one that has ended stays as it was.
 
         Raises:
             NotFound: there is none with this id.

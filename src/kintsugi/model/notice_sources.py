@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from kintsugi.model.containment import Containment
+from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.holds import Hold
 from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedObligation
 from kintsugi.model.notice import Notice, notice
@@ -97,11 +97,11 @@ def of_obligation(owed: OwedObligation, *, now: datetime) -> tuple[str, Notice] 
 
 def of_containment(
     containment: Containment,
-    act: Literal["applied", "released", "expired"],
+    act: ContainmentAct | Literal["expired"],
     *,
     now: datetime,
 ) -> Notice:
-    """A containment began or ended."""
+    """A containment was asked for, began, ended, or was judged."""
     scope = containment.scope
     data = {
         "containment_id": containment.id,
@@ -113,10 +113,15 @@ def of_containment(
         "expires_at": containment.expires_at,
         "incident_id": containment.incident_id,
     }
-    if act == "applied":
-        data["actor"] = containment.created_by
+    if act in ("requested", "applied"):
+        data["actor"] = containment.approved_by or containment.created_by
     if act == "released":
         data |= {"actor": containment.released_by, "reason": containment.release_reason}
+    if containment.bypassed is not None:
+        data |= {
+            "exchanges": containment.bypassed.exchanges,
+            "acted_on": containment.bypassed.acted_on,
+        }
     return notice(f"containment.{act}", f"containment:{containment.id}", data, now=now)
 
 

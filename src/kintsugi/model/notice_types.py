@@ -157,6 +157,18 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
         "obligation.overdue": NoticeType(
             "A reporting obligation was not met in time.", "critical", _OBLIGATION
         ),
+        "containment.requested": NoticeType(
+            "Somebody asks a second person to loosen control.", "high", _CONTAINMENT
+        ),
+        "containment.judged": NoticeType(
+            "What a bypass let through was judged.",
+            "high",
+            {
+                **_CONTAINMENT,
+                "exchanges": "how many went through under it",
+                "acted_on": "how many of them policies would have acted on",
+            },
+        ),
         "containment.applied": NoticeType("A containment was armed.", "high", _CONTAINMENT),
         "containment.released": NoticeType(
             "A containment was released.",

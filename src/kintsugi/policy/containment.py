@@ -93,6 +93,14 @@ class Contained:
         return not scope.language or _language(said) == scope.language
 
 
+def under(plan: Plan, contained: Sequence[Contained]) -> Plan:
+    """A configuration's plan as it judges exchanges that are under these."""
+    for one in contained:
+        if one.containment.lever.loosens:
+            plan = plan.watching(frozenset(one.containment.lever.policies))
+    return plan.under(tuple(one.plan for one in contained))
+
+
 def check_containment(lever: Lever, scope: ContainmentScope, config: Config) -> None:
     """Refuse what no gateway could put in force.
 
@@ -123,10 +131,21 @@ def _plan(containment: Containment, config: Config) -> Plan:
     if needed and not any(getattr(lever, field) for field in needed):
         raise InvalidInput(f"lever.{needed[0]}: {lever.name} needs {' or '.join(needed)}")
     name = f"{CONTAINMENT}{containment.id}"
+    if lever.name == "bypass":
+        _check_kinds(lever)
+        return plan_of(config, {})
     if lever.name == "add-filter":
         return _filter(name, lever, config)
     rule = _RULES[lever.name](containment)
     return plan_of(config, {phase: [_own(name, lever, rule, phase)] for phase in rule.phases})
+
+
+def _check_kinds(lever: Lever) -> None:
+    for kind in lever.policies:
+        if kind not in KINDS:
+            raise InvalidInput(
+                f'lever.policies: "{kind}" is no kind of policy; `kt policy schema` lists them'
+            )
 
 
 def _filter(name: str, lever: Lever, config: Config) -> Plan:

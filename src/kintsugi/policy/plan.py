@@ -134,6 +134,14 @@ class Plan(msgspec.Struct, frozen=True):
         """Of a phase in which nothing was found."""
         return tuple(one for in_phase in self._in(phase) for one in in_phase.clear.evaluations)
 
+    def watching(self, kinds: frozenset[str]) -> Plan:
+        """The same where policies of these kinds only watch; all of them where it is empty."""
+        phases = {phase: _watching(in_phase, kinds) for phase, in_phase in self.phases.items()}
+        hold_chars, context_chars = _reach(phases.get(Phase.OUTPUT))
+        return msgspec.structs.replace(
+            self, hold_chars=hold_chars, context_chars=context_chars, phases=phases
+        )
+
     def under(self, overlays: tuple[Plan, ...]) -> Plan:
         """The same with other plans that judge before it."""
         held = [plan.hold_chars for plan in (self, *overlays)]
@@ -344,9 +352,34 @@ def _phase_plan(rules: Sequence[RuleInForce], phase: Phase) -> PhasePlan:
             evaluations=tuple(rule.clear for rule in rules),
         ),
         judges=any(rule.rule.judges for rule in rules),
-        asks=tuple(rule for rule in rules if type(rule.rule).needs is not Rule.needs),
+        asks=_asks(rules),
         readers=tuple(at for at, rule in enumerate(rules) if rule.rule.every_reading),
     )
+
+
+def _watching(in_phase: PhasePlan, kinds: frozenset[str]) -> PhasePlan:
+    rules = tuple(
+        msgspec.structs.replace(
+            rule,
+            mode=Mode.MONITOR,
+            clear=msgspec.structs.replace(rule.clear, mode=Mode.MONITOR),
+        )
+        if not kinds or rule.kind.name in kinds
+        else rule
+        for rule in in_phase.rules
+    )
+    return msgspec.structs.replace(
+        in_phase,
+        rules=rules,
+        clear=msgspec.structs.replace(
+            in_phase.clear, evaluations=tuple(rule.clear for rule in rules)
+        ),
+        asks=_asks(rules),
+    )
+
+
+def _asks(rules: Sequence[RuleInForce]) -> tuple[RuleInForce, ...]:
+    return tuple(rule for rule in rules if type(rule.rule).needs is not Rule.needs)
 
 
 def _decodes(phase: Phase) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -9,9 +10,10 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import containment_leaf, containment_record
-from kintsugi.model.containment import Containment
+from kintsugi.model.containment import Bypassed, Containment, ContainmentState
 from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.connections import Connection, Database
+from kintsugi.store.containment_moves import approved, judged, released
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
@@ -33,6 +35,7 @@ class PostgresContainments:
             containment.id,
             containment.created_at,
             containment.expires_at,
+            containment.waits,
             containment_record(containment).decode(),
         ]
         with self._database.transaction() as connection:
@@ -41,7 +44,7 @@ class PostgresContainments:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
             connection.execute(_SQL["announce"])
             now = containment.created_at
-            add_notice(connection, of_containment(containment, "applied", now=now))
+            add_notice(connection, of_containment(containment, containment.last_act, now=now))
             add_leaf(connection, containment_leaf(containment, now=now), now=now)
 
     def get(self, containment_id: str) -> Containment:
@@ -49,13 +52,18 @@ class PostgresContainments:
             return _one(connection, containment_id, _SQL["one"])
 
     def page(
-        self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
+        self,
+        *,
+        state: ContainmentState | None,
+        now: datetime,
+        limit: int,
+        cursor: str | None = None,
     ) -> tuple[list[Containment], str | None]:
         before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
         if before_id is not None and parse_uuid(before_id) is None:
             raise InvalidInput("the cursor is not one that this server gave out")
         values = {
-            "in_force": in_force,
+            "state": state,
             "now": now,
             "before_at": before_at,
             "before_id": before_id,
@@ -68,8 +76,8 @@ class PostgresContainments:
             return shown, None
         return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
 
-    def count(self, *, in_force: bool | None, now: datetime) -> int:
-        values = {"in_force": in_force, "now": now}
+    def count(self, *, state: ContainmentState | None, now: datetime) -> int:
+        values = {"state": state, "now": now}
         with self._database.transaction() as connection:
             row = connection.execute(_SQL["count"], values).fetchone()
         return int(row[0]) if row is not None else 0
@@ -79,20 +87,43 @@ class PostgresContainments:
             rows = connection.execute(_SQL["in_force"], [now, limit]).fetchall()
         return [_RECORD.decode(record) for (record,) in rows]
 
+    def approve(self, containment_id: str, *, by: str, now: datetime) -> Containment:
+        return self._change(containment_id, lambda found: approved(found, by=by, now=now), now)
+
     def release(self, containment_id: str, *, by: str, reason: str, now: datetime) -> Containment:
+        return self._change(
+            containment_id, lambda found: released(found, by=by, reason=reason, now=now), now
+        )
+
+    def judge(self, containment_id: str, bypassed: Bypassed, *, now: datetime) -> Containment:
+        return self._change(containment_id, lambda found: judged(found, bypassed, now=now), now)
+
+    def unjudged(self, *, over_before: datetime, limit: int) -> list[Containment]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["unjudged"], [over_before, limit]).fetchall()
+        return [_RECORD.decode(record) for (record,) in rows]
+
+    def _change(
+        self, containment_id: str, change: Callable[[Containment], Containment], now: datetime
+    ) -> Containment:
         with self._database.transaction() as connection:
             found = _one(connection, containment_id, _SQL["lock"])
-            if not found.in_force(now):
+            after = change(found)
+            if after == found:
                 return found
-            ended = msgspec.structs.replace(
-                found, released_at=now, released_by=by, release_reason=reason
-            )
-            values = [now, containment_record(ended).decode(), containment_id]
-            connection.execute(_SQL["release"], values)
+            values = [
+                after.released_at,
+                after.expires_at,
+                after.waits,
+                after.owes_judgement,
+                containment_record(after).decode(),
+                after.id,
+            ]
+            connection.execute(_SQL["save"], values)
             connection.execute(_SQL["announce"])
-            add_notice(connection, of_containment(ended, "released", now=now))
-            add_leaf(connection, containment_leaf(ended, now=now), now=now)
-            return ended
+            add_notice(connection, of_containment(after, after.last_act, now=now))
+            add_leaf(connection, containment_leaf(after, now=now), now=now)
+            return after
 
 
 def _one(connection: Connection, containment_id: str, statement: bytes) -> Containment:

@@ -6,12 +6,11 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-import msgspec
-
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import containment_leaf
-from kintsugi.model.containment import Containment
+from kintsugi.model.containment import Bypassed, Containment, ContainmentState
 from kintsugi.model.notice_sources import of_containment
+from kintsugi.store.containment_moves import approved, judged, released
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.uuids import parse_uuid
@@ -49,7 +48,12 @@ class MemoryContainments:
             raise NotFound(f'there is no containment "{containment_id}"') from None
 
     def page(
-        self, *, in_force: bool | None, now: datetime, limit: int, cursor: str | None = None
+        self,
+        *,
+        state: ContainmentState | None,
+        now: datetime,
+        limit: int,
+        cursor: str | None = None,
     ) -> tuple[list[Containment], str | None]:
         before = decode_cursor(cursor) if cursor else None
         if before is not None and parse_uuid(before[1]) is None:
@@ -57,7 +61,7 @@ class MemoryContainments:
         found = [
             one
             for one in reversed(self._oldest_first())
-            if (in_force is None or one.in_force(now) is in_force)
+            if state in (None, one.state(now))
             and (before is None or (one.created_at, one.id) < before)
         ]
         shown = found[:limit]
@@ -65,31 +69,45 @@ class MemoryContainments:
             return shown, None
         return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
 
-    def count(self, *, in_force: bool | None, now: datetime) -> int:
-        return sum(
-            in_force is None or one.in_force(now) is in_force for one in self._found.values()
-        )
+    def count(self, *, state: ContainmentState | None, now: datetime) -> int:
+        return sum(state in (None, one.state(now)) for one in self._found.values())
 
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         return [one for one in self._oldest_first() if one.in_force(now)][:limit]
 
+    def approve(self, containment_id: str, *, by: str, now: datetime) -> Containment:
+        return self._change(containment_id, lambda found: approved(found, by=by, now=now), now)
+
     def release(self, containment_id: str, *, by: str, reason: str, now: datetime) -> Containment:
+        return self._change(
+            containment_id, lambda found: released(found, by=by, reason=reason, now=now), now
+        )
+
+    def judge(self, containment_id: str, bypassed: Bypassed, *, now: datetime) -> Containment:
+        return self._change(containment_id, lambda found: judged(found, bypassed, now=now), now)
+
+    def unjudged(self, *, over_before: datetime, limit: int) -> list[Containment]:
+        found = [
+            one for one in self._found.values() if one.owes_judgement and one.over_at <= over_before
+        ]
+        return sorted(found, key=lambda one: (one.over_at, one.id))[:limit]
+
+    def _change(
+        self, containment_id: str, change: Callable[[Containment], Containment], now: datetime
+    ) -> Containment:
         with self._lock:
             found = self.get(containment_id)
-            if not found.in_force(now):
+            after = change(found)
+            if after == found:
                 return found
-            ended = msgspec.structs.replace(
-                found, released_at=now, released_by=by, release_reason=reason
-            )
-            self._keep(ended, now)
+            self._keep(after, now)
         self._announce()
-        return ended
+        return after
 
     def _keep(self, containment: Containment, now: datetime) -> None:
         self._add_leaf(containment_leaf(containment, now=now), now=now)
         self._found[containment.id] = containment
-        released = containment.released_at is not None
-        self._tell([of_containment(containment, "released" if released else "applied", now=now)])
+        self._tell([of_containment(containment, containment.last_act, now=now)])
 
     def _oldest_first(self) -> list[Containment]:
         return sorted(self._found.values(), key=lambda one: (one.created_at, one.id))

@@ -648,11 +648,14 @@ CREATE TABLE kintsugi.containments (
     expires_at timestamptz NOT NULL,
     released_at timestamptz,
     record text NOT NULL,
+    waits boolean NOT NULL DEFAULT false,
+    owes_judgement boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id)
 );
 
 CREATE INDEX containments_created_at ON kintsugi.containments (created_at, id);
 CREATE INDEX containments_open ON kintsugi.containments (expires_at) WHERE released_at IS NULL;
+CREATE INDEX containments_unjudged ON kintsugi.containments (id) WHERE owes_judgement;
 
 -- "record" is JSON; the columns beside it are what listing and naming need.
 CREATE TABLE kintsugi.holds (
