@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kintsugi.store.migrations import run_sql_beside
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
