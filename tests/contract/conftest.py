@@ -31,6 +31,7 @@ _EMPTIED = (
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),
             *("followup_incidents", "followups"),
+            *("workflows", "workflow_versions", "workflow_names_seen", "workflow_parts_seen"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("notices", "notices_once"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),

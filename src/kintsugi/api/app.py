@@ -43,6 +43,7 @@ from kintsugi.api import (
     status,
     tokens,
     traces,
+    workflows,
 )
 from kintsugi.api.answers import reply
 from kintsugi.api.auth import Authenticator
@@ -71,6 +72,7 @@ RESOURCES: tuple[Routes, ...] = (
     incident_verbs.routes,
     incident_actions.routes,
     obligations.routes,
+    workflows.routes,
     log.routes,
     log_audit.routes,
     traces.routes,

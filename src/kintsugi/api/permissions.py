@@ -49,6 +49,8 @@ class Scope(Enum):
     INCIDENTS_COMMAND = "incidents:command"
     # Sees restricted incidents without a part in them.
     INCIDENTS_RESTRICTED = "incidents:restricted"
+    WORKFLOWS_READ = "workflows:read"
+    WORKFLOWS_WRITE = "workflows:write"
     STATUS_READ = "status:read"
     PAYLOADS_REVEAL = "payloads:reveal"
     ERASURES_READ = "erasures:read"
@@ -113,6 +115,7 @@ _LOOK: Final = frozenset(
         Scope.LOG_READ,
         Scope.SIGNALS_READ,
         Scope.INCIDENTS_READ,
+        Scope.WORKFLOWS_READ,
         Scope.STATUS_READ,
     }
 )
@@ -134,6 +137,7 @@ _COMMAND: Final = _RESPOND | {
     Scope.CONTAINMENTS_APPROVE,
     Scope.QUARANTINES_RELEASE,
     Scope.CONFIGURATIONS_WRITE,
+    Scope.WORKFLOWS_WRITE,
     Scope.PAYLOADS_REVEAL,
 }
 _PRIVACY: Final = _LOOK | {

@@ -41,6 +41,7 @@ class Status(msgspec.Struct, frozen=True):
         configurations: newest version number by configuration id.
         relaxed: settings that are weaker than they could be, in what gateways run and in the
             newest versions; what needs somebody first.
+        unregistered_workflows: names that traffic used and nobody registered.
     """
 
     version: str
@@ -51,6 +52,7 @@ class Status(msgspec.Struct, frozen=True):
     configurations: dict[str, int]
     gateways: tuple[Reconciliation, ...]
     relaxed: tuple[RelaxedView, ...]
+    unregistered_workflows: int
 
 
 @routes.add("GET", "/health", Access.PUBLIC, answer=Health)
@@ -96,5 +98,6 @@ def status(control: Ctl) -> Response:
                 reconcile(record, stored.get(record.report.id, 0), now=now) for record in records
             ),
             relaxed=relaxed_now(control.stores, now=now),
+            unregistered_workflows=control.stores.workflows.count_strangers(),
         )
     )

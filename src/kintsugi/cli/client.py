@@ -112,9 +112,11 @@ class Client:
             "data"
         ]
 
-    def put(self, path: str, body: Any, params: Params | None = None) -> Any:
-        """``data`` of the answer."""
-        return self._call("PUT", path, params=params, body=body)["data"]
+    def put(
+        self, path: str, body: Any, params: Params | None = None, *, version: int | None = None
+    ) -> Any:
+        """``data`` of the answer; with a version, only where the newest one is still that."""
+        return self._call("PUT", path, params=params, body=body, version=version)["data"]
 
     @contextmanager
     def events(
@@ -161,15 +163,19 @@ class Client:
         params: Params | None = None,
         body: Any = None,
         timeout_seconds: float | None = None,
+        version: int | None = None,
     ) -> dict[str, Any]:
         has_body = body is not None
+        headers = {"Content-Type": "application/json"} if has_body else {}
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
         with self._reaching():
             response = self._http.request(
                 method,
                 path,
                 params=dict(params or {}),
                 content=msgspec.json.encode(body) if has_body else None,
-                headers={"Content-Type": "application/json"} if has_body else None,
+                headers=headers,
                 timeout=_TIMEOUT if timeout_seconds is None else timeout_seconds,
             )
             self._raise_for(response)

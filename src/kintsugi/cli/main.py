@@ -68,6 +68,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),
+    "workflows": Entry("workflows", "app", _CHANGE),
     "incidents": Entry("incidents", "app", _CHANGE),
     "actions": Entry("incident_actions", "app", _CHANGE),
     "obligations": Entry("obligations", "app", _CHANGE),

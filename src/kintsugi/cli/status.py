@@ -68,6 +68,7 @@ class Status(msgspec.Struct, frozen=True):
         workers: of every gateway on this control plane that is connected.
         counters: summed over them; None where the control plane could not be asked.
         relaxed: settings that are weaker than they could be, as ``GET /v1/status`` tells them.
+        unregistered_workflows: names that traffic used and nobody registered.
         problems: what is not as it should be; empty when all is well. A relaxed setting that runs
             after its last day is one.
     """
@@ -83,6 +84,7 @@ class Status(msgspec.Struct, frozen=True):
     counters: Counters | None
     restarts: dict[str, int]
     relaxed: list[dict[str, Any]]
+    unregistered_workflows: int
     problems: list[str]
 
 
@@ -131,13 +133,14 @@ def look(settings: Settings, running: Up) -> Status:
     problems = [f"{part} does not run" for part in _expected(running) if part not in running.pids]
     gateways: list[dict[str, Any]] = []
     relaxed: list[dict[str, Any]] = []
-    counters = None
+    counters, strangers = None, 0
     try:
         with Client(settings) as client:
             gateways = [found for found in client.get("/v1/gateways") if found["connected"]]
             told = client.get("/v1/status")
             relaxed, counted = told.get("relaxed", []), told["gateways"]
             counters = _sum(counted)
+            strangers = told.get("unregistered_workflows", 0)
             problems += [line for gateway in counted for line in differences(gateway)]
             problems += [overdue(one) for one in relaxed if _is_overdue(one)]
     except (ApiUnreachable, ApiRefused) as error:
@@ -169,6 +172,7 @@ def look(settings: Settings, running: Up) -> Status:
         counters=counters,
         restarts=running.restarts,
         relaxed=relaxed,
+        unregistered_workflows=strangers,
         problems=problems,
     )
 
@@ -232,6 +236,10 @@ def _named(values: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]
     return {name: values[name] for name in kind.__struct_fields__ if name in values}
 
 
+def _strangers(count: int) -> str:
+    return f"{count}; see `kt workflows unregistered`" if count else ""
+
+
 def _text(found: Status) -> RenderableType:
     from rich.console import Group  # here: only text output pays for it
 
@@ -248,6 +256,7 @@ def _text(found: Status) -> RenderableType:
             ("pids", msgspec.to_builtins(found.pids)),
             ("counters", msgspec.to_builtins(found.counters)),
             ("restarts", found.restarts or ""),
+            ("unregistered workflows", _strangers(found.unregistered_workflows)),
             ("problems", "\n".join(found.problems)),
         ]
     )

@@ -17,6 +17,7 @@ from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
+from kintsugi.model.workflow import Workflow
 
 
 class EventsLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="events", omit_defaults=True):
@@ -114,7 +115,28 @@ class IncidentLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="incident"
     recorded_at: datetime
 
 
-Leaf = EventsLeaf | ConfigurationLeaf | CustodyLeaf | ErasureLeaf | ContainmentLeaf | IncidentLeaf
+class WorkflowLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="workflow"):
+    """A version of a workflow's registration. It names people, so the leaf holds only its digest.
+
+    Attributes:
+        record_digest: ``sha256:...`` of its record.
+    """
+
+    name: str
+    version: int
+    record_digest: str
+    recorded_at: datetime
+
+
+Leaf = (
+    EventsLeaf
+    | ConfigurationLeaf
+    | CustodyLeaf
+    | ErasureLeaf
+    | ContainmentLeaf
+    | IncidentLeaf
+    | WorkflowLeaf
+)
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -159,6 +181,17 @@ def containment_leaf(containment: Containment, *, now: datetime) -> ContainmentL
 def containment_record(containment: Containment) -> bytes:
     """A containment as it is stored and digested: canonical JSON."""
     return _encode(containment)
+
+
+def workflow_record(workflow: Workflow) -> bytes:
+    """A registration as it is stored and digested: canonical JSON."""
+    return _encode(workflow)
+
+
+def workflow_leaf(workflow: Workflow) -> WorkflowLeaf:
+    """The leaf of a version of a registration."""
+    digest = f"sha256:{sha256(workflow_record(workflow)).hexdigest()}"
+    return WorkflowLeaf(workflow.name, workflow.version, digest, workflow.at)
 
 
 def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:

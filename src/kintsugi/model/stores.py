@@ -30,6 +30,7 @@ from kintsugi.model.span import SpanStore
 from kintsugi.model.trajectory import TrajectoryRules
 from kintsugi.model.vault import KeyStore
 from kintsugi.model.verdict import Verdict
+from kintsugi.model.workflow import WorkflowStore
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -684,5 +685,6 @@ class Stores(msgspec.Struct, frozen=True):
     incidents: IncidentStore
     notices: NoticeStore
     followups: FollowupStore
+    workflows: WorkflowStore
     query: QueryRunner
     changes: Changes

@@ -25,6 +25,7 @@ from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
+from kintsugi.model.seen_parts import of_events
 from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.admissible import check_admissible
@@ -59,6 +60,7 @@ from kintsugi.store.sealer import (
 from kintsugi.store.search_text import payload_words, to_tsvector
 from kintsugi.store.spans import note_traces
 from kintsugi.store.statements import load_statements
+from kintsugi.store.workflows import note_workflows
 
 _SQL: Final = load_statements("events")
 _SCAN_ROWS_PER_FETCH: Final = 500
@@ -184,6 +186,7 @@ class PostgresEvents:
                 _add_to_rollups(connection, new.values())
                 note_events(connection, new.values())
                 note_traces(connection, new.values())
+                note_workflows(connection, of_events(new.values()), now=now)
                 connection.execute(_SQL["advance_position"], [last + len(rows)])
             missing = take_ranges(connection, journals, now=now)
             if rows:  # last: the log's edge stays locked from here to the commit

@@ -35,6 +35,7 @@ from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.notice_sources import of_configuration
+from kintsugi.model.seen_parts import of_events
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
     WITNESSES_MAX,
@@ -58,6 +59,7 @@ from kintsugi.model.stores import (
     Witnessed,
     withdrawn,
 )
+from kintsugi.model.workflow import WorkflowStore
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
@@ -72,6 +74,7 @@ from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
 from kintsugi.store.memory_vault import MemoryVault
+from kintsugi.store.memory_workflows import MemoryWorkflows
 from kintsugi.store.search_text import parse_search, payload_words
 
 
@@ -97,7 +100,8 @@ def memory_stores(
     oversight = MemoryOversight(lambda: changes.announce("oversight"), tell)
     signals = MemorySignals(lambda: changes.announce("signals"), tell)
     custody = MemoryCustody(log.add)
-    spans = MemorySpans(custody)
+    workflows = MemoryWorkflows(log.add, signals)
+    spans = MemorySpans(custody, workflows, now)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     followups = MemoryFollowups()
     incidents = MemoryIncidents(
@@ -107,7 +111,9 @@ def memory_stores(
         tell,
         followups,
     )
-    events = MemoryEvents(changes, log, oversight, signals, spans, vault, incidents.tied, now=now)
+    events = MemoryEvents(
+        changes, log, oversight, signals, spans, vault, workflows, incidents.tied, now=now
+    )
     return Stores(
         events=events,
         configurations=MemoryConfigurations(changes, log, tell),
@@ -128,6 +134,7 @@ def memory_stores(
         incidents=incidents,
         notices=notices,
         followups=followups,
+        workflows=workflows,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -276,6 +283,7 @@ class MemoryEvents:
         signals: MemorySignals,
         spans: MemorySpans,
         vault: MemoryVault,
+        workflows: WorkflowStore,
         tied: Callable[[str], frozenset[str]],
         *,
         now: Callable[[], datetime] = _utc_now,
@@ -288,6 +296,7 @@ class MemoryEvents:
         self._spans = spans
         self._vault = vault
         self._tied = tied
+        self._workflows = workflows
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -315,6 +324,7 @@ class MemoryEvents:
         if new:
             self._oversight.note_events(new.values())
             self._spans.note_events(new.values())
+            self._workflows.note(of_events(new.values()), now=self._now())
             self._changes.announce("events")
         return Ingested(len(new), len(events) - len(new), missing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,8 +11,10 @@ import msgspec
 from kintsugi.errors import NotFound
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.seen_parts import of_spans
 from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
 from kintsugi.model.vault import Subject
+from kintsugi.model.workflow import WorkflowStore
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.trace_summary import begun, label, with_decisions, with_spans
@@ -21,14 +23,19 @@ from kintsugi.store.trace_summary import begun, label, with_decisions, with_span
 class MemorySpans:
     """The same promises as ``PostgresSpans``."""
 
-    def __init__(self, custody: CustodyStore) -> None:
+    def __init__(
+        self, custody: CustodyStore, workflows: WorkflowStore, now: Callable[[], datetime]
+    ) -> None:
         self._custody = custody
+        self._workflows = workflows
+        self._now = now
         self._lock = threading.Lock()
         self._spans: dict[str, dict[str, Span]] = {}
         self._traces: dict[str, TraceSummary] = {}
 
     def append(self, spans: Sequence[Span]) -> SpansStored:
         stored = 0
+        new: list[Span] = []
         with self._lock:
             for span in spans:
                 known = self._spans.setdefault(span.trace_id, {})
@@ -36,8 +43,11 @@ class MemorySpans:
                     continue
                 known[span.span_id] = span
                 stored += 1
+                new.append(span)
                 before = self._traces.get(span.trace_id) or begun(span.trace_id, span.started_at)
                 self._traces[span.trace_id] = with_spans(before, [span])
+        told = of_spans((span.started_at, span.attributes) for span in new)
+        self._workflows.note(told, now=self._now())
         return SpansStored(stored=stored, duplicates=len(spans) - stored)
 
     def note_events(self, events: Iterable[DecisionEvent]) -> None:

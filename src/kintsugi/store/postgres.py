@@ -39,6 +39,7 @@ from kintsugi.store.signals import PostgresSignals
 from kintsugi.store.spans import PostgresSpans
 from kintsugi.store.tokens import PostgresTokens
 from kintsugi.store.vault import PostgresVault
+from kintsugi.store.workflows import PostgresWorkflows
 from kintsugi.vault.key_sources import KeySource
 
 
@@ -120,6 +121,7 @@ def open_stores(
         incidents=PostgresIncidents(database),
         notices=PostgresNotices(database),
         followups=PostgresFollowups(database),
+        workflows=PostgresWorkflows(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

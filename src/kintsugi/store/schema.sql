@@ -4,7 +4,9 @@
 -- Events are partitioned by month, and the partition key is the id: ids are UUIDv7, so a range of
 -- ids is a range of time. That gives three things that partitions on the timestamp would not:
 --   * "id" alone is a primary key, so the database itself keeps an event from being stored twice;
+
 --   * a lookup by id opens one partition;
+
 --   * "evaluations JOIN events ON event_id = id" joins month with month, although the join says
 --     nothing about time (enable_partitionwise_join, set on the database).
 -- A condition on "timestamp" prunes too: every partition carries a CHECK on it. Partitions are made
@@ -331,6 +333,7 @@ CREATE TABLE kintsugi.log_leaves (
 );
 
 CREATE INDEX log_leaves_kind ON kintsugi.log_leaves (kind, position);
+
 -- A leaf by its text, for packages: of everything but batches of events, which are found by their
 -- positions.
 CREATE INDEX log_leaves_data ON kintsugi.log_leaves USING hash (data) WHERE kind <> 'events';
@@ -410,6 +413,7 @@ CREATE INDEX signals_key ON kintsugi.signals (key, at);
 CREATE UNIQUE INDEX signals_unresolved ON kintsugi.signals (key) WHERE resolved_at IS NULL;
 
 -- Who did what with evidence. "record" is the entry as canonical JSON, whose digest is in the log;
+
 -- the columns beside it are what listing needs. Nothing here is ever changed or removed.
 CREATE TABLE kintsugi.custody (
     id uuid NOT NULL,
@@ -719,6 +723,46 @@ CREATE TABLE kintsugi.followup_incidents (
 );
 
 CREATE INDEX followup_incidents_followup ON kintsugi.followup_incidents (followup_id);
+
+-- The newest version of each workflow's registration, and every version there was. "record" is
+-- canonical JSON, whose digest is in the log.
+CREATE TABLE kintsugi.workflows (
+    name text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    record text COLLATE "C" NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE kintsugi.workflow_versions (
+    name text COLLATE "C" NOT NULL,
+    version integer NOT NULL,
+    record text COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, version)
+);
+
+-- What traffic said in X-Workflow, counted as it is stored. "judged" tells whether it was held
+-- against the registration; whoever changes the registration takes that back. Bounded in number.
+CREATE TABLE kintsugi.workflow_names_seen (
+    name text COLLATE "C" NOT NULL,
+    first_seen_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
+    events bigint NOT NULL,
+    judged boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE kintsugi.workflow_parts_seen (
+    workflow text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    first_seen_at timestamptz NOT NULL,
+    last_seen_at timestamptz NOT NULL,
+    times bigint NOT NULL,
+    judged boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (workflow, kind, name, version)
+);
 
 -- The contract's views: names and columns stay as they are.
 CREATE VIEW public.ai_decision_events AS

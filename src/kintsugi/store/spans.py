@@ -13,6 +13,7 @@ from psycopg.sql import SQL, Composable, Composed
 from kintsugi.errors import NotFound, StoreUnavailable
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.seen_parts import of_spans
 from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
 from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
@@ -25,6 +26,7 @@ from kintsugi.store.sealer import Sealer
 from kintsugi.store.span_contents import SealedSpans, content_line, opened, seal_spans
 from kintsugi.store.statements import load_statements
 from kintsugi.store.trace_summary import label, with_decisions, with_spans
+from kintsugi.store.workflows import note_workflows
 
 T = TypeVar("T", Span, DecisionEvent)
 
@@ -91,6 +93,8 @@ class PostgresSpans:
                 _copy(connection, new.values(), sealed)
                 added = _by_trace(new.values())
                 _save(connection, [with_spans(traces[key], added[key]) for key in added])
+                seen = of_spans((span.started_at, span.attributes) for span in new.values())
+                note_workflows(connection, seen, now=self._now())
         return len(new)
 
     def _seal(self, trace_ids: Iterable[str], spans: Collection[Span]) -> SealedSpans:

@@ -1,0 +1,15 @@
+"""The inventory of workflows, and which names and parts traffic used."""
+
+from __future__ import annotations
+
+from kintsugi.store.migrations import run_sql_beside
+
+revision = "0019"
+down_revision = "0018"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
