@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import re2
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
-from kintsugi.policy import automata
+from kintsugi.policy import automata, literals, rules
 from kintsugi.policy.automata import Automaton, Pattern, PatternInvalid, Sighting, Span, width
+from kintsugi.policy.encodings import TRIGGERS
 from kintsugi.policy.normalise import Layer
 from kintsugi.policy.rules import KINDS
 from kintsugi.policy.rules.prompt_injection.rule import PromptInjectionRule
@@ -104,7 +107,7 @@ def test_a_set_that_runs_out_of_memory_never_means_nothing_found(
 
 def test_a_set_too_large_for_its_memory_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(automata, "_SET_MEMORY_BYTES_MAX", 200_000)
-    patterns = [Pattern(str(n), rf"a.{{0,20}}b{n}x.{{0,20}}c") for n in range(20)]
+    patterns = [Pattern(str(n), rf"[a-z].{{0,20}}[b-k]{n}[x-z].{{0,20}}[c-z]") for n in range(20)]
     automaton = Automaton(patterns)
     assert len(automaton._sets) > 1
     assert automaton.search(b"a b7x c") == [7]
@@ -185,7 +188,7 @@ TOLD_BY_CONTEXT = {"date_of_birth", "okta_token", "gocardless_token"}
 )
 def test_what_a_pattern_needs_is_in_everything_it_matches(pattern: Pattern) -> None:
     """Examples are drawn from the pattern itself, so far as Python reads its syntax."""
-    source = automata._for_python(pattern.regex).replace("(?-i:", "(?:")
+    source = literals._for_python(pattern.regex).replace("(?-i:", "(?:")
     try:
         examples = st.from_regex(re.compile(source, re.ASCII | re.IGNORECASE), fullmatch=True)
     except re.error:
@@ -203,6 +206,25 @@ def test_what_a_pattern_needs_is_in_everything_it_matches(pattern: Pattern) -> N
             assert needed.search(data)
 
     check()
+
+
+def test_no_pattern_is_overlooked_for_its_words() -> None:
+    """In the texts that the policies' own cases are made of, and in capitals."""
+    patterns = [*TRIGGERS, *built_in_patterns()]
+    automaton = Automaton(patterns)
+    texts = [
+        case["text"]
+        for path in Path(rules.__file__).parent.glob("*/cases.yaml")
+        for case in YAML(typ="safe").load(path)["cases"]
+        if isinstance(case.get("text"), str)
+    ]
+    assert len(texts) > 300
+    for text in texts:
+        for data in (text.encode("utf-8", "replace"), text.upper().encode("utf-8", "replace")):
+            found = set(automaton.search(data))
+            for index, pattern in enumerate(patterns):
+                if pattern.name not in TOLD_BY_CONTEXT:
+                    assert automaton._in(index, data) == (index in found), (pattern.name, text)
 
 
 def test_injection_signals_are_unique() -> None:

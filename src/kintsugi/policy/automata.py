@@ -1,7 +1,8 @@
-"""All patterns of a phase in one pass, in time linear in the text whatever the patterns.
+"""All patterns of a phase at once, in time linear in the text whatever the patterns.
 
-google-re2 compiles any number of patterns into one set, which tells which of them are somewhere
-in a text. Only those are then run alone to learn where.
+Patterns made of words are asked about only in texts that hold the words, see ``literals.py``. The
+others, made of shapes such as groups of digits, are compiled into sets: google-re2 tells in one
+pass which of them are somewhere in a text. Only those are then run alone to learn where.
 
 A set that runs out of memory says "nothing found", which for a guard is the worst answer. So
 every set also holds a pattern that always matches: when that one is missing from an answer, the
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 import re2
 
+from kintsugi.policy.literals import Clause, Literals, clauses, parsed
 from kintsugi.policy.normalise import Layer
 
 # Python's own parser of regular expressions, which no stubs describe: it knows how wide they are.
@@ -126,11 +128,18 @@ class Automaton:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._searchers = [compile_pattern(pattern) for pattern in patterns]
         self._value_groups = [searcher.groupindex.get("value", 0) for searcher in self._searchers]
-        self._before = [width(pattern).before for pattern in patterns]
+        self._before: list[int | None] = []
         first: dict[str, dict[str, list[int]]] = {}
+        worded: list[tuple[int, tuple[Clause, ...]]] = []
         for index, pattern in enumerate(patterns):
+            self._before.append(width(pattern).before)
+            if found := clauses(pattern.regex, pattern.needs):
+                worded.append((index, found))
+                continue
             wanted = _flagged(pattern.needs or pattern.regex, pattern)
             first.setdefault(pattern.group, {}).setdefault(wanted, []).append(index)
+        self._worded = [index for index, _ in worded]
+        self._literals = Literals([found for _, found in worded])
         self._sets: list[_Set] = []
         for group in first.values():
             stages = {
@@ -144,7 +153,11 @@ class Automaton:
 
         Empty for nothing: the common case, which allocates next to nothing.
         """
-        found: list[int] = []
+        found = [
+            index
+            for possible in self._literals.possible(data)
+            if self._in(index := self._worded[possible], data)
+        ]
         for matcher, stages in self._sets:
             hits = matcher.Match(data)
             if hits is None or _ALWAYS not in hits:  # out of memory: the answer is void
@@ -311,7 +324,7 @@ def width(pattern: Pattern) -> Width:
 @lru_cache(maxsize=1024)  # asked for as often as patterns are compiled, see there
 def _width(regex: str) -> Width:
     try:
-        tree = _parser.parse(_for_python(regex))
+        tree = parsed(regex)
     except (re.error, OverflowError, RecursionError):
         return Width(None, None)
     longest = tree.getwidth()[1]
@@ -346,19 +359,6 @@ def _groups(tree: Any) -> set[int]:
             number, *_, inner = argument
             found |= {number} | _groups(inner)
     return found
-
-
-# Of RE2's syntax that Python does not read, what matters for widths: one character each.
-_ONE_CHARACTER = re.compile(r"\\[pP](?:\{\^?\w+\}|\w)")
-_NAMED_CLASS = re.compile(r"\[:\^?\w+:\]")
-_GLOBAL_FLAGS = re.compile(r"\(\?[imsU]+\)")
-
-
-def _for_python(regex: str) -> str:
-    regex = _ONE_CHARACTER.sub("w", regex)
-    regex = _NAMED_CLASS.sub("w", regex)
-    # Flags change what matches, not how much of it; Python takes them only at the start.
-    return _GLOBAL_FLAGS.sub("", regex).replace("(?<", "(?P<").replace(r"\z", r"\Z")
 
 
 def _flagged(regex: str, pattern: Pattern) -> str:
