@@ -11,6 +11,7 @@ from typer._click import Command, Context  # Typer's own copy; it offers no othe
 from typer.core import TyperGroup, TyperOption
 
 from kintsugi.api.app import build_api
+from kintsugi.api.permissions import Access, Role, Scope, allows, scopes_of
 from kintsugi.cli.main import app
 from kintsugi.cli.policy_schema import schema_text
 from kintsugi.model.notice_types import NOTICE_TYPES
@@ -35,6 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/lint.md": lint_codes(),
         "reference/templates.md": templates(),
         "reference/routes.md": routes(),
+        "reference/roles.md": roles(),
         "reference/notices.md": notices(),
         f"reference/{SCHEMA_FILE}": schema_text(),
     }
@@ -90,6 +92,29 @@ def notices() -> str:
         lines += ["", "| field | meaning |", "|---|---|"]
         lines += [f"| `{field}` | {text} |" for field, text in declared.fields.items()]
         lines.append("")
+    return "\n".join(lines)
+
+
+def roles() -> str:
+    """Which role may use which route, from the routes and the roles themselves."""
+    api = build_api(memory_stores(), state_dir=ROOT)
+    lines = [
+        "# Roles and routes",
+        "",
+        "Every route that asks for a scope. Tests try each of them with each role.",
+        "",
+        f"| route | {' | '.join(role.value for role in Role)} |",
+        f"|---|{'---|' * len(Role)}",
+    ]
+    for path, operations in api.openapi()["paths"].items():
+        for method, operation in operations.items():
+            wanted = operation["x-kt-permission"]
+            if wanted in {access.value for access in Access}:
+                continue
+            marks = [
+                "yes" if allows(scopes_of([role.value]), Scope(wanted)) else "" for role in Role
+            ]
+            lines.append(f"| `{method.upper()} {path}` | {' | '.join(marks)} |")
     return "\n".join(lines)
 
 

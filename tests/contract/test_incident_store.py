@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import psycopg
 import pytest
 
 from kintsugi.errors import Blocked, InvalidInput, NotFound, VersionConflict
-from kintsugi.incidents import notes, opening, relations
+from kintsugi.incidents import access, notes, opening, relations
 from kintsugi.incidents.commands import Act
 from kintsugi.incidents.lifecycle import moved
 from kintsugi.model.incident import (
@@ -357,3 +357,52 @@ def test_clocks_stand_by_their_due_date(stores: Stores) -> None:
     assert (owed.incident.reference, owed.obligation) == ("INC-000001", clocks[0])
     with pytest.raises(NotFound):
         stores.incidents.obligation("nope")
+
+
+def restrict(
+    stores: Stores, incident: Incident, visibility: Literal["reference", "hidden"]
+) -> None:
+    stores.incidents.change(
+        [incident.id],
+        lambda found: (access.restricted(found[0], visibility, act()),),
+        now=NOON,
+    )
+
+
+def test_what_is_hidden_from_somebody_is_neither_listed_nor_counted(stores: Stores) -> None:
+    hidden, shown, plain = (declare(stores, title) for title in ("hidden", "shown", "plain"))
+    restrict(stores, hidden, "hidden")
+    restrict(stores, shown, "reference")
+
+    def titles(viewer: str) -> set[str]:
+        where = IncidentFilter(viewer=viewer)
+        found, _ = stores.incidents.page(where, limit=9)
+        assert stores.incidents.count(where, ceiling=9) == len(found)
+        return {one.title for one in found}
+
+    assert titles("") == titles("ana") == {"hidden", "shown", "plain"}
+    assert titles("bo") == {"shown", "plain"}
+    ids = [hidden.id, shown.id, plain.id, new_id(NOON), "no id"]
+    assert stores.incidents.restricted(ids, viewer="bo") == {hidden.id, shown.id}
+    assert stores.incidents.restricted(ids, viewer="ana") == frozenset()
+
+
+def test_clocks_of_restricted_incidents_are_for_those_who_see_them(stores: Stores) -> None:
+    made = declare(stores)
+    clock = Obligation(
+        *(new_id(NOON), "rule", "GDPR", "33", 72, "hours", "authority", NOON, "ana/1", "asked"),
+        start_at=NOON,
+        due_at=NOON,
+    )
+
+    def decide(found: tuple[Incident, ...]) -> tuple[Change, ...]:
+        change = access.restricted(found[0], "reference", act())
+        with_clock = msgspec.structs.replace(change.incident, obligations=(clock,))
+        return (msgspec.structs.replace(change, incident=with_clock),)
+
+    stores.incidents.change([made.id], decide, now=NOON)
+
+    def owed(viewer: str | None) -> int:
+        return len(stores.incidents.obligations(terminal=None, limit=9, viewer=viewer)[0])
+
+    assert (owed(None), owed("ana"), owed("bo")) == (1, 1, 0)

@@ -19,6 +19,7 @@ from kintsugi.api.event_query import LIMIT_MAX
 from kintsugi.api.permissions import Scope
 from kintsugi.api.reconciliation import AWAY_AFTER
 from kintsugi.api.routing import Routes
+from kintsugi.api.sight import reference_for
 from kintsugi.errors import InvalidInput, StateConflict
 from kintsugi.model.config import Config, Gateway, Pack
 from kintsugi.model.containment import Containment, ContainmentScope, Lever, LeverName
@@ -225,7 +226,8 @@ def list_containments(control: Ctl, query: Annotated[ContainmentQuery, Query()])
         limit=query.limit,
         cursor=query.cursor,
     )
-    return reply(Page(found, Meta(len(found), cursor is not None, cursor)))
+    shown = [_shown(control, one) for one in found]
+    return reply(Page(shown, Meta(len(found), cursor is not None, cursor)))
 
 
 @routes.add(
@@ -319,7 +321,15 @@ def view_of(
     everywhere = bool(connected) and all(
         one.workers and one.contained_workers == one.workers for one in connected
     )
-    return ContainmentView(containment, status, everywhere, gateways, preview)
+    return ContainmentView(_shown(control, containment), status, everywhere, gateways, preview)
+
+
+def _shown(control: Control, containment: Containment) -> Containment:
+    """It stops traffic, so all may see it; not which restricted incident it belongs to."""
+    if not containment.incident_id:
+        return containment
+    incident = reference_for(control.stores, containment.incident_id)
+    return msgspec.structs.replace(containment, incident_id=incident)
 
 
 def _preview(control: Control, scope: ContainmentScope, now: datetime) -> Preview:

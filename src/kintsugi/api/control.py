@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,8 @@ from kintsugi.api.auth import Authenticator
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics
+from kintsugi.api.permissions import Scope, allows
+from kintsugi.api.sight import seen_by
 from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.holds import HOLDS_MAX, narrowed
 from kintsugi.model.stores import Stores, Token
@@ -25,6 +27,7 @@ class Control:
     """The control plane's parts.
 
     Attributes:
+        stores: in a request, as its caller may see them (``api/sight.py``).
         log_key_file: the keys that sign the log's checkpoints, see ``ledger/log_keys.py``.
         places: where content may be besides the events, for erasures.
         clock: the time now, aware UTC; given, so that tests decide it.
@@ -56,7 +59,10 @@ class Control:
 async def _control(request: Request) -> Control:
     control = request.app.state.control
     assert isinstance(control, Control)  # noqa: S101  (a wiring error, not an input error)
-    return control
+    caller: Token | None = getattr(request.state, "caller", None)
+    if caller is None or allows(caller.scopes, Scope.INCIDENTS_RESTRICTED):
+        return control
+    return replace(control, stores=seen_by(control.stores, caller.name))
 
 
 async def _caller(request: Request) -> Token:

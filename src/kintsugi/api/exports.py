@@ -25,6 +25,7 @@ from kintsugi.api.export_worker import file_name, object_of
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
+from kintsugi.api.sight import may_read, require_sight
 from kintsugi.api.trajectory_job import FILTERS
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.ledger.log_keys import load_keys
@@ -142,11 +143,13 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
     if new.unredacted:
         authorise(caller, Scope.PAYLOADS_REVEAL)
     now = control.clock()
+    where = new.filter.where(now=now)
+    require_sight(control.stores, where)
     job = ExportJob(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
         type=new.type,
         format=kind,
-        where=new.filter.where(now=now),
+        where=where,
         state="queued",
         created_at=now,
         created_by=caller.name,
@@ -175,13 +178,14 @@ def list_exports(control: Ctl, query: Annotated[PageQuery, Query()]) -> Response
         total_is_floor=cursor is not None or query.cursor is not None,
         next_cursor=cursor,
     )
-    return reply(Page([view_of(job) for job in jobs], meta))
+    seen = [view_of(job) for job in jobs if may_read(control.stores, job.where)]
+    return reply(Page(seen, msgspec.structs.replace(meta, total=len(seen))))
 
 
 @routes.add("GET", "/v1/exports/{export_id}", Scope.EXPORTS_READ, answer=One[ExportView])
 def show_export(control: Ctl, export_id: ExportId) -> Response:
     """One export and how far it is."""
-    return one(view_of(control.stores.exports.get(export_id)))
+    return one(view_of(_seen(control, export_id)))
 
 
 @routes.add(
@@ -249,13 +253,21 @@ def verify_export(control: Ctl, caller: Caller, export_id: ExportId) -> Response
     return one(report)
 
 
+def _seen(control: Control, export_id: str) -> ExportJob:
+    """A job, unless it is about an incident that the caller does not see."""
+    job = control.stores.exports.get(export_id)
+    if not may_read(control.stores, job.where):
+        raise NotFound(f'there is no export "{export_id}"')
+    return job
+
+
 def _finished(control: Control, export_id: str) -> tuple[ExportJob, pathlib.Path]:
     """A finished job and its file.
 
     Raises:
         NotFound: it is not finished, or its file is gone.
     """
-    job = control.stores.exports.get(export_id)
+    job = _seen(control, export_id)
     path = control.state_dir / job.path
     if job.state != "done":
         raise NotFound(f"export {job.id} is {job.state}; there is no file yet")

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import TOTAL_CEILING, EventFilters
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput
+from kintsugi.api.sight import may_read, require_sight
+from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.holds import Hold
@@ -86,6 +87,7 @@ def place_hold(control: Ctl, caller: Caller, wanted: NewHold) -> Response:
         raise InvalidInput(
             "body.filter: this would hold everything: narrow it down, or say everything: true"
         )
+    require_sight(control.stores, where)
     actor = actor_of(caller)
     hold = Hold(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
@@ -106,13 +108,14 @@ def place_hold(control: Ctl, caller: Caller, wanted: NewHold) -> Response:
 def list_holds(control: Ctl, query: Annotated[HoldQuery, Query()]) -> Response:
     """Newest first."""
     in_force = {"in_force": True, "released": False, "all": None}[query.status]
-    return whole(control.stores.holds.list(in_force=in_force, limit=TOTAL_CEILING))
+    found = control.stores.holds.list(in_force=in_force, limit=TOTAL_CEILING)
+    return whole([hold for hold in found if may_read(control.stores, hold.where)])
 
 
 @routes.add("GET", "/v1/holds/{hold_id}", Scope.HOLDS_READ, answer=One[HoldView])
 def show_hold(control: Ctl, hold_id: HoldId) -> Response:
     """One hold, and how many events it covers now."""
-    hold = control.stores.holds.get(hold_id)
+    hold = _seen(control, hold_id)
     count = control.stores.events.count(hold.where, ceiling=TOTAL_CEILING + 1)
     return one(HoldView(hold, min(count, TOTAL_CEILING), count > TOTAL_CEILING))
 
@@ -123,7 +126,16 @@ def release_hold(control: Ctl, caller: Caller, hold_id: HoldId, release: Release
     reason = release.reason.strip()
     if not reason:
         raise InvalidInput("body.reason: say why; it is kept with the hold")
+    _seen(control, hold_id)
     now, actor = control.clock(), actor_of(caller)
     entry = custody_entry("release", f"hold:{hold_id}", actor=actor, now=now, reason=reason)
     ended = control.stores.holds.release(hold_id, by=actor, reason=reason, now=now, custody=entry)
     return one(ended)
+
+
+def _seen(control: Control, hold_id: str) -> Hold:
+    """A hold, unless it is about an incident that the caller does not see."""
+    hold = control.stores.holds.get(hold_id)
+    if not may_read(control.stores, hold.where):
+        raise NotFound(f'there is no hold "{hold_id}"')
+    return hold

@@ -26,6 +26,7 @@ from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_due
 from kintsugi.api.routing import Routes
+from kintsugi.api.sight import seen_among
 from kintsugi.errors import InvalidInput
 from kintsugi.incidents import actions
 from kintsugi.model.action import ACTION_KINDS, Action, ActionKind, ActionState
@@ -140,7 +141,7 @@ class ActionVocabulary(msgspec.Struct, frozen=True):
 def view_of(control: Control, action: Action) -> ActionView:
     """As the API and the console show it."""
     now = control.clock()
-    found = [control.stores.incidents.get(one) for one in action.incidents]
+    found = seen_among(control.stores, action.incidents)
     return ActionView(
         id=action.id,
         version=action.version,

@@ -25,8 +25,10 @@ from kintsugi.model.incident import (
     TimelineEntry,
     Triage,
     Verdicts,
+    Visibility,
     Waiver,
 )
+from kintsugi.model.incident_access import visibility_of
 from kintsugi.model.obligation import Fact, Moment
 from kintsugi.model.signal import Severity
 
@@ -44,6 +46,8 @@ class IncidentView(msgspec.Struct, frozen=True):
         review_due_at: null until harm has stopped.
         relaxed: gates with a waiver in force.
         owed: clocks with something still owed.
+        visibility: what others than those who work on it see; ``reference`` is that it exists.
+        people: who may see it besides those with a role in it.
         event_count: decision events tied to it.
     """
 
@@ -84,6 +88,8 @@ class IncidentView(msgspec.Struct, frozen=True):
     moments: tuple[Moment, ...]
     facts: dict[str, Fact]
     owed: int
+    visibility: Visibility
+    people: tuple[str, ...]
 
 
 class EntryView(msgspec.Struct, frozen=True):
@@ -158,6 +164,8 @@ def view_of(incident: Incident, *, now: datetime) -> IncidentView:
         moments=incident.moments,
         facts=incident.facts,
         owed=sum(not one.terminal(now) for one in incident.obligations),
+        visibility=visibility_of(incident),
+        people=incident.people,
     )
 
 

@@ -174,7 +174,8 @@ def scopes_of(roles: Iterable[str]) -> tuple[str, ...]:
 
     A role that is not known (any more) gives nothing.
     """
-    held = {scope for role in Role if role.value in set(roles) for scope in ROLES[role]}
+    named = set(roles)
+    held = {scope for role in Role if role.value in named for scope in ROLES[role]}
     return tuple(scope.value for scope in Scope if scope in held)
 
 

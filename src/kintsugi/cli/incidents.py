@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kintsugi.cli import incident_access
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_findings import add_to
 from kintsugi.cli.incident_options import (
@@ -171,3 +172,4 @@ for _row in TRANSITIONS:
 
 
 add_to(app)
+incident_access.add_to(app)

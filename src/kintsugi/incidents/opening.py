@@ -10,6 +10,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.incidents.commands import Act, changed, entry, still_open, wanted_reason
 from kintsugi.incidents.commands import refuse as refuse_all
 from kintsugi.model.incident import Change, Incident, Link, new_id
+from kintsugi.model.incident_access import seers_of, visibility_of
 
 
 def opened(
@@ -73,5 +74,15 @@ def split(
         detail={"into": made.incident.id, "events": list(events)},
     )
     first = changed(incident, [told], act, remove_events=events, links=(*incident.links, on))
-    second = changed(made.incident, made.entries, act, add_events=events, links=(back,))
+    # A part of what is restricted is as restricted, and the same people see it.
+    visibility = visibility_of(incident)
+    second = changed(
+        made.incident,
+        made.entries,
+        act,
+        add_events=events,
+        links=(back,),
+        visibility=None if visibility == "open" else visibility,
+        people=() if visibility == "open" else seers_of(incident),
+    )
     return first, second

@@ -53,6 +53,8 @@ Gate = Literal[
     "review",
     "learning",
 ]
+# What others than those who work on it see: all, only that it exists, or nothing.
+Visibility = Literal["open", "reference", "hidden"]
 EntryKind = Literal[
     "transition",
     "triage",
@@ -68,6 +70,7 @@ EntryKind = Literal[
     "moment",
     "obligation",
     "fact",
+    "access",
     "description",
     "action",
     "communication",
@@ -226,6 +229,9 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         last_update_at: when somebody last told where things stand.
         outcome: what triage made of it; None while it is open.
         no_actions: why nothing has to be done, where somebody has decided so.
+        visibility: as a person decided; None as severity and categories say
+            (``model/incident_access.py``).
+        people: who may see it without a role in it, where it is restricted.
     """
 
     id: str
@@ -262,6 +268,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     moments: tuple[Moment, ...] = ()
     facts: dict[str, Fact] = {}
     obligations: tuple[Obligation, ...] = ()
+    visibility: Visibility | None = None
+    people: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -336,10 +344,12 @@ class IncidentFilter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         state: one of ``State``, or ``open`` for all that have not ended.
+        viewer: without those that are hidden from this person.
     """
 
     state: State | Literal["open", ""] = ""
     severity: Severity | Literal["unset", ""] = ""
+    viewer: str = ""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True):
@@ -432,12 +442,18 @@ class IncidentStore(Protocol):
         terminal: bool | None,
         limit: int,
         cursor: str | None = None,
+        viewer: str | None = None,
     ) -> tuple[list[OwedObligation], str | None]:
         """Soonest due first, those without a date last; and the cursor of the next page.
 
         Args:
             terminal: only those with nothing more owed, or only the others; None for all.
+            viewer: without those of incidents that are restricted, unless this person may see them.
         """
+
+    def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
+        """Those of these ids whose incident this person may not see; ids of anything else are
+        left out."""
 
     def obligation(self, obligation_id: str) -> OwedObligation:
         """One obligation.

@@ -23,6 +23,7 @@ from kintsugi.model.incident import (
     TimelineOrder,
     record_of,
 )
+from kintsugi.model.incident_access import seers_of, visibility_of
 from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.connections import Connection, Database
@@ -145,12 +146,24 @@ class PostgresIncidents:
             rows = connection.execute(_SQL["incidents_of"], [event_id]).fetchall()
         return [_INCIDENT.decode(record) for (record,) in rows]
 
+    def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
+        wanted = [one for one in ids if uuid_in(one) is not None]
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["restricted"], [wanted, viewer]).fetchall()
+        return frozenset(found for (found,) in rows)
+
     def obligations(
-        self, *, terminal: bool | None, limit: int, cursor: str | None = None
+        self,
+        *,
+        terminal: bool | None,
+        limit: int,
+        cursor: str | None = None,
+        viewer: str | None = None,
     ) -> tuple[list[OwedObligation], str | None]:
         at, identifier = _place(cursor)
         values = {
             "terminal": terminal,
+            "viewer": viewer,
             "after_at": at,
             "after_id": identifier,
             "limit": limit + 1,
@@ -214,11 +227,14 @@ def _store(connection: Connection, change: Change, *, now: datetime) -> Incident
     record = record_of(incident).decode()
     shown = [incident.state, incident.severity or "unset", incident.state in ENDED]
     into = incident.merged_into or None
+    sight = [visibility_of(incident), list(seers_of(incident))]
     if new:
         values: list[Any] = [incident.id, incident.number, incident.version, *shown]
-        connection.execute(_SQL["add"], [*values, incident.reported_at, into, record])
+        connection.execute(_SQL["add"], [*values, incident.reported_at, into, *sight, record])
     else:
-        connection.execute(_SQL["save"], [incident.version, *shown, into, record, incident.id])
+        connection.execute(
+            _SQL["save"], [incident.version, *shown, into, *sight, record, incident.id]
+        )
     for entry in change.entries:
         told = [entry.id, entry.incident_id, entry.at, entry.recorded_at, entry.kind]
         about = entry.about or None
@@ -268,6 +284,7 @@ def _values(where: IncidentFilter) -> dict[str, Any]:
         "state": "" if where.state == "open" else where.state,
         "open": where.state == "open",
         "severity": where.severity,
+        "viewer": where.viewer,
     }
 
 

@@ -23,6 +23,7 @@ from kintsugi.model.incident import (
     TimelineOrder,
     record_of,
 )
+from kintsugi.model.incident_access import may_see, visibility_of
 from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -146,8 +147,20 @@ class MemoryIncidents:
             if event_id.lower() in self._tied.get(one.id, ())
         ]
 
+    def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
+        return frozenset(
+            one.id
+            for one in self._incidents.values()
+            if one.id in set(ids) and not may_see(one, viewer)
+        )
+
     def obligations(
-        self, *, terminal: bool | None, limit: int, cursor: str | None = None
+        self,
+        *,
+        terminal: bool | None,
+        limit: int,
+        cursor: str | None = None,
+        viewer: str | None = None,
     ) -> tuple[list[OwedObligation], str | None]:
         after = _place(cursor)
         found = sorted(
@@ -156,6 +169,7 @@ class MemoryIncidents:
                 for one in self._owed()
                 # Neither end depends on the time.
                 if terminal in (None, one.obligation.terminal(NEVER))
+                and (viewer is None or may_see(one.incident, viewer))
                 and (after is None or _due(one) > after)
             ),
             key=_due,
@@ -242,6 +256,8 @@ def _due(one: OwedObligation) -> tuple[datetime, str]:
 
 
 def _is(incident: Incident, where: IncidentFilter) -> bool:
+    if where.viewer and visibility_of(incident) == "hidden" and not may_see(incident, where.viewer):
+        return False
     if where.state == "open":
         if incident.state in ENDED:
             return False

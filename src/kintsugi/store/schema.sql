@@ -463,7 +463,7 @@ CREATE TABLE kintsugi.journal_gaps (
 );
 
 -- "record" is the incident as canonical JSON, whose digest is in the log; the columns beside it are
--- what listing needs.
+-- what listing needs. "seers" are the names of those who may see it although it is restricted.
 CREATE TABLE kintsugi.incidents (
     id uuid NOT NULL,
     number integer NOT NULL,
@@ -474,6 +474,8 @@ CREATE TABLE kintsugi.incidents (
     reported_at timestamptz NOT NULL,
     merged_into uuid,
     record text COLLATE "C" NOT NULL,
+    visibility text COLLATE "C" NOT NULL,
+    seers text[] COLLATE "C" NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (number)
 );

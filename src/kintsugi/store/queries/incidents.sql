@@ -19,12 +19,16 @@ SELECT coalesce(max(number), 0) FROM kintsugi.incidents
 
 -- name: add
 INSERT INTO kintsugi.incidents
-    (id, number, version, state, severity, ended, reported_at, merged_into, record)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+    (
+        id, number, version, state, severity, ended, reported_at, merged_into, visibility, seers,
+        record
+    )
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: save
 UPDATE kintsugi.incidents
-SET version = %s, state = %s, severity = %s, ended = %s, merged_into = %s, record = %s
+SET version = %s, state = %s, severity = %s, ended = %s, merged_into = %s,
+    visibility = %s, seers = %s, record = %s
 WHERE id = %s
 
 -- name: add_entry
@@ -58,6 +62,9 @@ WHERE (%(state)s::text = '' OR state = %(state)s)
     AND (NOT %(open)s OR NOT ended)
     AND (%(severity)s::text = '' OR severity = %(severity)s)
     AND (
+        %(viewer)s::text = '' OR visibility <> 'hidden' OR %(viewer)s = ANY(seers)
+    )
+    AND (
         %(before_at)s::timestamptz IS NULL
         OR (reported_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
     )
@@ -72,6 +79,9 @@ FROM (
     WHERE (%(state)s::text = '' OR state = %(state)s)
         AND (NOT %(open)s OR NOT ended)
         AND (%(severity)s::text = '' OR severity = %(severity)s)
+        AND (
+            %(viewer)s::text = '' OR visibility <> 'hidden' OR %(viewer)s = ANY(seers)
+        )
     LIMIT %(ceiling)s
 ) AS counted
 
@@ -147,11 +157,19 @@ FROM kintsugi.incident_obligations AS o
 JOIN kintsugi.incidents AS i ON i.id = o.incident_id
 WHERE (%(terminal)s::boolean IS NULL OR o.terminal = %(terminal)s)
     AND (
+        %(viewer)s::text IS NULL OR i.visibility = 'open' OR %(viewer)s = ANY(i.seers)
+    )
+    AND (
         %(after_at)s::timestamptz IS NULL
         OR (o.due_order, o.id) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
     )
 ORDER BY o.due_order, o.id
 LIMIT %(limit)s
+
+-- name: restricted
+SELECT id::text
+FROM kintsugi.incidents
+WHERE id = ANY(%s::uuid[]) AND visibility <> 'open' AND NOT (%s::text = ANY(seers))
 
 -- name: obligation
 SELECT o.id::text, o.due_order, i.record
