@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from kintsugi import __version__
 from kintsugi.api import (
+    communications,
     configurations,
     containments,
     custody,
@@ -25,7 +26,6 @@ from kintsugi.api import (
     escalations,
     events,
     exports,
-    freezes,
     gateways,
     holds,
     hygiene,
@@ -43,6 +43,7 @@ from kintsugi.api import (
     signals,
     sql,
     status,
+    status_feeds,
     tokens,
     traces,
     workflows,
@@ -55,10 +56,10 @@ from kintsugi.api.control import Control
 from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
-from kintsugi.api.freeze_worker import FreezeWorker
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics, CountRequests
 from kintsugi.api.permissions import Access
+from kintsugi.api.reminders import REMINDERS_EVERY_SECONDS, Reminders
 from kintsugi.api.routing import GuardedRoute, Routes
 from kintsugi.api.vault_worker import VaultWorker
 from kintsugi.model.erasure import ErasurePlace
@@ -75,7 +76,8 @@ RESOURCES: tuple[Routes, ...] = (
     incident_verbs.routes,
     incident_actions.routes,
     incident_access.routes,
-    freezes.routes,
+    status_feeds.routes,
+    communications.routes,
     obligations.routes,
     workflows.routes,
     log.routes,
@@ -128,8 +130,6 @@ def build_api(
     metrics = ApiMetrics()
     worker = ExportWorker(stores, feed, state_dir, clock, log_key_file=log_key_file)
 
-    freezer = FreezeWorker(stores, feed, clock)
-
     control = Control(
         stores=stores,
         state_dir=state_dir,
@@ -157,19 +157,27 @@ def build_api(
         stores, feed, state_dir, clock, places=control.places, holds=control.holding
     )
 
+    reminders = Background(
+        "reminders",
+        (Reminders(stores, clock).look_once,),
+        feed,
+        channel="incidents",
+        look_every_seconds=REMINDERS_EVERY_SECONDS,
+    )
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         feed.start()
         worker.start()
         vault.start()
         bypasses.start()
-        freezer.start()
+        reminders.start()
         yield
         feed.close()
         await run_in_threadpool(worker.close)
         await run_in_threadpool(vault.close)
         await run_in_threadpool(bypasses.close)
-        await run_in_threadpool(freezer.close)
+        await run_in_threadpool(reminders.close)
 
     app = FastAPI(
         title="Kintsugi control plane",

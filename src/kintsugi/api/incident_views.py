@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from kintsugi.incidents.cadence import review_due, update_due
 from kintsugi.incidents.gates import waived_now
 from kintsugi.incidents.lifecycle import moves_from
-from kintsugi.incidents.severity import duties_of
 from kintsugi.model.incident import (
-    ENDED,
     Assessment,
     Attestation,
     Cause,
@@ -145,8 +144,8 @@ def view_of(incident: Incident, *, now: datetime) -> IncidentView:
         detected_at=incident.detected_at,
         reached=incident.reached,
         moves=moves_from(incident.state) or (("unmerge",) if incident.merged_into else ()),
-        update_due_at=_update_due(incident),
-        review_due_at=_review_due(incident),
+        update_due_at=update_due(incident),
+        review_due_at=review_due(incident),
         triage=incident.triage,
         assessment=incident.assessment,
         override=incident.override,
@@ -188,17 +187,3 @@ def entry_view(shown: TimelineEntry) -> EntryView:
             for one in shown.annotations
         ),
     )
-
-
-def _update_due(incident: Incident) -> datetime | None:
-    if incident.state in ENDED or incident.state in ("reported", "triage"):
-        return None
-    since = incident.last_update_at or incident.reached.get("declared", incident.reported_at)
-    return since + timedelta(minutes=duties_of(incident.severity).update_minutes)
-
-
-def _review_due(incident: Incident) -> datetime | None:
-    stopped = incident.reached.get("monitoring") or incident.reached.get("contained")
-    if stopped is None or incident.state in ENDED:
-        return None
-    return stopped + timedelta(days=duties_of(incident.severity).review_days)

@@ -32,7 +32,7 @@ class DraftField(msgspec.Struct, frozen=True):
 
 def draft(incident: Incident, clock: Obligation) -> tuple[DraftField, ...]:
     """The fields of one report, in the order of its rule."""
-    return tuple(_field(incident, name) for name in rule_of(clock.rule).fields)
+    return tuple(field_of(incident, name, fields()[name]) for name in rule_of(clock.rule).fields)
 
 
 def draft_text(incident: Incident, clock: Obligation) -> str:
@@ -53,8 +53,8 @@ def draft_text(incident: Incident, clock: Obligation) -> str:
     return "\n".join(lines)
 
 
-def _field(incident: Incident, name: str) -> DraftField:
-    title = fields()[name]
+def field_of(incident: Incident, name: str, title: str) -> DraftField:
+    """A field as the incident knows it."""
     if (said := incident.facts.get(name)) is not None:
         return DraftField(name, title, said.status, said.value, said.by)
     known = _known(incident).get(name, "")

@@ -12,7 +12,6 @@ from typing import Literal
 import msgspec
 
 CommunicationState = Literal["draft", "sent", "withdrawn"]
-FieldStatus = Literal["have", "missing", "unknown"]
 
 
 class Approval(msgspec.Struct, frozen=True):
@@ -68,8 +67,10 @@ class Communication(
     Attributes:
         incidents: ids; one.
         audience: a key of the templates.
+        written_by: who wrote this text last; approves it never.
         said: what its author gave for fields of the template; None says that it is not known yet.
-        text: as it was sent; empty until then, since a draft is filled when it is read.
+        body: in place of the template's text.
+        subject, text: as it was sent; empty until then, since a draft is filled when it is read.
         next_update_at: when this audience was promised to hear more.
         superseded: a later message to this audience made its promise good, or nothing more is owed.
     """
@@ -79,11 +80,13 @@ class Communication(
     audience: str
     created_at: datetime
     created_by: str
+    written_by: str
     version: int = 0
     state: CommunicationState = "draft"
     said: dict[str, str | None] = {}
     body: str | None = None
     approvals: tuple[Approval, ...] = ()
+    subject: str = ""
     text: str = ""
     digest: str = ""
     sent: Sending | None = None
