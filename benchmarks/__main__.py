@@ -60,6 +60,11 @@ BENCHMARKS = (
     Benchmark("package_cost", "Packages: write, pack and check", ("--quick",)),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),
+    Benchmark(
+        "containment",
+        "Containment: from asking to in force on four gateways under load",
+        ("--trials", "10"),
+    ),
     Benchmark("start", "Start: kt up to the first governed answer", ("--rounds", "1")),
 )
 

@@ -33,6 +33,7 @@ _EMPTIED = (
             *("followup_incidents", "followups"),
             *("workflows", "workflow_versions", "workflow_names_seen", "workflow_parts_seen"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
+            *("freezes", "freeze_events"),
             *("notices", "notices_once"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),
         )

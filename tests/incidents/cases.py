@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from kintsugi.incidents.commands import Act
-from kintsugi.incidents.gates import CAUSE_PARTS
+from kintsugi.incidents.gates import CAUSE_PARTS, GateFacts
 from kintsugi.incidents.severity import DUTIES
 from kintsugi.model.incident import (
     Actor,
@@ -22,6 +22,9 @@ from kintsugi.model.incident import (
     Waiver,
 )
 from kintsugi.model.signal import Severity
+
+FROZEN = GateFacts(evidence=())
+"""What the server tells of an incident whose evidence is frozen and verified."""
 
 NOON = datetime(2026, 4, 23, 12, 0, tzinfo=UTC)
 ANA = Actor("ana", "ana/1")
@@ -62,8 +65,7 @@ def complete(severity: Severity, state: State = "review") -> Incident:
         cause={part: Cause("as found", "known", "ana/1", NOON) for part in CAUSE_PARTS},
         event_count=3,
         attestations=tuple(
-            Attestation(gate, "sha256:00", "ana/1", NOON)
-            for gate in ("evidence", "actions", "review")
+            Attestation(gate, "sha256:00", "ana/1", NOON) for gate in ("actions", "review")
         ),
         waivers=(
             Waiver("learning", "bo", "no proofs yet", NOON + timedelta(days=30), "chief/3", NOON),

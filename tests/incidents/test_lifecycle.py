@@ -21,11 +21,11 @@ from kintsugi.incidents.lifecycle import (
     transition_of,
 )
 from kintsugi.model.incident import Actor, RoleTerm, State, Triage
-from tests.incidents.cases import ANA, BO, CHIEF, NOON, act, complete, incident
+from tests.incidents.cases import ANA, BO, CHIEF, FROZEN, NOON, act, complete, incident
 
 STATES = get_args(State)
 ANSWERED = Triage("yes", "no", "yes")
-NEAR_MISS = Move("near_miss", "unplanned_human", "a clerk read it twice")
+NEAR_MISS = Move("near_miss", "unplanned_human", "a clerk read it twice", FROZEN)
 
 
 def codes(error: pytest.ExceptionInfo[Blocked]) -> set[str]:
@@ -42,7 +42,7 @@ def test_an_incident_goes_from_report_to_close() -> None:
     found = msgspec.structs.replace(complete("critical"), state="reported")
     walk = ("triage", "declare", "contain", "investigate", "remediate", "monitor", "review")
     for verb in (*walk, "close"):
-        change = moved(found, verb, act())
+        change = moved(found, verb, act(), NEAR_MISS)
         [told] = change.entries
         assert told.kind == "transition"
         assert (told.detail["from"], told.detail["to"]) == (found.state, change.incident.state)
@@ -90,8 +90,8 @@ def test_only_the_commander_or_who_may_command_all_moves_on(verb: str) -> None:
     with pytest.raises(Blocked) as error:
         moved(found, verb, act(BO))
     assert "not_in_command" in codes(error)
-    assert moved(found, verb, act(ANA)).incident.state == transition_of(verb).target
-    assert moved(found, verb, act(CHIEF)).incident.state == transition_of(verb).target
+    assert moved(found, verb, act(ANA), NEAR_MISS).incident.state == transition_of(verb).target
+    assert moved(found, verb, act(CHIEF), NEAR_MISS).incident.state == transition_of(verb).target
 
 
 def test_a_renounced_command_commands_no_more() -> None:

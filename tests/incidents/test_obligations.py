@@ -11,11 +11,11 @@ import pytest
 from kintsugi.errors import Blocked, InvalidInput, NotFound
 from kintsugi.incidents import obligations
 from kintsugi.incidents.drafts import draft, draft_text
-from kintsugi.incidents.gates import GateFacts, unmet_gates
+from kintsugi.incidents.gates import unmet_gates
 from kintsugi.incidents.rules import REMINDER, catalogue, fields, rule_of
 from kintsugi.model.incident import Incident
 from kintsugi.model.obligation import Fact, MomentKind, Obligation
-from tests.incidents.cases import ANA, BO, NOON, act, complete, incident
+from tests.incidents.cases import ANA, BO, FROZEN, NOON, act, complete, incident
 
 HOUR = timedelta(hours=1)
 
@@ -223,14 +223,14 @@ def test_tolled_time_does_not_count() -> None:
 def test_a_clock_is_set_aside_by_command_and_stays_in_the_record() -> None:
     found = aware(obligations.opened(complete("low"), act(), rules=["gdpr_34"]).incident)
     one = clock(found, "gdpr_34")
-    assert [two.where for two in unmet_gates(found, GateFacts(), now=NOON)] == ["gate.clocks"]
+    assert [two.where for two in unmet_gates(found, FROZEN, now=NOON)] == ["gate.clocks"]
     with pytest.raises(Blocked, match="commander"):
         obligations.set_aside(found, one.id, act(BO))
     with pytest.raises(Blocked, match="reason"):
         obligations.set_aside(found, one.id, act(reason=""))
     aside = obligations.set_aside(found, one.id, act(ANA)).incident
     assert clock(aside, "gdpr_34").status(NOON) == "set_aside"
-    assert unmet_gates(aside, GateFacts(), now=NOON) == []
+    assert unmet_gates(aside, FROZEN, now=NOON) == []
     with pytest.raises(Blocked, match="it is set_aside"):
         obligations.set_aside(aside, one.id, act())
     with pytest.raises(Blocked, match="it was set aside"):

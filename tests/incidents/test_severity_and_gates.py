@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kintsugi.errors import InvalidInput
-from kintsugi.incidents.gates import GateFacts, gates_of, unmet_gates
+from kintsugi.incidents.gates import gates_of, unmet_gates
 from kintsugi.incidents.severity import DUTIES, LEVELS, ORDER, compute
 from kintsugi.model.incident import Gate, Waiver
 from kintsugi.model.signal import Severity
-from tests.incidents.cases import NOON, complete, incident
+from tests.incidents.cases import FROZEN, NOON, complete, incident
 
 FACTORS = st.dictionaries(st.sampled_from(sorted(LEVELS)), st.integers(0, 3))
 KNOWN = dict.fromkeys(LEVELS, 0)
@@ -65,7 +65,7 @@ def test_what_is_no_score_is_refused(factors: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("severity", ORDER)
 def test_a_complete_incident_passes_every_gate_of_its_severity(severity: Severity) -> None:
-    assert unmet_gates(complete(severity), GateFacts(), now=NOON) == []
+    assert unmet_gates(complete(severity), FROZEN, now=NOON) == []
 
 
 def test_higher_severities_ask_for_more() -> None:
@@ -76,7 +76,7 @@ def test_higher_severities_ask_for_more() -> None:
 
 
 def test_a_bare_incident_is_told_everything_that_it_lacks() -> None:
-    missing = {one.where for one in unmet_gates(incident("review"), GateFacts(), now=NOON)}
+    missing = {one.where for one in unmet_gates(incident("review"), FROZEN, now=NOON)}
     assert missing == {
         *("gate.commander", "gate.roles", "gate.severity", "gate.verdicts", "gate.category"),
         *("gate.evidence", "gate.decision", "gate.cause", "gate.actions", "gate.review"),
@@ -86,20 +86,20 @@ def test_a_bare_incident_is_told_everything_that_it_lacks() -> None:
 
 def test_a_waiver_relaxes_a_gate_until_it_ends() -> None:
     found = complete("high")
-    [learning] = [one for one in gates_of(found, GateFacts(), now=NOON) if one.gate == "learning"]
+    [learning] = [one for one in gates_of(found, FROZEN, now=NOON) if one.gate == "learning"]
     assert learning.status == "relaxed"
     assert learning.missing
     later = NOON + timedelta(days=31)
-    assert [one.where for one in unmet_gates(found, GateFacts(), now=later)] == ["gate.learning"]
+    assert [one.where for one in unmet_gates(found, FROZEN, now=later)] == ["gate.learning"]
 
 
-@pytest.mark.parametrize("gate", ["evidence", "actions", "review"])
+@pytest.mark.parametrize("gate", ["actions", "review"])
 def test_nothing_is_vouched_for_by_silence(gate: Gate) -> None:
     found = msgspec.structs.replace(
         complete("critical"),
         attestations=tuple(one for one in complete("critical").attestations if one.gate != gate),
     )
-    assert [one.where for one in unmet_gates(found, GateFacts(), now=NOON)] == [f"gate.{gate}"]
+    assert [one.where for one in unmet_gates(found, FROZEN, now=NOON)] == [f"gate.{gate}"]
     waiver = Waiver(gate, "bo", "as agreed", NOON + timedelta(days=1), "chief/3", NOON)
     relaxed = msgspec.structs.replace(found, waivers=(*found.waivers, waiver))
-    assert unmet_gates(relaxed, GateFacts(), now=NOON) == []
+    assert unmet_gates(relaxed, FROZEN, now=NOON) == []

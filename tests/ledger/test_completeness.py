@@ -9,9 +9,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintsugi.ledger.completeness import Evidence, State, completeness
+from kintsugi.ledger.completeness import completeness
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import ExchangeStatus, Payload, RaisedEscalation
+from kintsugi.model.evidence import Evidence, State
 from kintsugi.model.span import Held, Span, Step
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import NOON, blocked_event, evaluation, make_event

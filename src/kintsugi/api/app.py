@@ -26,6 +26,7 @@ from kintsugi.api import (
     escalations,
     events,
     exports,
+    freezes,
     gateways,
     holds,
     hygiene,
@@ -56,6 +57,7 @@ from kintsugi.api.control import Control
 from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.freeze_worker import FreezeWorker
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics, CountRequests
 from kintsugi.api.permissions import Access
@@ -76,6 +78,7 @@ RESOURCES: tuple[Routes, ...] = (
     incident_verbs.routes,
     incident_actions.routes,
     incident_access.routes,
+    freezes.routes,
     status_feeds.routes,
     communications.routes,
     obligations.routes,
@@ -130,6 +133,8 @@ def build_api(
     metrics = ApiMetrics()
     worker = ExportWorker(stores, feed, state_dir, clock, log_key_file=log_key_file)
 
+    freezer = FreezeWorker(stores, feed, clock)
+
     control = Control(
         stores=stores,
         state_dir=state_dir,
@@ -171,12 +176,14 @@ def build_api(
         worker.start()
         vault.start()
         bypasses.start()
+        freezer.start()
         reminders.start()
         yield
         feed.close()
         await run_in_threadpool(worker.close)
         await run_in_threadpool(vault.close)
         await run_in_threadpool(bypasses.close)
+        await run_in_threadpool(freezer.close)
         await run_in_threadpool(reminders.close)
 
     app = FastAPI(

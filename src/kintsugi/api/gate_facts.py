@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kintsugi.incidents.actions import gaps
+from kintsugi.incidents.freezing import missing_evidence
 from kintsugi.incidents.gates import GateFacts
 from kintsugi.model.action import Action
 from kintsugi.model.followup import FollowupFilter
@@ -15,7 +16,10 @@ _ACTIONS_MAX = 1000
 
 def gate_facts(stores: Stores, incident: Incident) -> GateFacts:
     """Everything that is computed; each part of the operation fills in its own field."""
-    return GateFacts(actions=_actions(stores, incident))
+    return GateFacts(
+        evidence=missing_evidence(stores.freezes.of(incident.id)),
+        actions=_actions(stores, incident),
+    )
 
 
 def _actions(stores: Stores, incident: Incident) -> tuple[str, ...]:

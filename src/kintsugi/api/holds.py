@@ -19,10 +19,13 @@ from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
 from kintsugi.api.sight import may_read, require_sight
 from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.incidents.commands import refuse
+from kintsugi.model.blocker import Blocker
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.holds import Hold
 from kintsugi.model.ids import uuid7
+from kintsugi.model.incident import ENDED
 
 routes = Routes("holds")
 
@@ -128,6 +131,7 @@ def release_hold(control: Ctl, caller: Caller, hold_id: HoldId, release: Release
         raise InvalidInput("body.reason: say why; it is kept with the hold")
     _seen(control, hold_id)
     now, actor = control.clock(), actor_of(caller)
+    _may_end(control, control.stores.holds.get(hold_id))
     entry = custody_entry("release", f"hold:{hold_id}", actor=actor, now=now, reason=reason)
     ended = control.stores.holds.release(hold_id, by=actor, reason=reason, now=now, custody=entry)
     return one(ended)
@@ -139,3 +143,23 @@ def _seen(control: Control, hold_id: str) -> Hold:
     if not may_read(control.stores, hold.where):
         raise NotFound(f'there is no hold "{hold_id}"')
     return hold
+
+
+def _may_end(control: Control, hold: Hold) -> None:
+    """Raise while the incident goes on whose evidence it keeps.
+
+    Raises:
+        Blocked: close the incident first.
+    """
+    if not hold.incident_id or hold.released_at is not None:
+        return
+    incident = control.stores.incidents.get(hold.incident_id)
+    while incident.state == "merged":
+        incident = control.stores.incidents.get(incident.merged_into)
+    if incident.state in ENDED:
+        return
+    said = f"{incident.reference} is {incident.state}: its evidence stays held until it is over"
+    refuse(
+        f"release {hold.name}",
+        [Blocker("incident", "open", said, f"close {incident.reference} first")],
+    )

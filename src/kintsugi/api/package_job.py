@@ -150,7 +150,7 @@ def _add_spans(writer: PackageWriter, spans: Sequence[Span]) -> None:
 
 
 def _add_configuration(writer: PackageWriter, config_version: str, stores: Stores) -> None:
-    version = _version(config_version, stores)
+    version = version_named(config_version, stores)
     if version is None:
         writer.add_configuration(config_version, None)
         return
@@ -167,7 +167,7 @@ def _add_configuration(writer: PackageWriter, config_version: str, stores: Store
     writer.add_configuration(config_version, version, leaf=position, leaf_data=text)
 
 
-def _version(config_version: str, stores: Stores) -> ConfigurationVersion | None:
+def version_named(config_version: str, stores: Stores) -> ConfigurationVersion | None:
     """The version that events name ``ID@V``; None for what a gateway ran from a file."""
     name, _, number = config_version.rpartition("@")
     if not number.isdecimal() or len(number) > 9:

@@ -28,9 +28,10 @@ from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput, NotFound
-from kintsugi.ledger.completeness import Evidence, completeness
+from kintsugi.ledger.completeness import completeness
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.evidence import Evidence
 from kintsugi.model.oversight import Escalation
 from kintsugi.model.span import Span, SpanContent, Step, TraceFilter, TraceSummary
 from kintsugi.model.stores import EventFilter, Stores

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli import incident_access
+from kintsugi.cli import incident_access, incident_freezes
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_findings import add_to
 from kintsugi.cli.incident_options import (
@@ -173,3 +173,4 @@ for _row in TRANSITIONS:
 
 add_to(app)
 incident_access.add_to(app)
+incident_freezes.add_to(app)

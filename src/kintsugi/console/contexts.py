@@ -11,9 +11,9 @@ import msgspec
 from kintsugi.api.gateways import GatewayView
 from kintsugi.api.relaxed import RelaxedView
 from kintsugi.api.signals import SignalView
-from kintsugi.ledger.completeness import Evidence
 from kintsugi.model.decision import Evaluation
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.evidence import Evidence
 from kintsugi.model.span import TraceSummary
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import Reason

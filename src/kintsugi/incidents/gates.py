@@ -23,14 +23,14 @@ CAUSE_PARTS: Final[tuple[CausePart, ...]] = (
     *("trigger", "propagation", "mechanism", "missed_detection", "systemic_factors"),
 )
 # What a person may vouch for.
-ATTESTABLE: Final[frozenset[Gate]] = frozenset({"evidence", "review"})
+ATTESTABLE: Final[frozenset[Gate]] = frozenset({"review"})
 
 
 class GateFacts(msgspec.Struct, frozen=True):
     """What is missing of the gates that an incident's own record does not tell of, as the server
     finds it in its stores: empty where nothing is, None where nothing computes it."""
 
-    evidence: tuple[str, ...] | None = None
+    evidence: tuple[str, ...] = ("no evidence is frozen",)
     actions: tuple[str, ...] | None = None
     review: tuple[str, ...] | None = None
     learning: tuple[str, ...] | None = None
@@ -82,8 +82,7 @@ def _category(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str
 
 def _evidence(incident: Incident, facts: GateFacts, _now: datetime) -> list[str]:
     missing = [] if incident.event_count else ["no decision event is tied to it"]
-    otherwise = "nobody vouches for frozen, verified evidence"
-    return missing + _computed_or_vouched(incident, "evidence", facts.evidence, otherwise)
+    return [*missing, *facts.evidence]
 
 
 def _decision(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
@@ -147,7 +146,7 @@ HELP: Final[Mapping[Gate, str]] = MappingProxyType(
         "severity": "assess it, or override",
         "verdicts": "judge it",
         "category": "classify it",
-        "evidence": "tie events to it; attest with the digest of a verified package",
+        "evidence": "freeze the events (kt incidents freeze), and verify what is frozen",
         "decision": "describe it with a decision",
         "cause": "explain each of the five parts",
         "actions": "agree on actions, give each to somebody; or say why none is needed",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from enum import Enum
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.evidence import Evidence, State
 from kintsugi.model.span import Held, Span, Step
 
 _decode = msgspec.json.Decoder().decode
@@ -35,31 +35,6 @@ _RETRIEVED: Final[Mapping[str, tuple[Held, ...]]] = {
     "query and filters": ("retrieval_filters", "retrieval_query"),
     "freshness": ("document_times",),
 }
-
-
-class State(Enum):
-    """How much of one kind of evidence there is."""
-
-    HELD = "held"
-    PARTIAL = "partial"
-    MISSING = "missing"
-    NONE_SEEN = "none seen"  # nothing tells that there was any
-
-
-class Evidence(msgspec.Struct, frozen=True):
-    """One line of the table.
-
-    Attributes:
-        key: stable: ``request``, ``prompt``, ``model`` …
-        title: as CONTRACT §6 names it.
-        held, missing: its parts, with how many are missing of how many where that is known.
-    """
-
-    key: str
-    title: str
-    state: State
-    held: tuple[str, ...]
-    missing: tuple[str, ...]
 
 
 class Share(NamedTuple):

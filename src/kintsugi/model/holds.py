@@ -28,6 +28,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
         name: what people call it; it stands in every refusal.
         where: what it covers, also of events that are stored later; with nothing set, everything.
         placed_by, released_by: ``NAME/ID`` of the token.
+        incident_id: the incident whose evidence it keeps; it is not released before that is over.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     released_at: datetime | None = None
     released_by: str = ""
     release_reason: str = ""
+    incident_id: str = ""
 
 
 class HoldStore(Protocol):

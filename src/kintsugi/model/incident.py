@@ -76,6 +76,11 @@ EntryKind = Literal[
     "communication",
     "review",
     "playbook",
+    "change",  # a configuration was published
+    "deploy",  # a gateway took a version in, or somebody reported a deployment
+    "containment",
+    "alert",  # a signal or a quarantine
+    "escalation",
     "event",  # a decision event, promoted
     "note",  # a person's words
     "update",  # a person's words that meet the cadence
@@ -227,6 +232,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
         reached: when it last came into each state, by event time.
         updated_at: of the newest change.
         last_update_at: when somebody last told where things stand.
+        scope: what its frozen events name most: workflows, agents, gateways, configurations,
+            policies and models. Empty while nothing is frozen.
         outcome: what triage made of it; None while it is open.
         no_actions: why nothing has to be done, where somebody has decided so.
         visibility: as a person decided; None as severity and categories say
@@ -270,6 +277,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     obligations: tuple[Obligation, ...] = ()
     visibility: Visibility | None = None
     people: tuple[str, ...] = ()
+    scope: dict[str, tuple[str, ...]] = {}
 
     @property
     def reference(self) -> str:
@@ -301,6 +309,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
         at: when it happened; ``recorded_at`` is when it was written down.
         actor: ``NAME/ID``.
         about: the entry that an annotation or pin belongs to.
+        source: what the system told by itself, once for each incident: ``signal.raised:ID``.
         detail: the same for programs, old and new values among it.
     """
 
@@ -314,6 +323,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     about: str = ""
     detail: dict[str, Any] = {}
+    source: str = ""
 
     @property
     def by_system(self) -> bool:

@@ -43,8 +43,14 @@ class PackedBatch(msgspec.Struct, frozen=True):
 class PackageStore(Protocol):
     """Reads what goes into packages."""
 
-    def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
-        """Every batch with a matching event, in the order of the log, in constant memory."""
+    def batches(
+        self, where: EventFilter, *, unredacted: bool, up_to: int | None = None
+    ) -> Iterator[PackedBatch]:
+        """Every batch with a matching event, in the order of the log, in constant memory.
+
+        Args:
+            up_to: the last position of the store that counts; None for all.
+        """
 
     def reported(self, trace_ids: Sequence[str]) -> list[str]:
         """Those of these traces of which applications reported steps, in the order given."""

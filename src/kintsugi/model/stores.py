@@ -19,6 +19,7 @@ from kintsugi.model.erasure import ErasureStore
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter as EventFilter
 from kintsugi.model.followup import FollowupStore
+from kintsugi.model.freeze import FreezeStore
 from kintsugi.model.holds import HoldStore
 from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
@@ -683,6 +684,7 @@ class Stores(msgspec.Struct, frozen=True):
     containments: ContainmentStore
     holds: HoldStore
     incidents: IncidentStore
+    freezes: FreezeStore
     notices: NoticeStore
     followups: FollowupStore
     workflows: WorkflowStore

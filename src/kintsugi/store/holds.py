@@ -22,6 +22,20 @@ _SQL: Final = load_statements("holds")
 _RECORD: Final = msgspec.json.Decoder(Hold)
 
 
+def add_hold(connection: Connection, hold: Hold) -> None:
+    """Keep a new one, in the caller's transaction; see ``HoldStore.place``."""
+    values = [hold.id, hold.placed_at, hold.name, _json(hold)]
+    connection.execute(_SQL["lock_names"])
+    if connection.execute(_SQL["named"], [hold.name]).fetchone() is not None:
+        raise StateConflict(f'a hold named "{hold.name}" is in force; choose another name')
+    row = connection.execute(_SQL["count"]).fetchone()
+    if row is not None and row[0] >= HOLDS_MAX:
+        raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
+    if parse_uuid(hold.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
+        raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
+    add_notice(connection, of_hold(hold, "placed", now=hold.placed_at))
+
+
 class PostgresHolds:
     """The hold store of the protocol in ``model/holds.py``."""
 
@@ -29,17 +43,8 @@ class PostgresHolds:
         self._database = database
 
     def place(self, hold: Hold, custody: CustodyEntry) -> None:
-        values = [hold.id, hold.placed_at, hold.name, _json(hold)]
         with self._database.transaction() as connection:
-            connection.execute(_SQL["lock_names"])
-            if connection.execute(_SQL["named"], [hold.name]).fetchone() is not None:
-                raise StateConflict(f'a hold named "{hold.name}" is in force; choose another name')
-            row = connection.execute(_SQL["count"]).fetchone()
-            if row is not None and row[0] >= HOLDS_MAX:
-                raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
-            if parse_uuid(hold.id) is None or connection.execute(_SQL["add"], values).rowcount == 0:
-                raise InvalidInput(f'"{hold.id}" cannot be the id of a new hold')
-            add_notice(connection, of_hold(hold, "placed", now=hold.placed_at))
+            add_hold(connection, hold)
             add_custody(connection, custody, now=custody.at)
 
     def get(self, hold_id: str) -> Hold:

@@ -32,6 +32,7 @@ from kintsugi.store.followups import keep
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
 from kintsugi.store.statements import load_statements
+from kintsugi.store.timelines import add_entry
 
 _SQL: Final = load_statements("incidents")
 _INCIDENT: Final = msgspec.json.Decoder(Incident)
@@ -210,6 +211,27 @@ def check_event_ids(change: Change) -> None:
             raise InvalidInput(f'event_ids: "{one}" is no id of an event')
 
 
+def recount(
+    connection: Connection,
+    incident_id: str,
+    told: Entry,
+    *,
+    scope: dict[str, tuple[str, ...]],
+    now: datetime,
+) -> None:
+    """Count the events of an incident anew, after many were tied, and say so with an entry."""
+    row = connection.execute(_SQL["lock"], [[incident_id]]).fetchone()
+    count = connection.execute(_SQL["tied"], [incident_id]).fetchone()
+    if row is None or count is None:
+        raise NotFound(f'there is no incident "{incident_id}"')
+    incident = msgspec.structs.replace(
+        _INCIDENT.decode(row[1]), event_count=count[0], scope=scope, updated_at=now
+    )
+    stored = _store(connection, Change(incident, (told,)), now=now)
+    add_notices(connection, of_incident(stored, [told], now=now))
+    add_leaf(connection, incident_leaf(stored, [told], now=now), now=now)
+
+
 def _store(connection: Connection, change: Change, *, now: datetime) -> Incident:
     incident = change.incident
     if not change.entries:
@@ -236,9 +258,7 @@ def _store(connection: Connection, change: Change, *, now: datetime) -> Incident
             _SQL["save"], [incident.version, *shown, into, *sight, record, incident.id]
         )
     for entry in change.entries:
-        told = [entry.id, entry.incident_id, entry.at, entry.recorded_at, entry.kind]
-        about = entry.about or None
-        connection.execute(_SQL["add_entry"], [*told, about, record_of(entry).decode()])
+        add_entry(connection, entry)
     for one in incident.obligations:
         clock = [one.id, incident.id, one.terminal(now), one.due_at or NEVER]
         connection.execute(_SQL["keep_obligation"], clock)

@@ -66,6 +66,7 @@ from kintsugi.store.event_rows import encode
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_followups import MemoryFollowups
+from kintsugi.store.memory_freezes import MemoryFreezes
 from kintsugi.store.memory_holds import MemoryHolds
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_notices import MemoryNotices, Tell
@@ -114,6 +115,7 @@ def memory_stores(
     events = MemoryEvents(
         changes, log, oversight, signals, spans, vault, workflows, incidents.tied, now=now
     )
+    holds = MemoryHolds(custody, tell)
     return Stores(
         events=events,
         configurations=MemoryConfigurations(changes, log, tell),
@@ -130,8 +132,9 @@ def memory_stores(
         custody=custody,
         packages=MemoryPackages(events, vault, spans, log),
         containments=MemoryContainments(lambda: changes.announce("oversight"), log.add, tell),
-        holds=MemoryHolds(custody, tell),
+        holds=holds,
         incidents=incidents,
+        freezes=MemoryFreezes(incidents, holds, custody),
         notices=notices,
         followups=followups,
         workflows=workflows,

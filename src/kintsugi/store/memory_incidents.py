@@ -199,6 +199,36 @@ class MemoryIncidents:
             wanted |= more
         return frozenset(event for one in wanted for event in self._tied.get(one, ()))
 
+    def tell(self, entries: Sequence[Entry], *, now: datetime) -> None:
+        """What ``store.timelines.write_entries`` does."""
+        with self._lock:
+            known = {(one.incident_id, one.source) for one in self._entries if one.source}
+            new = [one for one in entries if (one.incident_id, one.source) not in known]
+            self._entries += [msgspec.json.decode(record_of(one), type=Entry) for one in new]
+            for incident_id in dict.fromkeys(one.incident_id for one in new):
+                told = [one for one in new if one.incident_id == incident_id]
+                leaf = incident_leaf(self.get(incident_id), told, now=now)
+                self._add_leaf(leaf, now=now)
+        self._announce()
+
+    def tie(self, incident_id: str, events: Sequence[str]) -> None:
+        """Tie events; ``recount`` says so afterwards."""
+        with self._lock:
+            self._tied.setdefault(incident_id, set()).update(one.lower() for one in events)
+
+    def recount(
+        self, incident_id: str, told: Entry, *, scope: dict[str, tuple[str, ...]], now: datetime
+    ) -> None:
+        """What ``store.incidents.recount`` does."""
+        with self._lock:
+            incident = msgspec.structs.replace(self.get(incident_id), scope=scope, updated_at=now)
+            self._store(Change(incident, (told,)), now=now)
+        self._announce()
+
+    def wake(self) -> None:
+        """Wake whoever waits for a change."""
+        self._announce()
+
     def _check(self, change: Change) -> None:
         check_event_ids(change)
         unknown = [one for one in change.add_events if not self._known(one)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
+from kintsugi.ledger.leaves import EventsLeaf
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.packages import PackedBatch, PackedEvent
 from kintsugi.model.span import SpanStore
-from kintsugi.model.stores import EventStore, LogStore
+from kintsugi.model.stores import EventInLog, EventStore, LogStore
 from kintsugi.store.memory_vault import MemoryVault
 
 
@@ -22,11 +25,15 @@ class MemoryPackages:
         self._spans = spans
         self._log = log
 
-    def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
+    def batches(
+        self, where: EventFilter, *, unredacted: bool, up_to: int | None = None
+    ) -> Iterator[PackedBatch]:
         chosen: dict[int, list[PackedEvent]] = {}
         for record in self._events.scan(where, payload=False):
             event = self._vault.open(record, unredacted=unredacted)
             found = self._log.event(event.id)
+            if up_to is not None and _position(self._log, found) > up_to:
+                continue
             packed = PackedEvent(found.index, found.records[found.index], event)
             chosen.setdefault(found.leaf, []).append(packed)
         for leaf, events in sorted(chosen.items()):
@@ -41,3 +48,8 @@ class MemoryPackages:
         wanted = set(data)
         leaves = self._log.leaves(before=None, limit=self._log.edge()[0])
         return {leaf.data: leaf.position for leaf in leaves if leaf.data in wanted}
+
+
+def _position(log: LogStore, found: EventInLog) -> int:
+    leaf = msgspec.json.decode(log.leaf(found.leaf).data, type=EventsLeaf)
+    return leaf.first_position + found.index

@@ -71,8 +71,12 @@ class PostgresPackages:
         self._database = database
         self._opener = opener
 
-    def batches(self, where: EventFilter, *, unredacted: bool) -> Iterator[PackedBatch]:
+    def batches(
+        self, where: EventFilter, *, unredacted: bool, up_to: int | None = None
+    ) -> Iterator[PackedBatch]:
         condition = condition_for(where, positions=True)
+        if up_to is not None:
+            condition = condition.also("e.position <= %s", up_to)
         statement = condition.fill(_CHOSEN)
         with (
             self._database.transaction() as connection,

@@ -22,6 +22,7 @@ from kintsugi.store.erasures import PostgresErasures
 from kintsugi.store.events import PostgresEvents
 from kintsugi.store.exports import PostgresExports
 from kintsugi.store.followups import PostgresFollowups
+from kintsugi.store.freezes import PostgresFreezes
 from kintsugi.store.gateways import PostgresGateways
 from kintsugi.store.holds import PostgresHolds
 from kintsugi.store.idempotency import PostgresIdempotency
@@ -119,6 +120,7 @@ def open_stores(
         containments=PostgresContainments(database),
         holds=PostgresHolds(database),
         incidents=PostgresIncidents(database),
+        freezes=PostgresFreezes(database),
         notices=PostgresNotices(database),
         followups=PostgresFollowups(database),
         workflows=PostgresWorkflows(database),

@@ -495,9 +495,13 @@ CREATE TABLE kintsugi.incident_entries (
     kind text COLLATE "C" NOT NULL,
     about uuid,
     record text COLLATE "C" NOT NULL,
+    -- Names what the system told by itself, so that it is told once.
+    source text COLLATE "C",
     PRIMARY KEY (id)
 );
 
+CREATE UNIQUE INDEX incident_entries_source ON kintsugi.incident_entries (incident_id, source)
+    WHERE source IS NOT NULL;
 CREATE INDEX incident_entries_at ON kintsugi.incident_entries (incident_id, at, id)
     WHERE about IS NULL;
 CREATE INDEX incident_entries_recorded_at
@@ -533,6 +537,30 @@ CREATE TABLE kintsugi.incident_obligations (
 CREATE INDEX incident_obligations_due ON kintsugi.incident_obligations (due_order, id);
 CREATE INDEX incident_obligations_owed ON kintsugi.incident_obligations (due_order, id)
     WHERE NOT terminal;
+
+-- "record" is JSON; the columns beside it are what claiming and listing need.
+CREATE TABLE kintsugi.freezes (
+    id uuid NOT NULL,
+    incident_id uuid NOT NULL,
+    asked_at timestamptz NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    attempt integer NOT NULL,
+    progress_at timestamptz NOT NULL,
+    record text COLLATE "C" NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX freezes_incident ON kintsugi.freezes (incident_id, asked_at, id);
+CREATE INDEX freezes_unfinished ON kintsugi.freezes (asked_at)
+    WHERE state = 'queued' OR state = 'running';
+
+-- Which events were frozen, by their place in the order of storing. Nothing is ever taken out.
+CREATE TABLE kintsugi.freeze_events (
+    freeze_id uuid NOT NULL,
+    position bigint NOT NULL,
+    event_id uuid NOT NULL,
+    PRIMARY KEY (freeze_id, position)
+);
 
 -- Makes the partitions of one month (UTC), if they are not there. A table is built apart and then
 -- attached: CREATE TABLE ... PARTITION OF would wait for every reader and hold up all others.

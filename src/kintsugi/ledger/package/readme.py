@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from kintsugi.ledger.completeness import Evidence, State
 from kintsugi.ledger.package import bag, contents
 from kintsugi.ledger.package.contents import PackageInfo
+from kintsugi.model.evidence import Evidence, State
 
 # What each file is and in which format, by name or by folder.
 DESCRIPTIONS: Final[Mapping[str, tuple[str, str]]] = {

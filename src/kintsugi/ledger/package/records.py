@@ -10,7 +10,7 @@ import msgspec
 
 from kintsugi.errors import ProofInvalid
 from kintsugi.ledger.checkpoint import Checkpoint
-from kintsugi.ledger.completeness import Evidence, Tally
+from kintsugi.ledger.completeness import Tally
 from kintsugi.ledger.leaves import (
     ConfigurationLeaf,
     CustodyLeaf,
@@ -35,6 +35,7 @@ from kintsugi.ledger.package.lines import align, decoded, document, lines, whole
 from kintsugi.ledger.package.tree import Climb
 from kintsugi.model.custody import custody_digest
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.evidence import Evidence
 from kintsugi.model.oversight import Escalation
 from kintsugi.model.span import Span
 

@@ -31,9 +31,8 @@ SET version = %s, state = %s, severity = %s, ended = %s, merged_into = %s,
     visibility = %s, seers = %s, record = %s
 WHERE id = %s
 
--- name: add_entry
-INSERT INTO kintsugi.incident_entries (id, incident_id, at, recorded_at, kind, about, record)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+-- name: tied
+SELECT count(*) FROM kintsugi.incident_events WHERE incident_id = %s
 
 -- name: unknown_events
 SELECT wanted::text

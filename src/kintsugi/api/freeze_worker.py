@@ -1,0 +1,238 @@
+"""The thread that freezes evidence and checks what is frozen: one task at a time, with progress.
+
+A task whose worker died is claimed again. What was pinned stays pinned; a freeze that is taken up
+again reads that part once more, for its digest and its table, and goes on behind it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Final, TypeVar
+
+import msgspec
+import structlog
+
+from kintsugi.api.feed import ChangeFeed
+from kintsugi.api.freeze_check import check_freeze
+from kintsugi.api.package_job import version_named
+from kintsugi.errors import KintsugiError, NotFound, StoreUnavailable, VersionConflict
+from kintsugi.incidents.freezing import SYSTEM, Names, told_frozen, told_verified
+from kintsugi.ledger.completeness import Tally
+from kintsugi.ledger.leaves import EventsLeaf, Leaf
+from kintsugi.ledger.merkle import leaf_hash
+from kintsugi.model.custody import custody_entry
+from kintsugi.model.evidence import Evidence
+from kintsugi.model.freeze import Freeze, Pinned, chained, manifest_digest
+from kintsugi.model.stores import Stores
+
+log = structlog.get_logger(__name__)
+
+STALE_AFTER_SECONDS: Final = 15.0
+_LOOK_EVERY_SECONDS: Final = 5.0
+_PINNED_AT_ONCE: Final = 2_000
+_TRACES_AT_ONCE: Final = 1_000
+_SPANS_MAX: Final = 5_000
+_COUNT_CEILING: Final = 10_000_000
+
+_leaf = msgspec.json.Decoder(Leaf)
+T = TypeVar("T")
+
+
+class _Stopped(Exception):
+    """The server stops; the task goes back to the queue."""
+
+
+class FreezeWorker:
+    """Works in the background until it is closed."""
+
+    def __init__(self, stores: Stores, feed: ChangeFeed, clock: Callable[[], datetime]) -> None:
+        self._stores = stores
+        self._feed = feed
+        self._clock = clock
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="freeze-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look for tasks."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the task back that is under way, and take no other."""
+        self._stopping = True
+        self._feed.announce(("incidents",))
+
+    def close(self) -> None:
+        """Stop, and wait for the end."""
+        self.stop()
+        self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            generation = self._feed.generation(("incidents",))
+            try:
+                worked = self.work_once()
+            except (KintsugiError, OSError) as error:
+                log.warning("freezes.unavailable", error=str(error))
+                worked = False
+            if not worked:
+                self._feed.wait_in_thread(
+                    "incidents", after=generation, timeout_seconds=_LOOK_EVERY_SECONDS
+                )
+
+    def work_once(self) -> bool:
+        """Do one task, if there is any; whether there was."""
+        found = self._stores.freezes.claim(
+            now=self._clock(), stale_after_seconds=STALE_AFTER_SECONDS
+        )
+        if found is None:
+            return False
+        try:
+            if found.task == "verify":
+                self._verify(found)
+            else:
+                self._freeze(found)
+        except _Stopped:
+            current = self._stores.freezes.get(found.id)
+            self._stores.freezes.save(
+                msgspec.structs.replace(current, state="queued"), now=self._clock()
+            )
+        except VersionConflict:
+            log.info("freeze.taken_over", freeze_id=found.id)
+        except StoreUnavailable:
+            raise  # nothing can be saved now; the task is claimed again when it is stale
+        except Exception as error:
+            log.exception("freeze.failed", freeze_id=found.id)
+            self._fail(found, error)
+        return True
+
+    def _freeze(self, freeze: Freeze) -> None:
+        stores = self._stores
+        total = stores.events.count(freeze.where, ceiling=_COUNT_CEILING)
+        freeze = msgspec.structs.replace(freeze, total=total)
+        reading = _Reading()
+        for some in _in_chunks(self._pinned_of(freeze, reading), _PINNED_AT_ONCE):
+            new = [one for one in some if one.position > freeze.after]
+            freeze = msgspec.structs.replace(
+                freeze,
+                after=max(freeze.after, some[-1].position),
+                progress=reading.events,
+                frozen=max(freeze.frozen, reading.events),
+            )
+            self._go_on()
+            stores.freezes.save(freeze, pinned=new, now=self._clock())
+        done = msgspec.structs.replace(
+            freeze,
+            state="done",
+            total=reading.events,
+            frozen=reading.events,
+            progress=reading.events,
+            chain=reading.chain,
+            scope=reading.names.scope(),
+            evidence=self._table(freeze, reading),
+            error="",
+        )
+        now = self._clock()
+        done = msgspec.structs.replace(done, frozen_at=now, digest=manifest_digest(done))
+        custody = custody_entry(
+            "freeze",
+            f"freeze:{done.id}",
+            actor=done.asked_by,
+            now=now,
+            reason=done.reason,
+            digest_after=done.digest,
+        )
+        incident = stores.incidents.get(done.incident_id)
+        told = told_frozen(incident, done, now=now)
+        stores.freezes.finish(done, custody=custody, told=told, now=now)
+
+    def _pinned_of(self, freeze: Freeze, reading: _Reading) -> Iterator[Pinned]:
+        found = self._stores.packages.batches(freeze.where, unredacted=False, up_to=freeze.bound)
+        for batch in found:
+            leaf = _leaf.decode(batch.data)
+            assert isinstance(leaf, EventsLeaf)  # noqa: S101  (a batch is one of events)
+            for one in batch.chosen:
+                reading.events += 1
+                reading.chain = chained(reading.chain, leaf_hash(one.record.encode()))
+                reading.tally.add_event(one.event)
+                reading.names.add(one.event)
+                if one.event.config_version:
+                    reading.configurations[one.event.config_version] = None
+                if one.event.trace_id:
+                    reading.traces[one.event.trace_id] = None
+                if one.event.escalation is not None:
+                    reading.escalated.append(one.event.id)
+                yield Pinned(leaf.first_position + one.index, one.event.id)
+
+    def _table(self, freeze: Freeze, reading: _Reading) -> tuple[Evidence, ...]:
+        stores = self._stores
+        for some in _in_chunks(iter(reading.traces), _TRACES_AT_ONCE):
+            self._go_on()
+            stores.freezes.save(freeze, now=self._clock())
+            for trace_id in stores.packages.reported(some):
+                for span in stores.spans.spans(trace_id, limit=_SPANS_MAX):
+                    reading.tally.add_span(span)
+        at_hand = [one for one in reading.configurations if version_named(one, stores)]
+        resolved = [one for one in reading.escalated if self._is_resolved(one)]
+        return reading.tally.table(configurations=at_hand, resolved=resolved)
+
+    def _is_resolved(self, escalation_id: str) -> bool:
+        try:
+            return self._stores.oversight.escalation(escalation_id).resolved_at is not None
+        except NotFound:
+            return False
+
+    def _verify(self, freeze: Freeze) -> None:
+        def progress(done: int) -> None:
+            self._go_on()
+            self._stores.freezes.save(
+                msgspec.structs.replace(freeze, progress=done), now=self._clock()
+            )
+
+        found = check_freeze(freeze, self._stores, now=self._clock(), progress=progress)
+        now = self._clock()
+        done = msgspec.structs.replace(
+            freeze, state="done", progress=freeze.frozen, verification=found, error=""
+        )
+        custody = custody_entry(
+            "verify",
+            f"freeze:{done.id}",
+            actor=done.verify_by or SYSTEM,
+            now=now,
+            reason=found.problems[0] if found.problems else "as it was recorded",
+            digest_before=done.digest,
+            digest_after=done.digest if not found.problems else "",
+        )
+        incident = self._stores.incidents.get(done.incident_id)
+        told = told_verified(incident, done, now=now)
+        self._stores.freezes.finish(done, custody=custody, told=told, now=now)
+
+    def _fail(self, freeze: Freeze, error: Exception) -> None:
+        said = str(error) if isinstance(error, KintsugiError) else type(error).__name__
+        current = self._stores.freezes.get(freeze.id)
+        failed = msgspec.structs.replace(current, state="failed", error=said)
+        self._stores.freezes.finish(failed, custody=None, told=None, now=self._clock())
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise _Stopped
+
+
+class _Reading:
+    """What is found out while a freeze reads its events."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.chain = ""
+        self.tally = Tally()
+        self.names = Names()
+        self.configurations: dict[str, None] = {}
+        self.traces: dict[str, None] = {}
+        self.escalated: list[str] = []
+
+
+def _in_chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:
+    while some := list(islice(items, size)):
+        yield some
