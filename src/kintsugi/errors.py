@@ -15,6 +15,8 @@ KintsugiError
 ├── KeyUnavailable            a key that seals recorded content is not to be had
 ├── StoreUnavailable          the database cannot be reached
 ├── DatabaseUnusable          no PostgreSQL can be started here
+├── ArchiveUnavailable        archived evidence cannot be reached
+│   └── ArchiveDamaged        an archived file is not what was written
 ├── QueryRefused              a statement that `kt sql` does not run
 ├── ApiUnreachable            the control plane does not answer the command line
 └── ApiRefused                the control plane answered with a problem
@@ -137,6 +139,18 @@ class DatabaseUnusable(KintsugiError):
     """No PostgreSQL can be started here; set KT_DATABASE_URL to one that runs."""
 
     code = "store.unusable"
+
+
+class ArchiveUnavailable(KintsugiError):
+    """What this needs was archived, and the archive cannot be reached."""
+
+    code = "archive.unavailable"
+
+
+class ArchiveDamaged(ArchiveUnavailable):
+    """What this needs was archived, and its file is not what was written."""
+
+    code = "archive.damaged"
 
 
 class QueryRefused(KintsugiError):

@@ -9,6 +9,7 @@ import pytest
 
 from kintsugi.model.stores import Stores
 from kintsugi.store import open_stores
+from kintsugi.store.archive_shelf import Place, address_of
 from kintsugi.store.memory import memory_stores
 from kintsugi.vault.key_sources import FileKeys
 from tests.databases import KINDS, NOON, Servers, servers
@@ -35,6 +36,7 @@ _EMPTIED = (
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("freezes", "freeze_events"),
             *("notices", "notices_once"),
+            *("archives", "archive_files"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),
         )
     )
@@ -77,7 +79,10 @@ def maker(
     server = servers.get(request.param)
     conninfo = server.create()
     keys = [FileKeys(tmp_path_factory.mktemp("vault") / "vault-key")]
-    with open_stores(conninfo, now=lambda: NOON, keys=keys) as opened:
+    place = Place(
+        address_of(str(tmp_path_factory.mktemp("shelf"))), tmp_path_factory.mktemp("copies")
+    )
+    with open_stores(conninfo, now=lambda: NOON, keys=keys, archive=place) as opened:
         yield Maker(opened, conninfo)
     server.drop(conninfo)
 

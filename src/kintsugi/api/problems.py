@@ -40,6 +40,8 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.KeyUnavailable: 503,
     errors.StoreUnavailable: 503,
     errors.DatabaseUnusable: 503,
+    errors.ArchiveUnavailable: 503,
+    errors.ArchiveDamaged: 503,
     errors.QueryRefused: 422,
     errors.ApiUnreachable: 502,
     errors.ApiRefused: 502,

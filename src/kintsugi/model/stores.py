@@ -9,10 +9,11 @@ from __future__ import annotations
 import builtins
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.archive import ArchiveStore
 from kintsugi.model.containment import ContainmentStore
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
@@ -26,6 +27,8 @@ from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.notice import NoticeStore
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.packages import PackageStore
+from kintsugi.model.query import QueryResult as QueryResult
+from kintsugi.model.query import QueryRunner as QueryRunner
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
 from kintsugi.model.trajectory import TrajectoryRules
@@ -54,10 +57,18 @@ class Ingested(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """One page, newest first; ``next_cursor`` is None on the last one."""
+    """One page, newest first; ``next_cursor`` is None on the last one.
+
+    Attributes:
+        from_archive: months that some of it was read from an archive for.
+        not_searched: archived months within the asked time that ``EventFilter.q`` says nothing
+            about, because the index of their words is gone.
+    """
 
     events: tuple[DecisionEvent, ...]
     next_cursor: str | None
+    from_archive: tuple[str, ...] = ()
+    not_searched: tuple[str, ...] = ()
 
 
 class MinuteCount(msgspec.Struct, frozen=True):
@@ -633,25 +644,6 @@ class OversightStore(Protocol):
         """Ids of those that were released since then."""
 
 
-class QueryResult(msgspec.Struct, frozen=True):
-    """Rows of a read-only statement; ``truncated`` when the row limit cut them off."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    truncated: bool
-
-
-class QueryRunner(Protocol):
-    """Runs other people's SQL under a role that can only read the contract's views."""
-
-    def run(self, statement: str, *, row_limit: int, timeout_seconds: float) -> QueryResult:
-        """Run one statement.
-
-        Raises:
-            QueryRefused: not allowed, wrong, or too slow; the message is PostgreSQL's own.
-        """
-
-
 class Changes(Protocol):
     """Tells this process what other processes committed (LISTEN/NOTIFY)."""
 
@@ -685,6 +677,7 @@ class Stores(msgspec.Struct, frozen=True):
     holds: HoldStore
     incidents: IncidentStore
     freezes: FreezeStore
+    archives: ArchiveStore
     notices: NoticeStore
     followups: FollowupStore
     workflows: WorkflowStore

@@ -14,7 +14,7 @@ from kintsugi.store.connections import Connection
 
 CHANNELS: Final = (
     *("events", "configurations", "gateways", "exports", "oversight", "signals"),
-    *("vault", "incidents", "notices"),
+    *("vault", "incidents", "notices", "archives"),
 )
 _RETRY_SECONDS: Final = 0.5
 

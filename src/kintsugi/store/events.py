@@ -29,6 +29,7 @@ from kintsugi.model.seen_parts import of_events
 from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.admissible import check_admissible
+from kintsugi.store.cold import NO_CONTENT, Cold, Found
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.contents import CONTENT_COLUMNS, ContentRow, Opener, revealable
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -65,25 +66,26 @@ from kintsugi.store.workflows import note_workflows
 _SQL: Final = load_statements("events")
 _SCAN_ROWS_PER_FETCH: Final = 500
 
+# Records are joined from the outside: those that are not there may be archived (cold.py).
 # The page is cut before the records are fetched: fifty lookups, whatever the filter.
 _PAGE: Final = SQL(
     """
-    SELECT page.timestamp, page.id::text, record
+    SELECT page.timestamp, page.id::text, record, page.position
     FROM (
-        SELECT e.id, e.timestamp
+        SELECT e.id, e.timestamp, e.position
         FROM {tables}
         WHERE {where}
         ORDER BY e.timestamp DESC, e.id DESC
         LIMIT %s
     ) AS page
-    JOIN kintsugi.event_records USING (id)
+    LEFT JOIN kintsugi.event_records USING (id)
     ORDER BY page.timestamp DESC, page.id DESC
     """
 )
 _COUNT: Final = SQL("SELECT count(*) FROM (SELECT FROM {tables} WHERE {where} LIMIT %s) AS counted")
 _TAIL: Final = SQL(
     """
-    SELECT page.position, record
+    SELECT page.position, record, page.id
     FROM (
         SELECT e.id, e.position
         FROM {tables}
@@ -91,24 +93,24 @@ _TAIL: Final = SQL(
         ORDER BY e.position
         LIMIT %s
     ) AS page
-    JOIN kintsugi.event_records USING (id)
+    LEFT JOIN kintsugi.event_records USING (id)
     ORDER BY page.position
     """
 )
 _SCAN: Final = SQL(
     """
-    SELECT record
-    FROM {tables} JOIN kintsugi.event_records AS r ON r.id = e.id
+    SELECT record, e.id, e.position
+    FROM {tables} LEFT JOIN kintsugi.event_records AS r ON r.id = e.id
     WHERE {where}
     ORDER BY e.timestamp, e.id
     """
 )
 _SCAN_WITH_PAYLOAD: Final = SQL(
-    "SELECT record, "  # noqa: S608 - columns that we name
+    "SELECT record, e.id, e.position, "  # noqa: S608 - columns that we name
     + CONTENT_COLUMNS
     + """
     FROM {tables}
-    JOIN kintsugi.event_records AS r ON r.id = e.id
+    LEFT JOIN kintsugi.event_records AS r ON r.id = e.id
     LEFT JOIN kintsugi.event_payloads AS p ON p.id = e.id
     LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
     WHERE {where}
@@ -132,11 +134,13 @@ class PostgresEvents:
         database: Database,
         sealer: Sealer,
         opener: Opener,
+        cold: Cold,
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         """Use these connections; ``now`` is the clock against which far-future events fall."""
         self._database = database
+        self._cold = cold
         self._sealer = sealer
         self._opener = opener
         self._now = now
@@ -207,22 +211,26 @@ class PostgresEvents:
             return take_heads(connection, heads, now=self._now())
 
     def get(self, event_id: str) -> DecisionEvent:
-        with self._database.transaction() as connection:
-            row = connection.execute(_SQL["get"], [_identifier(event_id)]).fetchone()
-        if row is None:
-            raise NotFound(f'there is no event "{event_id}"')
-        return self._opener.event(row[0], ContentRow(*row[1:]))
+        return self._opener.event(*self._whole(event_id))
 
     def reveal(self, event_id: str, entry: CustodyEntry) -> Payload:
+        payload = revealable(self._opener.event(*self._whole(event_id), unredacted=True))
+        with self._database.transaction() as connection:
+            add_custody(connection, entry, now=entry.at)
+        return payload
+
+    def _whole(self, event_id: str) -> tuple[str, ContentRow]:
+        """The record and the content of an event, wherever they are."""
         identifier = _identifier(event_id)
         with self._database.transaction() as connection:
             row = connection.execute(_SQL["get"], [identifier]).fetchone()
-            if row is None:
-                raise NotFound(f'there is no event "{event_id}"')
-            opened = self._opener.event(row[0], ContentRow(*row[1:]), unredacted=True)
-            payload = revealable(opened)
-            add_custody(connection, entry, now=entry.at)
-        return payload
+        if row is not None and row[1] is not None:
+            return row[1], ContentRow(*row[2:])
+        if identifier is not None and row is not None:
+            found = self._cold.find({identifier: row[0]}, contents=True)
+            if identifier in found:
+                return found[identifier].record, found[identifier].content
+        raise NotFound(f'there is no event "{event_id}"')
 
     def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
         condition = condition_for(msgspec.structs.replace(where, q=""))
@@ -242,9 +250,14 @@ class PostgresEvents:
                 rows = connection.execute(statement, [*condition.values, limit + 1]).fetchall()
         shown = rows[:limit]
         more = len(rows) > limit and bool(shown)
+        missing = {UUID(row[1]): row[3] for row in shown if row[2] is None}
+        cold = self._cold.find(missing, contents=False)
+        records = (row[2] or _record(cold, UUID(row[1])) for row in shown)
         return EventPage(
-            tuple(decode_event(record) for _, _, record in shown),
+            tuple(decode_event(record) for record in records if record),
             encode_cursor(shown[-1][0], shown[-1][1]) if more else None,
+            from_archive=tuple(sorted({found.month for found in cold.values() if found.month})),
+            not_searched=self._cold.months(where.since, where.until) if where.q else (),
         )
 
     def count(self, where: EventFilter, *, ceiling: int) -> int:
@@ -258,14 +271,16 @@ class PostgresEvents:
         statement = condition.fill(_TAIL)
         with self._database.transaction() as connection:
             rows = connection.execute(statement, [*condition.values, limit]).fetchall()
-        return [StoredEvent(position, decode_event(record)) for position, record in rows]
+        cold = self._cold.find({row[2]: row[0] for row in rows if row[1] is None}, contents=False)
+        found = ((position, record or _record(cold, at)) for position, record, at in rows)
+        return [StoredEvent(position, decode_event(record)) for position, record in found if record]
 
     def last_position(self) -> int:
         with self._database.transaction() as connection:
             return int(_one(connection, _SQL["last_position"]))
 
     def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
-        condition = condition_for(where)
+        condition = condition_for(where, positions=True)
         form = _SCAN_WITH_PAYLOAD if payload else _SCAN
         statement = condition.fill(form)
         with (
@@ -273,11 +288,18 @@ class PostgresEvents:
             connection.cursor(name="scan") as cursor,
         ):
             cursor.itersize = _SCAN_ROWS_PER_FETCH
-            for record, *content in cursor.execute(statement, condition.values):
-                if payload:
-                    yield self._opener.event(record, ContentRow(*content))
-                else:
-                    yield decode_event(record)
+            cursor.execute(statement, condition.values)
+            while rows := cursor.fetchmany(_SCAN_ROWS_PER_FETCH):
+                missing = {row[1]: row[2] for row in rows if row[0] is None}
+                cold = self._cold.find(missing, contents=payload)
+                for record, identifier, _, *content in rows:
+                    if record is not None:
+                        row = ContentRow(*content) if payload else NO_CONTENT
+                    elif identifier in cold:
+                        record, row, _ = cold[identifier]
+                    else:
+                        continue
+                    yield self._opener.event(record, row) if payload else decode_event(record)
 
     def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
         with self._database.transaction() as connection:
@@ -299,6 +321,8 @@ class PostgresEvents:
                 return 0
             with connection.cursor().copy(_SQL["copy_texts"]) as copy:
                 for _, identifier, timestamp, record, *content in rows:
+                    if record is None:  # archived before its turn came
+                        continue
                     payload = self._opener.event(record, ContentRow(*content)).payload
                     if words := payload_words(payload):
                         copy.write_row((identifier, timestamp, to_tsvector(words)))
@@ -313,6 +337,11 @@ def _identifier(event_id: str) -> UUID | None:
     except ValueError:
         return None
     return identifier if str(identifier) == event_id.lower() else None
+
+
+def _record(cold: Mapping[UUID, Found], identifier: UUID) -> str:
+    """An archived record; empty where it was lost rather than archived."""
+    return cold[identifier].record if identifier in cold else ""
 
 
 def _one(connection: Connection, statement: bytes | Composed, *values: object) -> int:

@@ -3,7 +3,7 @@ transaction: what is stored is in the log, and what is in the log is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from kintsugi.model.stores import (
     StoredLeaf,
     Witnessed,
 )
+from kintsugi.store.cold import Cold, Found
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.statements import load_statements
 
@@ -66,8 +67,9 @@ def add_batch(
 class PostgresLog:
     """The log store of the protocol in ``model/stores.py``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cold: Cold) -> None:
         self._database = database
+        self._cold = cold
 
     def witnessed(self, origin: str) -> Witnessed | None:
         with self._database.transaction() as connection:
@@ -151,7 +153,13 @@ class PostgresLog:
             kept = connection.execute(_SQL["batch_hashes"], [last_event]).fetchone()
         whole = bytes(kept[0]) if kept is not None and kept[0] is not None else b""
         hashes = [whole[at : at + HASH_BYTES] for at in range(0, len(whole), HASH_BYTES)]
-        return RecordedBatch(tuple(rows), tuple(hashes))
+        missing = {identifier: position for position, identifier, record in rows if record is None}
+        cold = self._cold.find(missing, contents=False)
+        whole_rows = tuple(
+            (position, str(identifier), _record(record, cold, identifier))
+            for position, identifier, record in rows
+        )
+        return RecordedBatch(whole_rows, tuple(hashes))
 
     def event(self, event_id: str) -> EventInLog:
         try:
@@ -168,4 +176,14 @@ class PostgresLog:
         if row is None:
             raise NotFound(f'the log has no event "{event_id}"')
         leaf, first, _, position = row
-        return EventInLog(leaf, position - first, tuple(record for (record,) in records))
+        missing = {identifier: at for record, identifier, at in records if record is None}
+        cold = self._cold.find(missing, contents=False)
+        whole = (_record(record, cold, identifier) for record, identifier, _ in records)
+        return EventInLog(leaf, position - first, tuple(record for record in whole if record))
+
+
+def _record(record: str | None, cold: Mapping[UUID, Found], identifier: UUID) -> str:
+    """A record, wherever it is; empty where it was lost."""
+    if record is not None:
+        return record
+    return cold[identifier].record if identifier in cold else ""

@@ -31,6 +31,7 @@ from kintsugi.ledger.leaves import (
     leaf_data,
 )
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
+from kintsugi.model.archive import month_of
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
@@ -63,6 +64,7 @@ from kintsugi.model.workflow import WorkflowStore
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
+from kintsugi.store.memory_archives import MemoryArchives, MemoryShelf
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_followups import MemoryFollowups
@@ -112,8 +114,9 @@ def memory_stores(
         tell,
         followups,
     )
+    shelf = MemoryShelf()
     events = MemoryEvents(
-        changes, log, oversight, signals, spans, vault, workflows, incidents.tied, now=now
+        changes, log, oversight, signals, spans, vault, workflows, incidents.tied, shelf, now=now
     )
     holds = MemoryHolds(custody, tell)
     return Stores(
@@ -135,6 +138,9 @@ def memory_stores(
         holds=holds,
         incidents=incidents,
         freezes=MemoryFreezes(incidents, holds, custody),
+        archives=MemoryArchives(
+            shelf, events.all_stored, custody, lambda: changes.announce("archives")
+        ),
         notices=notices,
         followups=followups,
         workflows=workflows,
@@ -288,6 +294,7 @@ class MemoryEvents:
         vault: MemoryVault,
         workflows: WorkflowStore,
         tied: Callable[[str], frozenset[str]],
+        shelf: MemoryShelf,
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -300,6 +307,7 @@ class MemoryEvents:
         self._vault = vault
         self._tied = tied
         self._workflows = workflows
+        self._shelf = shelf
         self._now = now
         self._lock = threading.Lock()
         self._stored: list[StoredEvent] = []
@@ -357,9 +365,10 @@ class MemoryEvents:
 
     def get(self, event_id: str) -> DecisionEvent:
         try:
-            return self._vault.open(self._by_id[event_id.lower()])
+            record = self._by_id[event_id.lower()]
         except KeyError:
             raise NotFound(f'there is no event "{event_id}"') from None
+        return self._vault.open(self._shelf.read(record))
 
     def reveal(self, event_id: str, entry: CustodyEntry) -> Payload:
         self.get(event_id)
@@ -370,9 +379,20 @@ class MemoryEvents:
         found = [
             event for event in reversed(self._matching(where)) if not before or _key(event) < before
         ]
-        shown = tuple(found[:limit])
+        shown = tuple(self._shelf.read(event) for event in found[:limit])
         more = len(found) > limit and bool(shown)
-        return EventPage(shown, encode_cursor(*_key(shown[-1])) if more else None)
+        return EventPage(
+            shown,
+            encode_cursor(*_key(shown[-1])) if more else None,
+            from_archive=tuple(sorted({self._shelf.month(event.id) for event in shown} - {""})),
+            not_searched=self._not_searched(where) if where.q else (),
+        )
+
+    def _not_searched(self, where: EventFilter) -> tuple[str, ...]:
+        first = month_of(where.since) if where.since else ""
+        last = month_of(where.until) if where.until else "9999-12"
+        archived = {self._shelf.month(event_id) for event_id in self._shelf.held_in}
+        return tuple(sorted(month for month in archived if first <= month <= last))
 
     def count(self, where: EventFilter, *, ceiling: int) -> int:
         return min(len(self._matching(where)), ceiling)
@@ -383,13 +403,15 @@ class MemoryEvents:
             for stored in self._stored
             if stored.position > after and self._matches(stored.event, where)
         )
-        return [stored for stored, _ in zip(found, range(limit), strict=False)]
+        some = [stored for stored, _ in zip(found, range(limit), strict=False)]
+        return [StoredEvent(one.position, self._shelf.read(one.event)) for one in some]
 
     def last_position(self) -> int:
         return len(self._stored)
 
     def scan(self, where: EventFilter, *, payload: bool) -> Iterator[DecisionEvent]:
-        for event in self._matching(where):
+        for record in self._matching(where):
+            event = self._shelf.read(record)
             yield self._vault.open(event) if payload else event
 
     def per_minute(self, *, since: datetime, until: datetime) -> list[MinuteCount]:
@@ -411,6 +433,10 @@ class MemoryEvents:
         """Searches read the payloads themselves."""
         return 0
 
+    def all_stored(self) -> list[StoredEvent]:
+        """Every event with its position."""
+        return list(self._stored)
+
     def holds(self, event_id: str) -> bool:
         """Whether there is an event with this id."""
         return event_id.lower() in self._by_id
@@ -418,6 +444,8 @@ class MemoryEvents:
     def _matches(self, event: DecisionEvent, where: EventFilter) -> bool:
         named = not where.incident or event.incident_id == where.incident
         if not named and event.id not in self._tied(where.incident):
+            return False
+        if where.q and self._shelf.month(event.id):
             return False
         return _matches(self._vault.open(event), where)
 

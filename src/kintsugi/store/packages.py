@@ -11,6 +11,7 @@ from psycopg.sql import SQL
 
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.packages import PackedBatch, PackedEvent
+from kintsugi.store.cold import NO_CONTENT, Cold
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.contents import CONTENT_COLUMNS, ContentRow, Opener
 from kintsugi.store.event_rows import column_text
@@ -48,7 +49,6 @@ _CONTENTS: Final = SQL(
     WHERE p.id = ANY(%s::uuid[])
     """
 )
-_NONE: Final = ContentRow(None, None, None, None, None, None, None)
 
 
 class _Batch(NamedTuple):
@@ -67,8 +67,9 @@ class _Wanted(NamedTuple):
 class PostgresPackages:
     """The package store of the protocol in ``model/packages.py``."""
 
-    def __init__(self, database: Database, opener: Opener) -> None:
+    def __init__(self, database: Database, opener: Opener, cold: Cold) -> None:
         self._database = database
+        self._cold = cold
         self._opener = opener
 
     def batches(
@@ -98,13 +99,17 @@ class PostgresPackages:
             connection.execute(_SQL["leaves"], [[batch.leaf for batch in batches]]).fetchall()
         )
         bounds = [[batch.first for batch in batches], [batch.last for batch in batches]]
+        rows = connection.execute(_SQL["records"], bounds).fetchall()
+        missing = {identifier: position for _, position, identifier, record in rows if not record}
+        cold = self._cold.find(missing, contents=True)
         records: dict[int, dict[int, str]] = {batch.first: {} for batch in batches}
-        for first, position, record in connection.execute(_SQL["records"], bounds).fetchall():
-            records[first][position] = record
+        for first, position, identifier, record in rows:
+            if record or identifier in cold:
+                records[first][position] = record or cold[identifier].record
         contents = {
             row[0]: ContentRow(*row[1:])
             for row in connection.execute(_CONTENTS, [identifiers]).fetchall()
-        }
+        } | {identifier: found.content for identifier, found in cold.items()}
         for batch, chosen in wanted:
             kept = records[batch.first]
             packed = tuple(
@@ -112,7 +117,7 @@ class PostgresPackages:
                     position - batch.first,
                     kept[position],
                     self._opener.event(
-                        kept[position], contents.get(identifier, _NONE), unredacted=unredacted
+                        kept[position], contents.get(identifier, NO_CONTENT), unredacted=unredacted
                     ),
                 )
                 for position, identifier in chosen.items()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +14,12 @@ import psycopg
 
 from kintsugi.errors import QueryRefused
 from kintsugi.model.stores import Stores
+from kintsugi.store.archive_parquet import Parquet
+from kintsugi.store.archive_shelf import Copies, Place, Shelf
+from kintsugi.store.archive_tasks import Tasks
+from kintsugi.store.archives import PostgresArchives
 from kintsugi.store.changes import PostgresChanges
+from kintsugi.store.cold import Cold
 from kintsugi.store.configurations import PostgresConfigurations
 from kintsugi.store.connections import Database
 from kintsugi.store.containments import PostgresContainments
@@ -84,6 +91,7 @@ def open_stores(
     *,
     now: Callable[[], datetime] = _utc_now,
     keys: Sequence[KeySource] = (),
+    archive: Place | None = None,
 ) -> PostgresStores:
     """Bring a database up to date and open every store on it.
 
@@ -92,6 +100,7 @@ def open_stores(
         now: clock against which far-future events are refused.
         keys: where key-encryption keys come from; the first one gives new keys. Without any,
             content lies open in the database until a server that has some seals it.
+        archive: where archived months are; without it, reads that need one are refused.
 
     Raises:
         StoreUnavailable: the database cannot be reached; later losses raise this from the calls
@@ -102,13 +111,19 @@ def open_stores(
     database = Database(conninfo)
     keyring = Keyring(database, keys)
     sealer, opener = Sealer(database, keyring), Opener(keyring)
+    place = archive or Place("", Path(tempfile.gettempdir()))
+    shelf, parquet = Shelf(place.address), Parquet()
+    copies = Copies(shelf, place.copies, bytes_max=place.copies_bytes)
+    cold = Cold(database, copies, parquet)
+    log = PostgresLog(database, cold)
+    tasks = Tasks(database, shelf, copies, parquet, opener, log)
     return PostgresStores(
-        events=PostgresEvents(database, sealer, opener, now=now),
+        events=PostgresEvents(database, sealer, opener, cold, now=now),
         configurations=PostgresConfigurations(database),
         gateways=PostgresGateways(database),
         tokens=PostgresTokens(database),
         exports=PostgresExports(database),
-        log=PostgresLog(database),
+        log=log,
         idempotency=PostgresIdempotency(database),
         oversight=PostgresOversight(database),
         spans=PostgresSpans(database, sealer, opener, now=now),
@@ -116,11 +131,12 @@ def open_stores(
         erasures=PostgresErasures(database, now=now),
         signals=PostgresSignals(database),
         custody=PostgresCustody(database),
-        packages=PostgresPackages(database, opener),
+        packages=PostgresPackages(database, opener, cold),
         containments=PostgresContainments(database),
         holds=PostgresHolds(database),
         incidents=PostgresIncidents(database),
         freezes=PostgresFreezes(database),
+        archives=PostgresArchives(database, shelf, copies, tasks),
         notices=PostgresNotices(database),
         followups=PostgresFollowups(database),
         workflows=PostgresWorkflows(database),

@@ -31,12 +31,13 @@ SELECT pg_notify('kt_events', '')
 
 -- name: get
 SELECT
-    r.record,
+    e.position, r.record,
     p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id
-FROM kintsugi.event_records AS r
-LEFT JOIN kintsugi.event_payloads AS p ON p.id = r.id
+FROM kintsugi.events AS e
+LEFT JOIN kintsugi.event_records AS r ON r.id = e.id
+LEFT JOIN kintsugi.event_payloads AS p ON p.id = e.id
 LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
-WHERE r.id = %s
+WHERE e.id = %s
 
 -- name: last_position
 SELECT last_position FROM kintsugi.ingest_position
@@ -66,7 +67,7 @@ FROM (
     ORDER BY position
     LIMIT %s
 ) AS event
-JOIN kintsugi.event_records AS r ON r.id = event.id
+LEFT JOIN kintsugi.event_records AS r ON r.id = event.id
 LEFT JOIN kintsugi.event_payloads AS p ON p.id = event.id
 LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
 ORDER BY event.position

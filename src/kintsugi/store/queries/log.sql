@@ -81,8 +81,8 @@ CROSS JOIN LATERAL (
 WHERE event.id = %s AND log_batches.first_event <= event.position
 
 -- name: records_of_batch
-SELECT record
-FROM kintsugi.events JOIN kintsugi.event_records USING (id)
+SELECT record, id, position
+FROM kintsugi.events LEFT JOIN kintsugi.event_records USING (id)
 WHERE position BETWEEN %s AND %s
 ORDER BY position
 
@@ -94,7 +94,7 @@ ORDER BY position
 LIMIT %s
 
 -- name: batch
-SELECT event.position, event.id::text, coalesce(record, '')
+SELECT event.position, event.id, record
 FROM kintsugi.events AS event LEFT JOIN kintsugi.event_records USING (id)
 WHERE event.position BETWEEN %s AND %s
 ORDER BY event.position

@@ -3,10 +3,10 @@ SELECT position, data FROM kintsugi.log_leaves WHERE position = ANY(%s::bigint[]
 
 -- name: records
 -- Every record of some batches, by the first position of its batch.
-SELECT wanted.first, event.position, record
+SELECT wanted.first, event.position, event.id, record
 FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (first, last)
 JOIN kintsugi.events AS event ON event.position BETWEEN wanted.first AND wanted.last
-JOIN kintsugi.event_records USING (id)
+LEFT JOIN kintsugi.event_records USING (id)
 ORDER BY event.position
 
 -- name: leaves_of
