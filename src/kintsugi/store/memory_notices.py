@@ -27,6 +27,7 @@ class MemoryNotices:
         self._notices: list[Notice] = []
         self._waiting: set[str] = set()
         self._once: set[str] = set()
+        self.delivering: Callable[[str], bool] = lambda _: False
 
     def add(self, notices: Sequence[Notice]) -> None:
         if not notices:
@@ -60,12 +61,30 @@ class MemoryNotices:
             return shown, None
         return shown, encode_cursor(shown[-1].at, shown[-1].id)
 
+    def take_waiting(self, limit: int) -> list[Notice]:
+        """The oldest that wait, which wait no longer."""
+        with self._lock:
+            ordered = sorted(self._notices, key=lambda one: (one.at, one.id))
+            taken = [one for one in ordered if one.id in self._waiting][:limit]
+            self._waiting -= {one.id for one in taken}
+        return taken
+
+    def handed_out(self, since: datetime) -> list[Notice]:
+        """Those since a time that do not wait any more, oldest first."""
+        return [
+            one
+            for one in sorted(self._notices, key=lambda one: (one.at, one.id))
+            if one.at >= since and one.id not in self._waiting
+        ]
+
     def forget(self, *, before: datetime, limit: int) -> int:
         with self._lock:
             settled = [
                 one
                 for one in sorted(self._notices, key=lambda one: (one.at, one.id))
-                if one.at < before and one.id not in self._waiting
+                if one.at < before
+                and one.id not in self._waiting
+                and not self.delivering(one.id)
             ][:limit]
             gone = {one.id for one in settled}
             self._notices = [one for one in self._notices if one.id not in gone]

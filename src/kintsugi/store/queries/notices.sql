@@ -17,8 +17,14 @@ ORDER BY at DESC, id DESC
 LIMIT %(limit)s
 
 -- name: forget
+-- A notice stays as long as any delivery of it does.
 DELETE FROM kintsugi.notices
-WHERE id IN (SELECT id FROM kintsugi.notices WHERE at < %s AND NOT waiting ORDER BY at, id LIMIT %s)
+WHERE id IN (
+    SELECT n.id FROM kintsugi.notices AS n
+    WHERE n.at < %s AND NOT n.waiting
+        AND NOT EXISTS (SELECT FROM kintsugi.notify_deliveries AS d WHERE d.notice_id = n.id)
+    ORDER BY n.at, n.id LIMIT %s
+)
 
 -- name: forget_keys
 -- Much later than the notices: what is still overdue after a year may be told again.
