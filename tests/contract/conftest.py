@@ -35,8 +35,8 @@ _EMPTIED = (
             *("workflows", "workflow_versions", "workflow_names_seen", "workflow_parts_seen"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("freezes", "freeze_events"),
-            *("notices", "notices_once"),
             *("archives", "archive_files"),
+            *("notices", "notices_once", "notify_targets", "notify_deliveries"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),
         )
     )

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from kintsugi import __version__
 from kintsugi.api import (
+    channels,
     communications,
     configurations,
     containments,
@@ -37,6 +38,7 @@ from kintsugi.api import (
     keys,
     log,
     log_audit,
+    notices,
     obligations,
     problems,
     quarantines,
@@ -47,6 +49,7 @@ from kintsugi.api import (
     status_feeds,
     tokens,
     traces,
+    webhooks,
     workflows,
 )
 from kintsugi.api.answers import reply
@@ -67,6 +70,7 @@ from kintsugi.api.vault_worker import VaultWorker
 from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Stores
+from kintsugi.notify.worker import NotifyWorker
 
 RESOURCES: tuple[Routes, ...] = (
     events.routes,
@@ -95,6 +99,9 @@ RESOURCES: tuple[Routes, ...] = (
     quarantines.routes,
     reasons.routes,
     signals.routes,
+    notices.routes,
+    webhooks.routes,
+    channels.routes,
     sql.routes,
     status.routes,
 )
@@ -169,12 +176,14 @@ def build_api(
         channel="incidents",
         look_every_seconds=REMINDERS_EVERY_SECONDS,
     )
+    notify = NotifyWorker(stores, feed, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         feed.start()
         worker.start()
         vault.start()
+        notify.start()
         bypasses.start()
         freezer.start()
         reminders.start()
@@ -182,6 +191,7 @@ def build_api(
         feed.close()
         await run_in_threadpool(worker.close)
         await run_in_threadpool(vault.close)
+        await run_in_threadpool(notify.close)
         await run_in_threadpool(bypasses.close)
         await run_in_threadpool(freezer.close)
         await run_in_threadpool(reminders.close)

@@ -60,6 +60,8 @@ class Scope(Enum):
     TOKENS_ADMIN = "tokens:admin"
     USERS_ADMIN = "users:admin"
     AUDIT_READ = "audit:read"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     SQL_READ = "sql:read"
 
 
@@ -126,12 +128,14 @@ _RESPOND: Final = _REVIEW | {
     Scope.CONTAINMENTS_APPLY,
     Scope.SIGNALS_WRITE,
     Scope.HOLDS_WRITE,
+    Scope.WEBHOOKS_READ,
     Scope.CUSTODY_WRITE,
     Scope.EXPORTS_READ,
     Scope.EXPORTS_WRITE,
     Scope.SQL_READ,
 }
 _COMMAND: Final = _RESPOND | {
+    Scope.WEBHOOKS_WRITE,
     Scope.INCIDENTS_COMMAND,
     Scope.CONTAINMENTS_RELEASE,
     Scope.CONTAINMENTS_APPROVE,

@@ -204,6 +204,9 @@ class ContainmentStore(Protocol):
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         """Those that act now, oldest first."""
 
+    def expired(self, *, since: datetime, until: datetime, limit: int) -> list[Containment]:
+        """Those that ended because their time was over, after ``since`` and up to ``until``."""
+
     def approve(self, containment_id: str, *, by: str, now: datetime) -> Containment:
         """Put one in force that waited for a second person; gateways hear of it.
 

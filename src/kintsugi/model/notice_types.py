@@ -206,6 +206,9 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
                 "author": "who published it",
             },
         ),
+        "notify.test": NoticeType(
+            "Somebody tries whether this arrives.", "low", {"actor": "who tries, NAME/ID"}
+        ),
         "hold.placed": NoticeType("A legal hold was placed.", "medium", _HOLD),
         "hold.released": NoticeType("A legal hold was released.", "high", _HOLD),
     }

@@ -244,9 +244,7 @@ class NotifyStore(Protocol):
         """Hand at most ``limit`` waiting notices to the targets that take them, oldest first; how
         many notices that were."""
 
-    def claim(
-        self, runner: str, *, now: datetime, lease_seconds: float, limit: int
-    ) -> Work | None:
+    def claim(self, runner: str, *, now: datetime, lease_seconds: float, limit: int) -> Work | None:
         """Take a target that has something due, with at most ``limit`` of its deliveries, oldest
         first. A runner that dies loses it when the lease is over."""
 

@@ -25,6 +25,7 @@ from kintsugi.model.holds import HoldStore
 from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.notice import NoticeStore
+from kintsugi.model.notify import NotifyStore
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.packages import PackageStore
 from kintsugi.model.query import QueryResult as QueryResult
@@ -679,6 +680,7 @@ class Stores(msgspec.Struct, frozen=True):
     freezes: FreezeStore
     archives: ArchiveStore
     notices: NoticeStore
+    notify: NotifyStore
     followups: FollowupStore
     workflows: WorkflowStore
     query: QueryRunner

@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _do(job: Job) -> Outcome:
-    from apprise import Apprise, AppriseAsset, NotifyFormat  # noqa: PLC0415 - half a second
+    from apprise import Apprise, AppriseAsset, NotifyFormat
 
     logging.disable(logging.CRITICAL)
     scheme = job.url.partition(":")[0].lower()
@@ -74,14 +74,14 @@ def _do(job: Job) -> Outcome:
     if plugin is None:
         return Outcome(f'"{scheme}" is no service that Apprise can reach, or its URL is not whole')
     service = str(getattr(plugin, "service_name", scheme) or scheme)
-    shown = Outcome(service=service, address=masked(plugin.url(privacy=True)))
+    shown = Outcome(service=service, address=masked(str(plugin.url(privacy=True))))  # type: ignore[no-untyped-call]
     if not job.body:
         return shown
     refused: list[str] = []
     _guard(refused, allow_private_network=job.allow_private_network)
     try:
         sent = bool(plugin.notify(title=job.title, body=job.body, body_format=NotifyFormat.TEXT))
-    except Exception as error:  # other people's code, at the edge: its words may hold the URL
+    except Exception as error:  # noqa: BLE001 - other people's code; its words may hold the URL
         return msgspec.structs.replace(shown, error=f"{service}: {type(error).__name__}")
     if sent:
         return shown

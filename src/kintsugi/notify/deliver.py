@@ -140,8 +140,10 @@ class Deliverer:
 
     def _over(self, work: Work) -> bool:
         # An attempt must end within the lease, or somebody else would make it too.
-        longest = apprise.TIMEOUT_SECONDS if isinstance(work.target, Channel) else (
-            egress.TIMEOUT_SECONDS
+        longest = (
+            apprise.TIMEOUT_SECONDS
+            if isinstance(work.target, Channel)
+            else (egress.TIMEOUT_SECONDS)
         )
         left = (work.until - self._clock()).total_seconds()
         return self._stopping() or left < longest

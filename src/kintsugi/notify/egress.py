@@ -52,7 +52,9 @@ def check_url(text: str) -> str:
         wrong = "name a host, and a port from 1 to 65535 if any"
     elif parts.username is not None or parts.password is not None:
         wrong = "leave name and password out; receivers check the signature"
-    elif parts.fragment or len(text) > _URL_CHARS_MAX or not text.isascii() or not text.isprintable():
+    elif (
+        parts.fragment or len(text) > _URL_CHARS_MAX or not text.isascii() or not text.isprintable()
+    ):
         wrong = f"at most {_URL_CHARS_MAX} ASCII characters, without a fragment"
     elif " " in text:
         wrong = "write spaces as %20"

@@ -65,7 +65,10 @@ def digest(notices: Sequence[Notice], *, why: str) -> Message:
     gravest = sorted(notices, key=lambda one: (-rank(one.severity), one.at, one.id))
     lines = [f"{len(notices)} notices were held back ({why}):"]
     lines += [f"{count} x {name}" for name, count in counts.most_common()]
-    lines += ["", *(f"{_time(one.at)} [{one.severity}] {_headline(one)}" for one in gravest[:_SHOWN_MAX])]
+    lines += [
+        "",
+        *(f"{_time(one.at)} [{one.severity}] {_headline(one)}" for one in gravest[:_SHOWN_MAX]),
+    ]
     if len(gravest) > _SHOWN_MAX:
         lines.append(f"and {len(gravest) - _SHOWN_MAX} more: kt notices list")
     return Message(f"[{gravest[0].severity}] {len(notices)} notices", "\n".join(lines))

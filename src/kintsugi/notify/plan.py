@@ -63,9 +63,7 @@ def planned(channel: Channel, due: Sequence[Delivery], *, now: datetime) -> Plan
     left -= len(first)
     reserved = min(_RESERVED, channel.messages_max - 1)
     rest, later = _within(others, left - reserved)
-    held += [
-        msgspec.structs.replace(one, due_at=opens, held="too many") for one in (*late, *later)
-    ]
+    held += [msgspec.structs.replace(one, due_at=opens, held="too many") for one in (*late, *later)]
     return Plan((*first, *rest), tuple(held))
 
 

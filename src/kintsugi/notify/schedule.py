@@ -19,9 +19,7 @@ GIVEN_UP_AFTER: Final = timedelta(days=5)
 _REST_SECONDS_MAX: Final = 60
 
 
-def after_try(
-    delivery: Delivery, tried: Try, *, now: datetime, chance: random.Random
-) -> Delivery:
+def after_try(delivery: Delivery, tried: Try, *, now: datetime, chance: random.Random) -> Delivery:
     """The delivery after an attempt: arrived, due again, or failed for good."""
     if tried.arrived:
         return with_try(delivery, tried, state="delivered", finished_at=now)
@@ -43,7 +41,9 @@ def target_after(target: AnyTarget, tried: Try, *, now: datetime) -> AnyTarget:
         reason = "the receiver answered 410: it wants no more"
     elif now - since >= GIVEN_UP_AFTER:
         reason = f"nothing has arrived since {since:%Y-%m-%d %H:%M} UTC: {tried.error}"
-    return msgspec.structs.replace(after, enabled=False, disabled_reason=reason) if reason else after
+    return (
+        msgspec.structs.replace(after, enabled=False, disabled_reason=reason) if reason else after
+    )
 
 
 def rest_of(target: AnyTarget, *, now: datetime) -> datetime | None:

@@ -1,5 +1,5 @@
-"""What nobody does and yet happens: dates that come near or pass. Looked for every few seconds; each
-is told once, whichever control plane sees it first."""
+"""What nobody does and yet happens: dates that come near or pass. Looked for every few seconds;
+each is told once, whichever control plane sees it first."""
 
 from __future__ import annotations
 

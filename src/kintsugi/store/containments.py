@@ -87,6 +87,11 @@ class PostgresContainments:
             rows = connection.execute(_SQL["in_force"], [now, limit]).fetchall()
         return [_RECORD.decode(record) for (record,) in rows]
 
+    def expired(self, *, since: datetime, until: datetime, limit: int) -> list[Containment]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["expired"], [since, until, limit]).fetchall()
+        return [_RECORD.decode(record) for (record,) in rows]
+
     def approve(self, containment_id: str, *, by: str, now: datetime) -> Containment:
         return self._change(containment_id, lambda found: approved(found, by=by, now=now), now)
 

@@ -72,6 +72,7 @@ from kintsugi.store.memory_freezes import MemoryFreezes
 from kintsugi.store.memory_holds import MemoryHolds
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_notices import MemoryNotices, Tell
+from kintsugi.store.memory_notify import MemoryNotify
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_signals import MemorySignals
@@ -100,6 +101,8 @@ def memory_stores(
     log = MemoryLog()
     notices = MemoryNotices(lambda: changes.announce("notices"))
     tell = notices.add
+    notify = MemoryNotify(notices, lambda: changes.announce("notices"))
+    notices.delivering = notify.known
     oversight = MemoryOversight(lambda: changes.announce("oversight"), tell)
     signals = MemorySignals(lambda: changes.announce("signals"), tell)
     custody = MemoryCustody(log.add)
@@ -142,6 +145,7 @@ def memory_stores(
             shelf, events.all_stored, custody, lambda: changes.announce("archives")
         ),
         notices=notices,
+        notify=notify,
         followups=followups,
         workflows=workflows,
         query=MemoryQueryRunner(answers or {}),

@@ -75,6 +75,14 @@ class MemoryContainments:
     def in_force(self, *, now: datetime, limit: int) -> list[Containment]:
         return [one for one in self._oldest_first() if one.in_force(now)][:limit]
 
+    def expired(self, *, since: datetime, until: datetime, limit: int) -> list[Containment]:
+        found = [
+            one
+            for one in self._found.values()
+            if one.released_at is None and not one.waits and since < one.expires_at <= until
+        ]
+        return sorted(found, key=lambda one: (one.expires_at, one.id))[:limit]
+
     def approve(self, containment_id: str, *, by: str, now: datetime) -> Containment:
         return self._change(containment_id, lambda found: approved(found, by=by, now=now), now)
 

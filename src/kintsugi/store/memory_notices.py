@@ -82,9 +82,7 @@ class MemoryNotices:
             settled = [
                 one
                 for one in sorted(self._notices, key=lambda one: (one.at, one.id))
-                if one.at < before
-                and one.id not in self._waiting
-                and not self.delivering(one.id)
+                if one.at < before and one.id not in self._waiting and not self.delivering(one.id)
             ][:limit]
             gone = {one.id for one in settled}
             self._notices = [one for one in self._notices if one.id not in gone]

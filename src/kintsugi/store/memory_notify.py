@@ -99,9 +99,7 @@ class MemoryNotify:
                         self._hand(row.target, one, now)
         return len(taken)
 
-    def claim(
-        self, runner: str, *, now: datetime, lease_seconds: float, limit: int
-    ) -> Work | None:
+    def claim(self, runner: str, *, now: datetime, lease_seconds: float, limit: int) -> Work | None:
         with self._lock:
             for row in sorted(self._rows.values(), key=lambda row: (row.ready_at, row.target.id)):
                 free = row.lease_until is None or row.lease_until <= now

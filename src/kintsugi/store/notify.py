@@ -139,9 +139,7 @@ class PostgresNotify:
             connection.execute(_SQL["handed_out"], [[identifier for identifier, _ in rows]])
         return len(rows)
 
-    def claim(
-        self, runner: str, *, now: datetime, lease_seconds: float, limit: int
-    ) -> Work | None:
+    def claim(self, runner: str, *, now: datetime, lease_seconds: float, limit: int) -> Work | None:
         with self._database.transaction() as connection:
             row = connection.execute(_SQL["claimable"], {"now": now}).fetchone()
             if row is None:
@@ -214,6 +212,7 @@ class PostgresNotify:
         with self._database.transaction() as connection:
             target, _ = _find(connection, target_id, _SQL["target"])
             rows: list[Any] = []
+            values: list[Any]
             missed: list[tuple[str, str]] = []
             if delivery_id:
                 row = None
@@ -274,7 +273,9 @@ class PostgresNotify:
         try:
             text, _ = unseal(sealed, key, data_key=identifier.bytes, event=identifier.bytes)
         except CannotOpen:
-            raise KeyUnavailable(f"the secrets of {target_id} were changed in the database") from None
+            raise KeyUnavailable(
+                f"the secrets of {target_id} were changed in the database"
+            ) from None
         return msgspec.json.decode(text, type=Secrets)
 
     def _key(self, connection: Connection, identifier: UUID) -> bytes:

@@ -38,6 +38,7 @@ from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
 from kintsugi.store.notices import PostgresNotices
+from kintsugi.store.notify import PostgresNotify
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
@@ -138,6 +139,7 @@ def open_stores(
         freezes=PostgresFreezes(database),
         archives=PostgresArchives(database, shelf, copies, tasks),
         notices=PostgresNotices(database),
+        notify=PostgresNotify(database, keyring),
         followups=PostgresFollowups(database),
         workflows=PostgresWorkflows(database),
         query=PostgresQueryRunner(_Reader(conninfo)),

@@ -44,6 +44,13 @@ WHERE released_at IS NULL AND expires_at > %s AND NOT waits
 ORDER BY created_at, id
 LIMIT %s
 
+-- name: expired
+SELECT record
+FROM kintsugi.containments
+WHERE released_at IS NULL AND expires_at > %s AND expires_at <= %s AND NOT waits
+ORDER BY expires_at, id
+LIMIT %s
+
 -- name: unjudged
 SELECT record
 FROM kintsugi.containments

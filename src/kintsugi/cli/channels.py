@@ -1,0 +1,223 @@
+"""``kt channels``: people who are told what happens, in a chat, on a pager or by mail."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.notify_options import (
+    AddressOption,
+    EnabledOption,
+    NameArgument,
+    PrivateOption,
+    SeverityOption,
+    TypeOption,
+    given,
+    routes_from,
+    say_try,
+    show_deliveries,
+    show_redelivered,
+    summary,
+)
+from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+from kintsugi.errors import InvalidInput
+
+app = typer.Typer(
+    help="People who are told what happens: chats, pagers, mail.", no_args_is_help=True
+)
+
+_COLUMNS = ("name", "status", "service", "address", "routes", "waiting", "failed", "succeeded_at")
+
+_QUIET = re.compile(r"(?P<start>\S+)-(?P<end>\S+)\s+(?P<zone>\S+)(?:\s+(?P<below>\S+))?")
+
+QuietOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quiet",
+        help="22:00-07:00 Europe/Berlin, or 22:00-07:00 Europe/Berlin high: severities below "
+        "that (default critical) wait until it ends. Repeat for several; `none` for none.",
+    ),
+]
+MessagesOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Messages in ten minutes; what is more comes as one message."),
+]
+
+
+@app.command("add")
+def add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            help="As Apprise knows it: slack://..., mailtos://... Without it, it is read from "
+            "standard input, where no shell history keeps it."
+        ),
+    ] = None,
+    types: TypeOption = None,
+    severity_min: SeverityOption = "medium",
+    quiet: QuietOption = None,
+    messages_max: MessagesOption = None,
+    allow_private_network: PrivateOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Tell people. The URL holds secrets: it is kept sealed and never shown again."""
+    body: dict[str, Any] = {
+        "name": name,
+        "url": url or sys.stdin.readline().strip(),
+        "routes": [{"types": types or ["*"], "severity_min": severity_min}],
+        "allow_private_network": bool(allow_private_network),
+        **given(quiet_hours=_quiet_hours(quiet), messages_max=messages_max),
+    }
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        made = client.post("/v1/channels", body)
+    Output(json=as_json).result(made, lambda: facts(summary(made)))
+
+
+@app.command("list")
+def list_channels(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show all channels and how they do."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get("/v1/channels")
+    rows = ([dict(summary(one)).get(column) for column in _COLUMNS] for one in found)
+    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    name: NameArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show one channel."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/channels/{name}")
+    Output(json=as_json).result(found, lambda: facts(summary(found)))
+
+
+@app.command("edit")
+def edit(
+    context: typer.Context,
+    name: NameArgument,
+    new_name: Annotated[str | None, typer.Option(help="Call it so from now on.")] = None,
+    url: AddressOption = None,
+    types: TypeOption = None,
+    severity_min: Annotated[
+        str | None, typer.Option(help="Nothing below: low, medium, high or critical.")
+    ] = None,
+    quiet: QuietOption = None,
+    messages_max: MessagesOption = None,
+    allow_private_network: PrivateOption = None,
+    enabled: EnabledOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Change it; what is left out stays. Enable one that was given up with --enabled."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        body = given(
+            name=new_name,
+            url=url,
+            routes=routes_from(client, f"/v1/channels/{name}", types, severity_min),
+            quiet_hours=_quiet_hours(quiet),
+            messages_max=messages_max,
+            allow_private_network=allow_private_network,
+            enabled=enabled,
+        )
+        found = client.post(f"/v1/channels/{name}/edit", body)
+    Output(json=as_json).result(found, lambda: facts(summary(found)))
+
+
+@app.command("test")
+def send_test(
+    context: typer.Context,
+    name: NameArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Send a notice of type notify.test now, once; exit code 3 when it does not arrive."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        say_try(client.post(f"/v1/channels/{name}/test", timeout_seconds=60), as_json=as_json)
+
+
+@app.command("remove")
+def remove(
+    context: typer.Context,
+    name: NameArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Tell it no more; its URL and its deliveries are forgotten."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/channels/{name}/remove")
+    Output(json=as_json).result(found, lambda: facts(summary(found)))
+
+
+@app.command("deliveries")
+def deliveries(
+    context: typer.Context,
+    name: NameArgument,
+    outcome: Annotated[
+        str, typer.Option("--outcome", help="waiting, delivered, failed (given up) or all.")
+    ] = "all",
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show what was sent or waits, newest first; the dead letters with --outcome failed."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        show_deliveries(client, f"/v1/channels/{name}", outcome, limit, as_json=as_json)
+
+
+@app.command("redeliver")
+def redeliver(
+    context: typer.Context,
+    name: NameArgument,
+    delivery: Annotated[
+        str | None, typer.Option(help="One delivery, as `kt channels deliveries` shows it.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="All that failed or was never sent since: 24h, or a time.")
+    ] = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Send again."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        show_redelivered(client, f"/v1/channels/{name}", delivery, since, as_json=as_json)
+
+
+def _quiet_hours(texts: list[str] | None) -> list[dict[str, str]] | None:
+    if texts is None:
+        return None
+    return [_quiet(text) for text in texts if text != "none"]
+
+
+def _quiet(text: str) -> dict[str, str]:
+    found = _QUIET.fullmatch(text.strip())
+    if found is None:
+        raise InvalidInput(
+            f'--quiet: "{text}" cannot be read; write 22:00-07:00 Europe/Berlin, and a severity '
+            "behind it where not only critical notices should come through"
+        )
+    return {name: value for name, value in found.groupdict().items() if value}
