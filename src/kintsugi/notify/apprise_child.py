@@ -82,7 +82,8 @@ def _do(job: Job) -> Outcome:
     try:
         sent = bool(plugin.notify(title=job.title, body=job.body, body_format=NotifyFormat.TEXT))
     except Exception as error:  # noqa: BLE001 - other people's code; its words may hold the URL
-        return msgspec.structs.replace(shown, error=f"{service}: {type(error).__name__}")
+        refused.append(f"{service}: {type(error).__name__}")
+        return msgspec.structs.replace(shown, error=refused[0])
     if sent:
         return shown
     return msgspec.structs.replace(

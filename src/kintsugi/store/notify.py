@@ -261,7 +261,9 @@ class PostgresNotify:
             key = new_key()
             by = self._keyring.newest(connection, now=now)
             wrapped = wrap(key, self._keyring.key(by), data_key=identifier.bytes)
-            connection.execute(_SQL["add_data_key"], [identifier, by, wrapped, now])
+            values = [identifier, by, wrapped, now]
+            if connection.execute(_SQL["add_data_key"], values).rowcount == 0:
+                raise InvalidInput(f'"{identifier}" cannot be the id of a new target')
         else:
             key = self._key(connection, identifier)
         text = msgspec.json.encode(secrets)

@@ -19,6 +19,7 @@ ON CONFLICT DO NOTHING
 -- A key of its own, as contents of nobody in particular have one: rotation brings it over.
 INSERT INTO kintsugi.data_keys (id, current, key_id, wrapped, created_at)
 VALUES (%s, false, %s, %s, %s)
+ON CONFLICT DO NOTHING
 
 -- name: data_key
 SELECT key_id, wrapped FROM kintsugi.data_keys WHERE id = %s AND wrapped IS NOT NULL
