@@ -3,6 +3,7 @@
 KintsugiError
 ├── ConfigurationInvalid      a configuration does not parse, lint or compile
 ├── NotFound                  no such thing
+│   └── Expired               it went away at the end of its time
 ├── VersionConflict           somebody else changed it first
 ├── StateConflict             what was asked does not fit what it has become
 │   └── Blocked               several things stand in the way of it
@@ -59,6 +60,12 @@ class NotFound(KintsugiError):
     """There is no such thing."""
 
     code = "not_found"
+
+
+class Expired(NotFound):
+    """It went away at the end of its time."""
+
+    code = "retention.expired"
 
 
 class VersionConflict(KintsugiError):

@@ -33,6 +33,7 @@ _EMPTIED = (
             *("vault_keys", "data_keys", "erasures"),
             *("followup_incidents", "followups"),
             *("workflows", "workflow_versions", "workflow_names_seen", "workflow_parts_seen"),
+            *("retention_settings", "retention_runs", "expired_months"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("freezes", "freeze_events"),
             *("archives", "archive_files"),

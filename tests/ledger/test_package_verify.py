@@ -336,7 +336,7 @@ class _Changed:
             if batch.leaf != 3:
                 yield batch
                 continue
-            record = batch.records[0].replace('"block"', '"allow"')
+            record = str(batch.records[0]).replace('"block"', '"allow"')
             first = msgspec.structs.replace(batch.chosen[0], record=record)
             yield msgspec.structs.replace(
                 batch,

@@ -11,6 +11,7 @@ import msgspec
 from kintsugi.errors import NotFound, ProofInvalid
 from kintsugi.ledger.leaves import EventsLeaf, Leaf, root_of
 from kintsugi.ledger.merkle import Edge, Node, inclusion_proof, leaf_hash, verify_inclusion
+from kintsugi.ledger.proof import record_hash
 from kintsugi.model.freeze import Freeze, Pinned, Verification, chained, manifest_digest
 from kintsugi.model.stores import Stores
 
@@ -61,7 +62,7 @@ class _Check:
         self._size = size
         self._root = root
         self._first = 0
-        self._records: tuple[str, ...] = ()
+        self._records: tuple[str | bytes, ...] = ()
         self.problems: list[str] = []
 
     def problem(self, sentence: str) -> None:
@@ -74,7 +75,11 @@ class _Check:
         index = one.position - self._first
         if not 0 <= index < len(self._records) and not self._open(one):
             return None
-        return self._records[one.position - self._first]
+        found = self._records[one.position - self._first]
+        if isinstance(found, bytes):
+            self.problem(f"the record of event {one.event_id} has expired; its hash is in the log")
+            return None
+        return found
 
     def _open(self, one: Pinned) -> bool:
         try:
@@ -96,7 +101,7 @@ class _Check:
                 f"were recorded and {len(found.records):,} are stored"
             )
             return False
-        if root_of([leaf_hash(record.encode()) for record in found.records]) != told.root:
+        if root_of([record_hash(record) for record in found.records]) != told.root:
             self.problem(
                 f"the batch of event {one.event_id} (leaf {found.leaf}) is not as it was recorded"
             )

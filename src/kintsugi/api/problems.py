@@ -27,6 +27,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.KintsugiError: 500,
     errors.ConfigurationInvalid: 422,
     errors.NotFound: 404,
+    errors.Expired: 410,
     # Only a request with If-Match can meet it (RFC 9110 §13.1.1).
     errors.VersionConflict: 412,
     errors.StateConflict: 409,

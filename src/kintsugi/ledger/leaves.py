@@ -17,6 +17,7 @@ from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
+from kintsugi.model.retention import RetentionRun
 from kintsugi.model.workflow import Workflow
 
 
@@ -128,6 +129,23 @@ class WorkflowLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="workflow"
     recorded_at: datetime
 
 
+class RetentionLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="retention"):
+    """Evidence that was removed at the end of its time, and what was kept beyond it.
+
+    Attributes:
+        version: of the settings that the run went by.
+        outcomes_digest: ``sha256:...`` of what the run did with each class.
+        removed, kept: things, by class; what is nothing is left out.
+    """
+
+    id: str
+    version: int
+    outcomes_digest: str
+    removed: dict[str, int]
+    kept: dict[str, int]
+    recorded_at: datetime
+
+
 Leaf = (
     EventsLeaf
     | ConfigurationLeaf
@@ -136,6 +154,7 @@ Leaf = (
     | ContainmentLeaf
     | IncidentLeaf
     | WorkflowLeaf
+    | RetentionLeaf
 )
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -205,3 +224,15 @@ def incident_leaf(incident: Incident, entries: Sequence[Entry], *, now: datetime
     digests = tuple(digest_of(record_of(one)) for one in entries)
     record = digest_of(record_of(incident))
     return IncidentLeaf(incident.id, incident.version, incident.state, record, digests, now)
+
+
+def retention_leaf(run: RetentionRun, *, now: datetime) -> RetentionLeaf:
+    """The leaf of a run that is through."""
+    return RetentionLeaf(
+        run.id,
+        run.version,
+        run.digest,
+        {one.name: one.removed for one in run.classes if one.removed},
+        {one.name: one.kept for one in run.classes if one.kept},
+        now,
+    )

@@ -65,14 +65,19 @@ def prove_leaf(
     return LeafProof(position, data, _hex(hashes), note)
 
 
-def prove_event(records: Sequence[str], index: int, leaf: LeafProof) -> EventProof:
-    """The proof of one of the records of a batch.
+def record_hash(record: str | bytes) -> bytes:
+    """The hash of a record; of one that has expired, only that is left."""
+    return record if isinstance(record, bytes) else leaf_hash(record.encode())
+
+
+def prove_event(records: Sequence[str | bytes], index: int, leaf: LeafProof) -> EventProof:
+    """The proof of one of the records of a batch, of which others may be hashes alone.
 
     Raises:
         ProofInvalid: the records are not those that the leaf tells of: they were changed since.
     """
     nodes: dict[Node, bytes] = {}
-    edge, complete = append(Edge(), [leaf_hash(record.encode()) for record in records])
+    edge, complete = append(Edge(), [record_hash(record) for record in records])
     nodes.update(complete)
     told = _batch(leaf.data)
     if told.last_position - told.first_position + 1 != len(records):
@@ -87,7 +92,10 @@ def prove_event(records: Sequence[str], index: int, leaf: LeafProof) -> EventPro
             "at least one of them was changed"
         )
     hashes = inclusion_proof(index, edge.size, lambda places: [nodes[place] for place in places])
-    return EventProof(records[index], index, _hex(hashes), leaf)
+    proven = records[index]
+    if isinstance(proven, bytes):
+        raise ProofInvalid("the record of this event has expired; only its hash is left")
+    return EventProof(proven, index, _hex(hashes), leaf)
 
 
 def verify_leaf(

@@ -27,7 +27,8 @@ CustodyAction = Literal[
     "erase",  # a person's content was made unreadable
     "archive",  # it moved to cold storage, or came back
     "rotate",  # the key that wraps others was changed
-    "delete",  # a copy went away at the end of its time
+    "delete",  # something went away at the end of its time
+    "retention",  # how long something is kept was changed
 ]
 
 

@@ -55,6 +55,18 @@ class ErasedNote(msgspec.Struct, frozen=True):
     erasure_id: str
 
 
+class ExpiredNote(msgspec.Struct, frozen=True):
+    """Something was here and went away at the end of its time: when, by which run, and under which
+    policy (``payloads: 183 days``)."""
+
+    at: datetime
+    run_id: str
+    policy: str
+
+    def __str__(self) -> str:
+        return f"expired on {self.at.date()} under policy {self.policy}"
+
+
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """The wire text of both directions, redacted: what any reader may see.
 
@@ -65,6 +77,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
         unredacted: what the markers replaced stands here, where ``gateway.payload`` is ``full``
             and it differs. From gateways to the vault only: nothing reads it but ``reveal``.
         erased: where nothing is left to read. Said by the control plane, like ``unreadable``.
+        expired: where it went away at the end of its time.
         unreadable: why the content cannot be opened, though it was not erased.
     """
 
@@ -74,6 +87,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     truncated: bool = False
     unredacted: Unredacted | None = None
     erased: ErasedNote | None = None
+    expired: ExpiredNote | None = None
     unreadable: str = ""
 
 

@@ -30,13 +30,13 @@ class PackedBatch(msgspec.Struct, frozen=True):
 
     Attributes:
         leaf, data: position and text of the batch's leaf.
-        records: every record of the batch that is stored, in order; fewer than the leaf tells of
-            where some are not there any more.
+        records: every record of the batch that is stored, in order; of one that went away at the
+            end of its time, the hash. Fewer than the leaf tells of where some were lost.
     """
 
     leaf: int
     data: str
-    records: tuple[str, ...]
+    records: tuple[str | bytes, ...]
     chosen: tuple[PackedEvent, ...]
 
 

@@ -130,6 +130,8 @@ class TraceSummary(msgspec.Struct, frozen=True, omit_defaults=True):
         verdict: the strictest of its decisions; None while it has none.
         labels: ``service:checkout``, ``session:s1``, ``user:ada``, ``agent:a``, ``step:tool``,
             sorted; the first 64 that were told, and of users and sessions all.
+        expired_at, expired_under: when the steps went away at the end of their time, and under
+            which policy; ``spans`` and ``failed`` are 0 from then on.
     """
 
     trace_id: str
@@ -140,6 +142,8 @@ class TraceSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     verdict: Verdict | None = None
     labels: tuple[str, ...] = ()
+    expired_at: datetime | None = None
+    expired_under: str = ""
 
 
 class TraceFilter(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,7 +17,7 @@ from kintsugi.model.archive import ArchiveStore
 from kintsugi.model.containment import ContainmentStore
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
-from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event import DecisionEvent, ExpiredNote, Payload
 from kintsugi.model.event_filter import EventFilter as EventFilter
 from kintsugi.model.followup import FollowupStore
 from kintsugi.model.freeze import FreezeStore
@@ -30,6 +30,7 @@ from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRec
 from kintsugi.model.packages import PackageStore
 from kintsugi.model.query import QueryResult as QueryResult
 from kintsugi.model.query import QueryRunner as QueryRunner
+from kintsugi.model.retention import RetentionStore
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
 from kintsugi.model.trajectory import TrajectoryRules
@@ -322,7 +323,7 @@ class TokenStore(Protocol):
         """Note that it was used; callers do this at most once a minute."""
 
 
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled", "expired"]
 
 
 class ExportJob(msgspec.Struct, frozen=True):
@@ -339,6 +340,7 @@ class ExportJob(msgspec.Struct, frozen=True):
         path: the finished file, below the state folder; empty until done.
         sha256: digest of the finished file.
         withdrawn: the erasure that removed the finished file.
+        expired: where the finished file went away at the end of its time.
     """
 
     id: str
@@ -363,6 +365,12 @@ class ExportJob(msgspec.Struct, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     withdrawn: str = ""
+    expired: ExpiredNote | None = None
+
+
+def expired(job: ExportJob, note: ExpiredNote) -> ExportJob:
+    """An export whose finished file has reached its end."""
+    return msgspec.structs.replace(job, state="expired", expired=note)
 
 
 def withdrawn(job: ExportJob, *, erasure_id: str) -> ExportJob:
@@ -448,12 +456,13 @@ class EventInLog(msgspec.Struct, frozen=True):
     Attributes:
         leaf: position of the leaf of its batch.
         index: place in the batch, from 0.
-        records: every record of the batch as stored, in order.
+        records: every record of the batch as stored, in order; of one that went away at the end
+            of its time, the hash.
     """
 
     leaf: int
     index: int
-    records: tuple[str, ...]
+    records: tuple[str | bytes, ...]
 
 
 class RecordedBatch(msgspec.Struct, frozen=True):
@@ -463,10 +472,12 @@ class RecordedBatch(msgspec.Struct, frozen=True):
         rows: position, event id and record of each that is there; an empty record where only that
             is gone.
         hashes: of each record when it was stored; empty where nobody kept them.
+        expired: positions of those that went away at the end of their time.
     """
 
     rows: tuple[tuple[int, str, str], ...]
     hashes: tuple[bytes, ...] = ()
+    expired: tuple[int, ...] = ()
 
 
 class Witnessed(msgspec.Struct, frozen=True):
@@ -676,6 +687,7 @@ class Stores(msgspec.Struct, frozen=True):
     packages: PackageStore
     containments: ContainmentStore
     holds: HoldStore
+    retention: RetentionStore
     incidents: IncidentStore
     freezes: FreezeStore
     archives: ArchiveStore

@@ -14,7 +14,7 @@ from kintsugi.store.connections import Connection
 
 CHANNELS: Final = (
     *("events", "configurations", "gateways", "exports", "oversight", "signals"),
-    *("vault", "incidents", "notices", "archives"),
+    *("vault", "incidents", "notices", "archives", "retention"),
 )
 _RETRY_SECONDS: Final = 0.5
 

@@ -50,9 +50,10 @@ class _Key(NamedTuple):
     key_id: str | None
     erased_at: datetime | None
     erasure_id: UUID | None
+    expired_under: str | None
 
 
-_NO_KEY: Final = _Key(None, None, None, None)
+_NO_KEY: Final = _Key(None, None, None, None, None)
 
 
 class Cold:

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from kintsugi.errors import KeyUnavailable, NotFound, StateConflict
-from kintsugi.model.event import DecisionEvent, ErasedNote, Payload
+from kintsugi.model.event import DecisionEvent, ErasedNote, ExpiredNote, Payload
 from kintsugi.store.event_rows import decode, decode_event, encode
 from kintsugi.store.keyring import Keyring
 from kintsugi.vault.sealing import CannotOpen, unseal, unwrap
@@ -23,7 +23,8 @@ _NONE: Final = Payload()
 
 # In the order of ContentRow; the tables are p and k.
 CONTENT_COLUMNS: Final[LiteralString] = (
-    "p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id"
+    "p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id, "
+    "k.expired_under"
 )
 
 
@@ -46,16 +47,18 @@ class ContentRow(NamedTuple):
     key_id: str | None
     erased_at: datetime | None
     erasure_id: UUID | None
+    expired_under: str | None = None
 
 
 def taken_out(event: DecisionEvent) -> tuple[DecisionEvent, Content | None]:
     """The record without content, and the content; None where there is none.
 
-    What only the control plane may say (``erased``, ``unreadable``, ``payload_digest``) is dropped.
+    What only the control plane may say (``erased``, ``expired``, ``unreadable``,
+    ``payload_digest``) is dropped.
     """
     payload = event.payload
-    if payload.erased is not None or payload.unreadable:
-        payload = msgspec.structs.replace(payload, erased=None, unreadable="")
+    if payload.erased is not None or payload.expired is not None or payload.unreadable:
+        payload = msgspec.structs.replace(payload, erased=None, expired=None, unreadable="")
     content = Content(payload, event.request_digest, event.response_digest)
     record = msgspec.structs.replace(
         event, payload=_NONE, request_digest="", response_digest="", payload_digest=""
@@ -104,6 +107,9 @@ class Opener:
             content = Content(decode(row.payload, Payload))
         elif row.erased_at is not None and row.erasure_id is not None:
             content = _said(erased=ErasedNote(row.erased_at, str(row.erasure_id)))
+        elif row.erased_at is not None and row.expired_under is not None:
+            note = ExpiredNote(row.erased_at, str(row.data_key), row.expired_under)
+            content = _said(expired=note)
         elif row.sealed is not None:
             content = self._open(event, row)
         elif event.payload_digest:
@@ -151,7 +157,7 @@ def revealable(event: DecisionEvent) -> Payload:
 
     Raises:
         NotFound: none was recorded.
-        StateConflict: it was erased.
+        StateConflict: it was erased, or has expired.
         KeyUnavailable: it cannot be opened.
     """
     payload = event.payload
@@ -160,6 +166,10 @@ def revealable(event: DecisionEvent) -> Payload:
         raise StateConflict(
             f"the content of event {event.id} was erased at {at} by erasure "
             f"{payload.erased.erasure_id}"
+        )
+    if payload.expired is not None:
+        raise StateConflict(
+            f"the content of event {event.id} {payload.expired} (run {payload.expired.run_id})"
         )
     if payload.unreadable:
         raise KeyUnavailable(
@@ -175,5 +185,7 @@ def encoded(content: Content) -> bytes:
     return encode(content)
 
 
-def _said(*, erased: ErasedNote | None = None, unreadable: str = "") -> Content:
-    return Content(Payload(erased=erased, unreadable=unreadable))
+def _said(
+    *, erased: ErasedNote | None = None, expired: ExpiredNote | None = None, unreadable: str = ""
+) -> Content:
+    return Content(Payload(erased=erased, expired=expired, unreadable=unreadable))

@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 from psycopg.sql import SQL, Composed
 
-from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable
+from kintsugi.errors import InvalidInput, StoreUnavailable
 from kintsugi.ledger.leaves import EventsLeaf, root_of
 from kintsugi.ledger.merkle import leaf_hash
 from kintsugi.model.custody import CustodyEntry
@@ -46,10 +46,12 @@ from kintsugi.store.event_rows import (
     minute_of,
 )
 from kintsugi.store.event_search import condition_for
+from kintsugi.store.expired import no_event
 from kintsugi.store.full_text import newest_saying
 from kintsugi.store.journals import is_behind, take_heads, take_ranges
 from kintsugi.store.log import add_batch, add_leaf
 from kintsugi.store.oversight import note_events
+from kintsugi.store.retention import expired_months_of
 from kintsugi.store.sealer import (
     COPY_CONTENTS,
     COPY_DATA_KEYS,
@@ -224,13 +226,15 @@ class PostgresEvents:
         identifier = _identifier(event_id)
         with self._database.transaction() as connection:
             row = connection.execute(_SQL["get"], [identifier]).fetchone()
-        if row is not None and row[1] is not None:
+            if row is None:
+                raise no_event(event_id, expired_months_of(connection, event_id))
+        if row[1] is not None:
             return row[1], ContentRow(*row[2:])
-        if identifier is not None and row is not None:
+        if identifier is not None:
             found = self._cold.find({identifier: row[0]}, contents=True)
             if identifier in found:
                 return found[identifier].record, found[identifier].content
-        raise NotFound(f'there is no event "{event_id}"')
+        raise no_event(event_id, ())
 
     def page(self, where: EventFilter, *, limit: int, cursor: str | None = None) -> EventPage:
         condition = condition_for(msgspec.structs.replace(where, q=""))

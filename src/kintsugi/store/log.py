@@ -64,6 +64,28 @@ def add_batch(
     connection.execute(_SQL["add_batch"], [last_event, first_event, leaf, b"".join(hashes)])
 
 
+def expired_positions(connection: Connection, first: int, last: int) -> list[int]:
+    """Of these positions those whose records went away at the end of their time."""
+    rows = connection.execute(_SQL["expired_positions"], {"first": first, "last": last}).fetchall()
+    return [place for begin, end in rows for place in range(begin, end)]
+
+
+def expired_hashes(
+    connection: Connection, first: int, last: int, *, stored: int
+) -> dict[int, bytes]:
+    """Of a batch of which so many events are stored the hashes, by position, of those whose records
+    went away at the end of their time. What is missing for another reason is not among them."""
+    if stored >= last - first + 1:
+        return {}
+    kept = connection.execute(_SQL["batch_hashes"], [last]).fetchone()
+    hashes = bytes(kept[0]) if kept is not None and kept[0] is not None else b""
+    return {
+        place: hashes[at : at + HASH_BYTES]
+        for place in expired_positions(connection, first, last)
+        if (at := (place - first) * HASH_BYTES) < len(hashes)
+    }
+
+
 class PostgresLog:
     """The log store of the protocol in ``model/stores.py``."""
 
@@ -151,6 +173,9 @@ class PostgresLog:
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["batch"], [first_event, last_event]).fetchall()
             kept = connection.execute(_SQL["batch_hashes"], [last_event]).fetchone()
+            expired: list[int] = []
+            if len(rows) < last_event - first_event + 1:
+                expired = expired_positions(connection, first_event, last_event)
         whole = bytes(kept[0]) if kept is not None and kept[0] is not None else b""
         hashes = [whole[at : at + HASH_BYTES] for at in range(0, len(whole), HASH_BYTES)]
         missing = {identifier: position for position, identifier, record in rows if record is None}
@@ -159,7 +184,7 @@ class PostgresLog:
             (position, str(identifier), _record(record, cold, identifier))
             for position, identifier, record in rows
         )
-        return RecordedBatch(whole_rows, tuple(hashes))
+        return RecordedBatch(whole_rows, tuple(hashes), tuple(expired))
 
     def event(self, event_id: str) -> EventInLog:
         try:
@@ -173,13 +198,21 @@ class PostgresLog:
                 if row is not None:
                     _, first, last, _ = row
                     records = connection.execute(_SQL["records_of_batch"], [first, last]).fetchall()
+                    expired = expired_hashes(connection, first, last, stored=len(records))
         if row is None:
             raise NotFound(f'the log has no event "{event_id}"')
         leaf, first, _, position = row
         missing = {identifier: at for record, identifier, at in records if record is None}
         cold = self._cold.find(missing, contents=False)
-        whole = (_record(record, cold, identifier) for record, identifier, _ in records)
-        return EventInLog(leaf, position - first, tuple(record for record in whole if record))
+        whole: dict[int, str | bytes] = {
+            **expired,
+            **{
+                at: found
+                for record, identifier, at in records
+                if (found := _record(record, cold, identifier))
+            },
+        }
+        return EventInLog(leaf, position - first, tuple(whole[at] for at in sorted(whole)))
 
 
 def _record(record: str | None, cold: Mapping[UUID, Found], identifier: UUID) -> str:

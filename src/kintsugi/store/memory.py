@@ -31,11 +31,13 @@ from kintsugi.ledger.leaves import (
     leaf_data,
 )
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
+from kintsugi.ledger.proof import record_hash
 from kintsugi.model.archive import month_of
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.notice_sources import of_configuration
+from kintsugi.model.retention import ExpiredMonth
 from kintsugi.model.seen_parts import of_events
 from kintsugi.model.stores import (
     ANSWER_LIFETIME,
@@ -64,6 +66,7 @@ from kintsugi.model.workflow import WorkflowStore
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
+from kintsugi.store.expired import no_event, time_of
 from kintsugi.store.memory_archives import MemoryArchives, MemoryShelf
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
@@ -75,11 +78,14 @@ from kintsugi.store.memory_notices import MemoryNotices, Tell
 from kintsugi.store.memory_notify import MemoryNotify
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
+from kintsugi.store.memory_retention import MemoryRetention
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
 from kintsugi.store.memory_vault import MemoryVault
 from kintsugi.store.memory_workflows import MemoryWorkflows
 from kintsugi.store.search_text import parse_search, payload_words
+
+_MOMENT = timedelta(microseconds=1)
 
 
 def _utc_now() -> datetime:
@@ -122,14 +128,30 @@ def memory_stores(
         changes, log, oversight, signals, spans, vault, workflows, incidents.tied, shelf, now=now
     )
     holds = MemoryHolds(custody, tell)
+    exports = MemoryExports(changes, custody)
+    saved = MemoryIdempotency()
+    retention = MemoryRetention(
+        log=log,
+        custody=custody,
+        holds=holds,
+        incidents=incidents,
+        events=events,
+        vault=vault,
+        spans=spans,
+        exports=exports,
+        signals=signals,
+        answers=saved,
+        announce=lambda: changes.announce("retention"),
+    )
+    events.expired_months = lambda at: retention.expired_months(since=at, until=at + _MOMENT)
     return Stores(
         events=events,
         configurations=MemoryConfigurations(changes, log, tell),
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
-        exports=MemoryExports(changes, custody),
+        exports=exports,
         log=log,
-        idempotency=MemoryIdempotency(),
+        idempotency=saved,
         oversight=oversight,
         spans=spans,
         vault=vault,
@@ -139,6 +161,7 @@ def memory_stores(
         packages=MemoryPackages(events, vault, spans, log),
         containments=MemoryContainments(lambda: changes.announce("oversight"), log.add, tell),
         holds=holds,
+        retention=retention,
         incidents=incidents,
         freezes=MemoryFreezes(incidents, holds, custody),
         archives=MemoryArchives(
@@ -190,6 +213,7 @@ class MemoryLog:
         self._leaves: list[StoredLeaf] = []
         self._batches: dict[str, EventInLog] = {}
         self._records: list[tuple[str, str]] = []  # by position, from 1
+        self._expired: dict[int, bytes] = {}  # hashes, by position
         self._witnessed: dict[str, Witnessed] = {}
         self._cosigned: dict[str, Cosigned] = {}
 
@@ -241,7 +265,7 @@ class MemoryLog:
         root = batch_root(records)
         leaf = EventsLeaf(after + 1, after + len(records), root, now, journals)
         position = self.add(leaf, now=now)
-        texts = tuple(record.decode() for record in records)
+        texts: tuple[str, ...] = tuple(record.decode() for record in records)
         for index, event in enumerate(events):
             self._batches[event.id] = EventInLog(position, index, texts)
             self._records.append((event.id, texts[index]))
@@ -272,11 +296,30 @@ class MemoryLog:
 
     def batch(self, first_event: int, last_event: int) -> RecordedBatch:
         records = self._records[first_event - 1 : last_event]
-        rows = [
-            (place, identifier, record)
-            for place, (identifier, record) in enumerate(records, start=first_event)
-        ]
-        return RecordedBatch(tuple(rows), tuple(leaf_hash(row[2].encode()) for row in rows))
+        places = list(enumerate(records, start=first_event))
+        return RecordedBatch(
+            tuple((place, *told) for place, told in places if place not in self._expired),
+            tuple(
+                self._expired.get(place) or leaf_hash(record.encode())
+                for place, (_, record) in places
+            ),
+            tuple(place for place, _ in places if place in self._expired),
+        )
+
+    def drop_records(self, event_ids: Sequence[str]) -> None:
+        """Forget records, but not their hashes."""
+        gone = set(event_ids)
+        for place, (event_id, record) in enumerate(self._records, start=1):
+            if event_id in gone:
+                self._expired[place] = leaf_hash(record.encode())
+                self._records[place - 1] = ("", "")
+        for event_id in gone:
+            batch, at = self._batches[event_id].leaf, self._batches.pop(event_id).index
+            for other, found in self._batches.items():
+                if found.leaf == batch:
+                    records = list(found.records)
+                    records[at] = record_hash(records[at])
+                    self._batches[other] = msgspec.structs.replace(found, records=tuple(records))
 
     def event(self, event_id: str) -> EventInLog:
         try:
@@ -314,6 +357,7 @@ class MemoryEvents:
         self._shelf = shelf
         self._now = now
         self._lock = threading.Lock()
+        self.expired_months: Callable[[datetime], list[ExpiredMonth]] = lambda _: []
         self._stored: list[StoredEvent] = []
         self._by_id: dict[str, DecisionEvent] = {}
 
@@ -371,7 +415,7 @@ class MemoryEvents:
         try:
             record = self._by_id[event_id.lower()]
         except KeyError:
-            raise NotFound(f'there is no event "{event_id}"') from None
+            raise no_event(event_id, self.months_of(event_id)) from None
         return self._vault.open(self._shelf.read(record))
 
     def reveal(self, event_id: str, entry: CustodyEntry) -> Payload:
@@ -405,7 +449,9 @@ class MemoryEvents:
         found = (
             stored
             for stored in self._stored
-            if stored.position > after and self._matches(stored.event, where)
+            if stored.position > after
+            and stored.event.id in self._by_id
+            and self._matches(stored.event, where)
         )
         some = [stored for stored, _ in zip(found, range(limit), strict=False)]
         return [StoredEvent(one.position, self._shelf.read(one.event)) for one in some]
@@ -444,6 +490,23 @@ class MemoryEvents:
     def holds(self, event_id: str) -> bool:
         """Whether there is an event with this id."""
         return event_id.lower() in self._by_id
+
+    def months_of(self, event_id: str) -> list[ExpiredMonth]:
+        """The months of an id's time that have expired; set where retention is made."""
+        at = time_of(event_id)
+        return [] if at is None else self.expired_months(at)
+
+    def covered(self, where: EventFilter) -> list[DecisionEvent]:
+        """Records that a filter lets through, full text aside."""
+        return self._matching(msgspec.structs.replace(where, q=""))
+
+    def drop(self, event_ids: Sequence[str]) -> None:
+        """Remove records whose time is over; their places in the log stay."""
+        with self._lock:
+            for event_id in event_ids:
+                del self._by_id[event_id]
+        self._vault.drop(event_ids)
+        self._log.drop_records(event_ids)
 
     def _matches(self, event: DecisionEvent, where: EventFilter) -> bool:
         named = not where.incident or event.incident_id == where.incident
@@ -712,6 +775,18 @@ class MemoryExports:
             self._jobs[job.id] = (job, now)
         self._changes.announce("exports")
 
+    def all(self) -> list[ExportJob]:
+        """Every job, oldest first."""
+        return sorted(
+            (job for job, _ in self._jobs.values()), key=lambda job: (job.created_at, job.id)
+        )
+
+    def keep(self, job: ExportJob) -> None:
+        """Put a job in the place of itself."""
+        with self._lock:
+            self._jobs[job.id] = (job, self._jobs[job.id][1])
+        self._changes.announce("exports")
+
     def withdraw(self, job_id: str, *, erasure_id: str, now: datetime) -> ExportJob:
         with self._lock:
             before = self.get(job_id)
@@ -733,6 +808,13 @@ class MemoryIdempotency:
     def save(self, token_id: str, key: str, answer: SavedAnswer, *, now: datetime) -> None:
         if self.find(token_id, key, now=now) is None:
             self._answers[(token_id, key)] = (answer, now)
+
+    def forget(self, *, before: datetime, limit: int, drop: bool) -> list[str]:
+        """Names of those that are older; they go with ``drop``."""
+        old = [key for key, (_, saved_at) in self._answers.items() if saved_at < before][:limit]
+        for key in old if drop else ():
+            del self._answers[key]
+        return [f"{token_id}/{key}" for token_id, key in old]
 
 
 class MemoryQueryRunner:

@@ -11,6 +11,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import incident_leaf
+from kintsugi.model.event import DecisionEvent
 from kintsugi.model.incident import (
     ENDED,
     Change,
@@ -26,6 +27,7 @@ from kintsugi.model.incident import (
 from kintsugi.model.incident_access import may_see, visibility_of
 from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.notice_sources import of_incident
+from kintsugi.model.retention import Keeper
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.incidents import NEVER, check_event_ids, check_version
 from kintsugi.store.memory_followups import MemoryFollowups
@@ -153,6 +155,25 @@ class MemoryIncidents:
             for one in self._incidents.values()
             if one.id in set(ids) and not may_see(one, viewer)
         )
+
+    def keepers_of(self, event: DecisionEvent) -> list[Keeper]:
+        """Open incidents that an event is tied to, or whose gateway named it."""
+        found = [self._root(one) for one in self.incidents_of(event.id)]
+        keepers = {_as_keeper(one) for one in found if one.state not in ENDED}
+        return sorted({*keepers, *self.open_named(event.incident_id)})
+
+    def open_named(self, key: str) -> list[Keeper]:
+        """The incident of this name, where it is open; none where it has ended or is unknown."""
+        try:
+            found = self._root(self.get(key)) if key else None
+        except NotFound:
+            return []
+        return [_as_keeper(found)] if found is not None and found.state not in ENDED else []
+
+    def _root(self, incident: Incident) -> Incident:
+        while incident.merged_into in self._incidents:
+            incident = self._incidents[incident.merged_into]
+        return incident
 
     def obligations(
         self,
@@ -303,3 +324,7 @@ def _place(cursor: str | None) -> Any:
     if uuid_in(identifier) is None:
         raise InvalidInput("the cursor is not one that this server gave out")
     return at, identifier
+
+
+def _as_keeper(incident: Incident) -> Keeper:
+    return Keeper(f"incident:{incident.id}", f"INC-{incident.number:06}")

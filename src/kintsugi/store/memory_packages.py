@@ -34,7 +34,8 @@ class MemoryPackages:
             found = self._log.event(event.id)
             if up_to is not None and _position(self._log, found) > up_to:
                 continue
-            packed = PackedEvent(found.index, found.records[found.index], event)
+            text = found.records[found.index]
+            packed = PackedEvent(found.index, text if isinstance(text, str) else "", event)
             chosen.setdefault(found.leaf, []).append(packed)
         for leaf, events in sorted(chosen.items()):
             events.sort(key=lambda one: one.index)

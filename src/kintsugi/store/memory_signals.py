@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -103,6 +103,18 @@ class MemorySignals:
             return before
         self._tell([of_signal(after, after.status, now=now)])
         return self._save(after)
+
+    def resolved_before(self, moment: datetime) -> list[str]:
+        """Ids of what was resolved before then, oldest first."""
+        found = [one for one in self._signals.values() if one.resolved_at]
+        found.sort(key=lambda one: (one.resolved_at or one.at, one.id))
+        return [one.id for one in found if one.resolved_at and one.resolved_at < moment]
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Remove these."""
+        with self._lock:
+            for identifier in ids:
+                self._signals.pop(identifier, None)
 
     def _newest(self, key: str) -> Signal | None:
         return next((one for one in self._newest_first() if one.key == key), None)

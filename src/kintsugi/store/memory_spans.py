@@ -87,6 +87,29 @@ class MemorySpans:
         self._custody.add(entry)
         return span
 
+    def unexpired(self) -> list[TraceSummary]:
+        """Traces that retention has not been through, earliest first."""
+        return sorted(
+            (one for one in self._traces.values() if one.expired_at is None and one.spans),
+            key=_key,
+        )
+
+    def expire(self, trace_ids: Sequence[str], *, at: datetime, under: str) -> None:
+        """Remove what was reported of these traces."""
+        with self._lock:
+            for trace_id in trace_ids:
+                self._spans.pop(trace_id, None)
+                self._traces[trace_id] = msgspec.structs.replace(
+                    self._traces[trace_id], spans=0, failed=0, expired_at=at, expired_under=under
+                )
+
+    def forget_expired(self, *, before: datetime) -> None:
+        """Remove what is left of traces that ended before then and hold nothing."""
+        with self._lock:
+            for trace in list(self._traces.values()):
+                if trace.ended_at < before and not trace.spans:
+                    del self._traces[trace.trace_id]
+
     def contents_of(self, subject: Subject, *, until: datetime | None = None) -> int:
         return sum(
             span.content is not None and (until is None or span.started_at <= until)

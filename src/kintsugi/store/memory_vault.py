@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from kintsugi.errors import InvalidInput, NotFound, StateConflict, VersionConfli
 from kintsugi.ledger.leaves import ErasureLeaf, Leaf
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureJob, Left, Receipt, Remembered, destroyed_entry
-from kintsugi.model.event import DecisionEvent, ErasedNote, Payload
+from kintsugi.model.event import DecisionEvent, ErasedNote, ExpiredNote, Payload
 from kintsugi.model.ids import uuid7
 from kintsugi.model.vault import EncryptionKey, KeyUse, Subject, VaultStatus
 from kintsugi.store.contents import Content, put_back, revealable, taken_out
@@ -56,6 +56,7 @@ class MemoryVault:
         self._current: dict[Subject, str] = {}
         self._wrapped_by: dict[str, str] = {}
         self._erased: dict[str, ErasedNote] = {}
+        self._expired: dict[str, ExpiredNote] = {}
         self._before: dict[Subject, str] = {}
         self._keys: list[EncryptionKey] = []
         self._jobs: dict[str, tuple[ErasureJob, datetime]] = {}
@@ -89,6 +90,8 @@ class MemoryVault:
             return record
         if (note := self._erased.get(kept.data_key)) is not None:
             return msgspec.structs.replace(record, payload=Payload(erased=note))
+        if (gone := self._expired.get(kept.data_key)) is not None:
+            return msgspec.structs.replace(record, payload=Payload(expired=gone))
         if kept.content is None:
             return record
         return put_back(record, kept.content, unredacted=unredacted)
@@ -98,6 +101,24 @@ class MemoryVault:
         revealed = revealable(self.open(record, unredacted=True))
         self._custody.add(entry)
         return revealed
+
+    def has_content(self, event_id: str) -> bool:
+        """Whether anything of an event's content is left."""
+        kept = self._kept.get(event_id)
+        return kept is not None and kept.content is not None
+
+    def expire(self, event_ids: Sequence[str], note: ExpiredNote) -> None:
+        """Let go of contents at the end of their time."""
+        with self._lock:
+            for event_id in event_ids:
+                kept = self._kept[event_id]
+                kept.content, kept.data_key = None, note.run_id
+                self._expired[note.run_id] = note
+
+    def drop(self, event_ids: Sequence[str]) -> None:
+        """Forget that there ever was content."""
+        for event_id in event_ids:
+            self._kept.pop(event_id, None)
 
     # Keys
 

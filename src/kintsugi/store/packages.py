@@ -16,6 +16,7 @@ from kintsugi.store.connections import Connection, Database
 from kintsugi.store.contents import CONTENT_COLUMNS, ContentRow, Opener
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.event_search import condition_for
+from kintsugi.store.log import expired_hashes
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("packages")
@@ -111,18 +112,23 @@ class PostgresPackages:
             for row in connection.execute(_CONTENTS, [identifiers]).fetchall()
         } | {identifier: found.content for identifier, found in cold.items()}
         for batch, chosen in wanted:
-            kept = records[batch.first]
+            stored = records[batch.first]
+            expired = expired_hashes(connection, batch.first, batch.last, stored=len(stored))
+            kept: dict[int, str | bytes] = {**expired, **stored}
+            whole = tuple(kept[position] for position in sorted(kept))
             packed = tuple(
                 PackedEvent(
                     position - batch.first,
-                    kept[position],
+                    stored[position],
                     self._opener.event(
-                        kept[position], contents.get(identifier, NO_CONTENT), unredacted=unredacted
+                        stored[position],
+                        contents.get(identifier, NO_CONTENT),
+                        unredacted=unredacted,
                     ),
                 )
                 for position, identifier in chosen.items()
             )
-            yield PackedBatch(batch.leaf, leaves[batch.leaf], tuple(kept.values()), packed)
+            yield PackedBatch(batch.leaf, leaves[batch.leaf], whole, packed)
 
     def reported(self, trace_ids: Sequence[str]) -> list[str]:
         columns = [column_text(trace_id) for trace_id in trace_ids]

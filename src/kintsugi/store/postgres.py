@@ -43,6 +43,7 @@ from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.retention import PostgresRetention
 from kintsugi.store.sealer import Sealer
 from kintsugi.store.signals import PostgresSignals
 from kintsugi.store.spans import PostgresSpans
@@ -135,6 +136,7 @@ def open_stores(
         packages=PostgresPackages(database, opener, cold),
         containments=PostgresContainments(database),
         holds=PostgresHolds(database),
+        retention=PostgresRetention(database),
         incidents=PostgresIncidents(database),
         freezes=PostgresFreezes(database),
         archives=PostgresArchives(database, shelf, copies, tasks),

@@ -84,6 +84,9 @@ CREATE TABLE kintsugi.event_payloads (
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX event_payloads_open ON kintsugi.event_payloads (id) WHERE payload IS NOT NULL;
+-- What retention has not removed yet, so that looking for it does not grow with what is gone.
+CREATE INDEX event_payloads_kept ON kintsugi.event_payloads (id)
+    WHERE payload IS NOT NULL OR sealed <> '';
 
 -- One row per policy and phase. "result" is the verdict that acted, in the present tense.
 CREATE TABLE kintsugi.evaluations (
@@ -198,6 +201,7 @@ CREATE TABLE kintsugi.exports (
 );
 
 CREATE INDEX exports_created_at ON kintsugi.exports (created_at, id);
+CREATE INDEX exports_done ON kintsugi.exports (created_at, id) WHERE state = 'done';
 CREATE INDEX exports_unfinished ON kintsugi.exports (created_at)
     WHERE state = 'queued' OR state = 'running';
 
@@ -285,6 +289,7 @@ INSERT INTO kintsugi.vault_epoch (epoch) VALUES (0);
 -- of the subject from before "not_before" was erased with the key "erased_key". An exchange without
 -- user and session has a key of its own, whose id is the event's, and no subject here. A destroyed
 -- key stays as a row without the key, so that whoever meets its content knows what became of it.
+-- So does a run of retention: its row, with the run's id, has "expired_under", the policy in words.
 CREATE TABLE kintsugi.data_keys (
     id uuid NOT NULL,
     subject text COLLATE "C",
@@ -296,6 +301,7 @@ CREATE TABLE kintsugi.data_keys (
     erased_key uuid,
     erased_at timestamptz,
     erasure_id uuid,
+    expired_under text,
     PRIMARY KEY (id)
 );
 
@@ -410,6 +416,8 @@ CREATE TABLE kintsugi.signals (
 
 CREATE INDEX signals_at ON kintsugi.signals (at, id);
 CREATE INDEX signals_key ON kintsugi.signals (key, at);
+CREATE INDEX signals_resolved_at ON kintsugi.signals (resolved_at, id)
+    WHERE resolved_at IS NOT NULL;
 CREATE UNIQUE INDEX signals_unresolved ON kintsugi.signals (key) WHERE resolved_at IS NULL;
 
 -- Who did what with evidence. "record" is the entry as canonical JSON, whose digest is in the log;
@@ -637,6 +645,10 @@ CREATE TABLE kintsugi.traces (
     failed bigint NOT NULL DEFAULT 0,
     decision text COLLATE "C" NOT NULL DEFAULT '',
     labels text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    -- When its spans went away at the end of their time, and under which policy; that is empty
+    -- where there were none.
+    expired_at timestamptz,
+    expired_under text NOT NULL DEFAULT '',
     PRIMARY KEY (trace_id)
 );
 
@@ -644,6 +656,7 @@ CREATE INDEX traces_started_at ON kintsugi.traces (started_at, trace_id);
 CREATE INDEX traces_decision ON kintsugi.traces (decision, started_at, trace_id)
     WHERE decision <> '';
 CREATE INDEX traces_failed ON kintsugi.traces (started_at, trace_id) WHERE failed > 0;
+CREATE INDEX traces_unexpired ON kintsugi.traces (started_at, trace_id) WHERE expired_at IS NULL;
 CREATE INDEX traces_labels ON kintsugi.traces USING gin (labels);
 
 -- Makes the partitions of one month (UTC), if they are not there; see create_month().
@@ -867,6 +880,42 @@ CREATE INDEX notify_deliveries_due ON kintsugi.notify_deliveries (target_id, due
 CREATE INDEX notify_deliveries_finished ON kintsugi.notify_deliveries (finished_at)
     WHERE finished_at IS NOT NULL;
 CREATE INDEX notify_deliveries_notice ON kintsugi.notify_deliveries (notice_id);
+
+-- How long each class of evidence is kept, by version. "record" is JSON.
+CREATE TABLE kintsugi.retention_settings (
+    version integer NOT NULL,
+    changed_at timestamptz NOT NULL,
+    record text COLLATE "C" NOT NULL,
+    PRIMARY KEY (version)
+);
+
+-- Runs that remove what is older. "record" is JSON; the columns beside it are what claiming and
+-- listing need.
+CREATE TABLE kintsugi.retention_runs (
+    id uuid NOT NULL,
+    state text COLLATE "C" NOT NULL,
+    attempt integer NOT NULL,
+    created_at timestamptz NOT NULL,
+    progress_at timestamptz NOT NULL,
+    record text COLLATE "C" NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX retention_runs_created_at ON kintsugi.retention_runs (created_at, id);
+CREATE INDEX retention_runs_unfinished ON kintsugi.retention_runs (created_at)
+    WHERE state = 'queued' OR state = 'running';
+
+-- Months whose records were removed. "positions" are those of its events, so that whoever computes
+-- the log again knows which records are gone by policy: all others that are missing were lost.
+CREATE TABLE kintsugi.expired_months (
+    run_id uuid NOT NULL,
+    first_day timestamptz NOT NULL,
+    expired_at timestamptz NOT NULL,
+    policy text NOT NULL,
+    events bigint NOT NULL,
+    positions int8multirange NOT NULL,
+    PRIMARY KEY (first_day, run_id)
+);
 
 -- The contract's views: names and columns stay as they are.
 CREATE VIEW public.ai_decision_events AS

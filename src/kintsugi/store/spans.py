@@ -35,7 +35,8 @@ _VAULT: Final = load_statements("vault")
 _BY_PAST: Final = {verdict.past: verdict for verdict in Verdict}
 _PAGE: Final = SQL(
     """
-    SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels
+    SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels,
+        expired_at, expired_under
     FROM kintsugi.traces
     WHERE {where}
     ORDER BY started_at DESC, trace_id DESC
@@ -279,10 +280,19 @@ def _structure(record: str, *, held: bool) -> Span:
 
 
 def _read_trace(row: tuple[Any, ...]) -> TraceSummary:
-    trace_id, started_at, ended_at, spans, decisions, failed, decision, labels = row
-    verdict = _BY_PAST.get(decision)
+    trace_id, started_at, ended_at, spans, decisions, failed, decision, labels, expired, under = row
     return TraceSummary(
-        trace_id, started_at, ended_at, spans, decisions, failed, verdict, tuple(labels)
+        trace_id,
+        started_at,
+        ended_at,
+        spans,
+        decisions,
+        failed,
+        _BY_PAST.get(decision),
+        tuple(labels),
+        # Where nothing was ever reported, nothing has expired.
+        expired if under else None,
+        under,
     )
 
 

@@ -32,6 +32,8 @@ def with_spans(before: TraceSummary, spans: Iterable[Span]) -> TraceSummary:
             started_at=min(summary.started_at, span.started_at),
             ended_at=max(summary.ended_at, span.ended_at),
             spans=summary.spans + 1,
+            expired_at=None,
+            expired_under="",
             failed=summary.failed + (span.status == "error"),
             labels=_with(summary.labels, _labels_of_span(span)),
         )

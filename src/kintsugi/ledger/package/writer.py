@@ -34,6 +34,7 @@ from kintsugi.ledger.package.contents import (
 )
 from kintsugi.ledger.package.dsse import STATEMENT_TYPE, Statement, Subject, seal
 from kintsugi.ledger.package.tree import gaps
+from kintsugi.ledger.proof import record_hash
 from kintsugi.model.custody import CustodyEntry, custody_record
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.model.holds import Hold
@@ -128,7 +129,7 @@ class PackageWriter:
             raise InvalidInput(f"leaf {batch.leaf} of the log tells of no events")
         self._leaves[batch.leaf] = batch.data
         size = leaf.last_position - leaf.first_position + 1
-        hashes = [leaf_hash(record.encode()) for record in batch.records]
+        hashes = [record_hash(record) for record in batch.records]
         whole = len(hashes) == size
         records = tuple((one.index, leaf_hash(one.record.encode()).hex()) for one in batch.chosen)
         others = _others(hashes, [one.index for one in batch.chosen]) if whole else ()

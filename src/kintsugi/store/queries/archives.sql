@@ -72,14 +72,16 @@ JOIN kintsugi.archive_files AS f
 -- name: hot
 SELECT
     r.id, r.record,
-    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id
+    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id, k.expired_under
 FROM kintsugi.event_records AS r
 LEFT JOIN kintsugi.event_payloads AS p ON p.id = r.id
 LEFT JOIN kintsugi.data_keys AS k ON k.id = p.data_key
 WHERE r.id = ANY(%s::uuid[])
 
 -- name: data_keys
-SELECT id, wrapped, key_id, erased_at, erasure_id FROM kintsugi.data_keys WHERE id = ANY(%s::uuid[])
+SELECT id, wrapped, key_id, erased_at, erasure_id, expired_under
+FROM kintsugi.data_keys
+WHERE id = ANY(%s::uuid[])
 
 -- name: months_between
 SELECT DISTINCT month

@@ -32,7 +32,7 @@ SELECT pg_notify('kt_events', '')
 -- name: get
 SELECT
     e.position, r.record,
-    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id
+    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id, k.expired_under
 FROM kintsugi.events AS e
 LEFT JOIN kintsugi.event_records AS r ON r.id = e.id
 LEFT JOIN kintsugi.event_payloads AS p ON p.id = e.id
@@ -59,7 +59,7 @@ SELECT last_position FROM kintsugi.search_position FOR UPDATE SKIP LOCKED
 -- The next events in order of position, with what they said.
 SELECT
     event.position, event.id::text, event.timestamp, r.record,
-    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id
+    p.payload, p.sealed, p.data_key, k.wrapped, k.key_id, k.erased_at, k.erasure_id, k.expired_under
 FROM (
     SELECT position, id, timestamp
     FROM kintsugi.events

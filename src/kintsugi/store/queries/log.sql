@@ -99,5 +99,12 @@ FROM kintsugi.events AS event LEFT JOIN kintsugi.event_records USING (id)
 WHERE event.position BETWEEN %s AND %s
 ORDER BY event.position
 
+-- name: expired_positions
+-- The stretches of these positions whose records went away at the end of their time.
+SELECT lower(one), upper(one)
+FROM kintsugi.expired_months,
+    unnest(positions * int8multirange(int8range(%(first)s, %(last)s + 1))) AS one
+WHERE positions && int8range(%(first)s, %(last)s + 1)
+
 -- name: batch_hashes
 SELECT hashes FROM kintsugi.log_batches WHERE last_event = %s

@@ -11,7 +11,8 @@ SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS told (
 ON CONFLICT (trace_id) DO NOTHING
 
 -- name: lock_traces
-SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels
+SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels,
+    expired_at, expired_under
 FROM kintsugi.traces
 WHERE trace_id = ANY(%s)
 ORDER BY trace_id
@@ -38,7 +39,8 @@ SELECT trace_id, labels FROM kintsugi.traces WHERE trace_id = ANY(%s)
 UPDATE kintsugi.traces AS kept
 SET started_at = new.started_at, ended_at = new.ended_at, spans = new.spans,
     decisions = new.decisions, failed = new.failed, decision = new.decision,
-    labels = ARRAY(SELECT jsonb_array_elements_text(new.labels::jsonb))
+    labels = ARRAY(SELECT jsonb_array_elements_text(new.labels::jsonb)),
+    expired_at = CASE WHEN new.spans > kept.spans THEN NULL ELSE kept.expired_at END
 FROM unnest(
     %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
     %s::text[], %s::text[]
@@ -46,7 +48,8 @@ FROM unnest(
 WHERE kept.trace_id = new.trace_id
 
 -- name: trace
-SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels
+SELECT trace_id, started_at, ended_at, spans, decisions, failed, decision, labels,
+    expired_at, expired_under
 FROM kintsugi.traces
 WHERE trace_id = %s
 
