@@ -19,6 +19,7 @@ def gate_facts(stores: Stores, incident: Incident) -> GateFacts:
     return GateFacts(
         evidence=missing_evidence(stores.freezes.of(incident.id)),
         actions=_actions(stores, incident),
+        review=_review(stores, incident),
     )
 
 
@@ -29,3 +30,14 @@ def _actions(stores: Stores, incident: Incident) -> tuple[str, ...]:
         return (f"it has more than {_ACTIONS_MAX} actions",)
     actions = [one for one in found if isinstance(one, Action)]
     return tuple(gaps(actions, none_needed_because=incident.no_actions))
+
+
+def _review(stores: Stores, incident: Incident) -> tuple[str, ...] | None:
+    """Nothing is missing once it was published, after the last investigation began; where it was
+    not, somebody may vouch for one that is kept elsewhere."""
+    since = incident.reached.get("investigating")
+    where = FollowupFilter(kind="edition", incident=incident.id)
+    newest, _ = stores.followups.page(where, order="newest", limit=1)
+    if newest and (since is None or newest[0].created_at >= since):
+        return ()
+    return None

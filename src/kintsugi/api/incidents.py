@@ -27,7 +27,7 @@ from kintsugi.incidents.lifecycle import TRANSITIONS
 from kintsugi.incidents.opening import opened
 from kintsugi.incidents.severity import DUTIES, LEVELS, SeverityDuties
 from kintsugi.incidents.taxonomies import CATEGORIES, Taxonomy, taxonomies
-from kintsugi.model.incident import Actor, IncidentFilter, State
+from kintsugi.model.incident import Actor, Entry, IncidentFilter, State
 from kintsugi.model.signal import Severity
 from kintsugi.model.stores import Token
 
@@ -36,6 +36,7 @@ routes = Routes("incidents")
 IncidentKey = Annotated[
     str, Path(max_length=64, description="Its id, or its reference such as INC-000042.")
 ]
+EntryId = Annotated[str, Path(max_length=64)]
 Words = Annotated[str, Field(max_length=10_000)]
 Title = Annotated[str, Field(min_length=1, max_length=300)]
 EventIds = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=10_000)]
@@ -216,6 +217,18 @@ def show_incident_timeline(
     )
     views: list[Any] = [entry_view(each) for each in shown]
     return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+
+
+@routes.add(
+    "GET",
+    "/v1/incidents/{incident_id}/timeline/{entry_id}",
+    Scope.INCIDENTS_READ,
+    answer=One[Entry],
+)
+def show_incident_entry(control: Ctl, incident_id: IncidentKey, entry_id: EntryId) -> Response:
+    """One entry, as it was written."""
+    incidents = control.stores.incidents
+    return one(incidents.entry(incidents.get(incident_id).id, entry_id))
 
 
 def _moment(text: str | None, now: datetime) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli import incident_access, incident_freezes
+from kintsugi.cli import incident_access, incident_freezes, reviews
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_findings import add_to
 from kintsugi.cli.incident_options import (
@@ -167,10 +167,11 @@ def _add_move(transition: Transition) -> None:
 
 
 for _row in TRANSITIONS:
-    if _row.verb not in ("triage", "dismiss"):
+    if _row.verb not in ("triage", "dismiss", "review"):
         _add_move(_row)
 
 
 add_to(app)
+reviews.add_to(app)
 incident_access.add_to(app)
 incident_freezes.add_to(app)

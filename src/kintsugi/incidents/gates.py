@@ -151,7 +151,7 @@ HELP: Final[Mapping[Gate, str]] = MappingProxyType(
         "cause": "explain each of the five parts",
         "actions": "agree on actions, give each to somebody; or say why none is needed",
         "clocks": "meet each clock, or set it aside with a reason",
-        "review": "attest, naming where the review is published",
+        "review": "publish it; or attest, naming where it is published",
         "learning": "waive it with owner, reason and expiry, until proofs exist",
     }
 )
