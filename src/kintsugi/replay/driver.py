@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -140,10 +140,28 @@ def carry(in_force: InForce, case: Case, number: int) -> Carried:
     """
     request = request_of(case.input, in_force.config.targets)
     wire = _Wire(case, streamed=request.get("stream") is True or case.input.stream)
+    drive(in_force, _received(case, request, number, in_force), wire)
+    if wire.unused:
+        raise FactsUnused(f"no policy asks for {', '.join(sorted(wire.unused))}")
+    return Carried(wire.event, wire.sent, wire.status, bytes(wire.body), wire.streamed)
+
+
+class Wire(Protocol):
+    """Both ends of the gateway, played."""
+
+    def perform(self, command: Command) -> Iterable[Event]:
+        """Do what a command says; the events that follow at once."""
+
+    def next_upstream_event(self) -> Iterable[Event]:
+        """What upstream says next, if it has more to say."""
+
+
+def drive(in_force: InForce, received: RequestReceived, wire: Wire) -> None:
+    """Play one exchange from its request until nothing follows any more."""
     exchange: Exchange | McpExchange = Exchange(in_force)
-    if case.input.endpoint.startswith(MCP_ENDPOINT):
+    if received.target.startswith(MCP_ENDPOINT.encode()):
         exchange = McpExchange(in_force, lambda: 0)
-    events: deque[Event] = deque([_received(case, request, number, in_force)])
+    events: deque[Event] = deque([received])
     at_ns = 0
     while events:
         event = msgspec.structs.replace(events.popleft(), at_ns=at_ns)
@@ -152,9 +170,6 @@ def carry(in_force: InForce, case: Case, number: int) -> Carried:
             events.extend(wire.perform(command))
         if not events:
             events.extend(wire.next_upstream_event())
-    if wire.unused:
-        raise FactsUnused(f"no policy asks for {', '.join(sorted(wire.unused))}")
-    return Carried(wire.event, wire.sent, wire.status, bytes(wire.body), wire.streamed)
 
 
 def _with_stand_ins(targets: tuple[Target, ...]) -> tuple[Target, ...]:
