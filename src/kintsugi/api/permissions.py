@@ -28,6 +28,7 @@ class Scope(Enum):
     CONTAINMENTS_APPLY = "containments:apply"
     CONTAINMENTS_RELEASE = "containments:release"
     CONTAINMENTS_APPROVE = "containments:approve"
+    REPLAYS_RUN = "replays:run"
     CONFIGURATIONS_READ = "configurations:read"
     CONFIGURATIONS_WRITE = "configurations:write"
     GATEWAYS_READ = "gateways:read"
@@ -121,7 +122,11 @@ _LOOK: Final = frozenset(
         Scope.STATUS_READ,
     }
 )
-_REVIEW: Final = _LOOK | {Scope.INCIDENTS_REPORT, Scope.ESCALATIONS_RESOLVE}
+_REVIEW: Final = _LOOK | {
+    Scope.INCIDENTS_REPORT,
+    Scope.ESCALATIONS_RESOLVE,
+    Scope.REPLAYS_RUN,
+}
 # Many may stop; few may release.
 _RESPOND: Final = _REVIEW | {
     Scope.INCIDENTS_RESPOND,

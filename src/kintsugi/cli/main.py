@@ -65,6 +65,7 @@ COMMANDS: Mapping[str, Entry] = {
     "config": Entry("config", "app", _CHANGE),
     "events": Entry("events", "app", _LOOK),
     "trace": Entry("trace", "app", _LOOK),
+    "replay": Entry("replay", "replay", _LOOK),
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),

@@ -1,0 +1,176 @@
+"""``/v1/replays``: recorded decisions judged again, on this machine, from what was recorded.
+
+Nobody is shown content. Where that is masked in what everybody may see, what was kept unredacted
+is read, and custody says so.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Annotated
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from kintsugi.api.answers import One, one
+from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.custody import actor_of
+from kintsugi.api.event_query import EventFilters
+from kintsugi.api.permissions import Scope
+from kintsugi.api.routing import Routes
+from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound
+from kintsugi.gateway.in_force import InForce
+from kintsugi.model.config import Config
+from kintsugi.model.custody import custody_entry
+from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.stores import Token
+from kintsugi.policy.containment import Contained
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import revision
+from kintsugi.replay.decisions import Replayed, missing_of, replay
+from kintsugi.replay.driver import put_in_force
+
+routes = Routes("replays")
+
+LIMIT_MAX = 200
+# Compiled configurations that one request works with; each takes a few tenths of a second.
+_COMPILED_MAX = 8
+
+
+class Replay(BaseModel):
+    """Which decisions to judge again, and by which configuration."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: EventFilters
+    config_version: Annotated[
+        str, Field(max_length=300, description="ID@V; each decision's own where left out.")
+    ] = ""
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = 50
+    cursor: Annotated[str | None, Field(max_length=512)] = None
+
+
+class Replays(msgspec.Struct, frozen=True):
+    """Some decisions, judged again.
+
+    Attributes:
+        next_cursor: send as ``cursor`` for the next ones; null after the last.
+    """
+
+    replays: list[Replayed]
+    next_cursor: str | None
+
+
+@routes.add("POST", "/v1/replays", Scope.REPLAYS_RUN, answer=One[Replays])
+def replay_decisions(control: Ctl, caller: Caller, asked: Replay) -> Response:
+    """Judge recorded decisions again, newest first, a page at a time."""
+    where = asked.filter.where(now=control.clock())
+    judges = _Judges(control)
+    if asked.config_version:
+        judges.get(asked.config_version)  # or it is refused before anything is read
+    page = control.stores.events.page(where, limit=asked.limit, cursor=asked.cursor)
+    found = [_replayed(control, caller, event.id, asked, judges) for event in page.events]
+    return one(Replays(found, page.next_cursor))
+
+
+def _replayed(
+    control: Control, caller: Token, event_id: str, asked: Replay, judges: _Judges
+) -> Replayed:
+    event = control.stores.events.get(event_id)
+    name = asked.config_version
+    try:
+        name = name or judges.name_of(event)
+        in_force, judged_by = judges.get(name)
+        contained = judges.contained(event, in_force.config)
+    except (NotFound, InvalidInput, ConfigurationInvalid) as error:
+        return Replayed(event.id, "not_reproducible", name, "", False, (str(error),))
+    payload = _payload(control, caller, event)
+    return replay(event, payload, in_force, revision=judged_by, contained=contained)
+
+
+def _payload(control: Control, caller: Token, event: DecisionEvent) -> Payload:
+    """What was recorded; what is masked in it, only where that is what is missing."""
+    if not event.payload.masked or not list(missing_of(event, event.payload)):
+        return event.payload
+    entry = custody_entry(
+        "reveal",
+        f"event:{event.id}",
+        actor=actor_of(caller),
+        now=control.clock(),
+        reason="replay: judged again, shown to nobody",
+        digest_before=event.payload_digest,
+        digest_after=event.payload_digest,
+    )
+    return control.stores.events.reveal(event.id, entry)
+
+
+class _Judges:
+    """Configurations and containments, made ready once for a request."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._compiled: OrderedDict[str, tuple[InForce, str]] = OrderedDict()
+        self._contained: dict[tuple[str, str], Contained] = {}
+        self._names: dict[str, str] = {}
+
+    def get(self, name: str) -> tuple[InForce, str]:
+        """A configuration by ``ID@V``, and its revision.
+
+        Raises:
+            InvalidInput: it is no such name.
+            NotFound: it is not known here: a gateway may run a file of its own.
+            ConfigurationInvalid: this release cannot read it.
+        """
+        if name not in self._compiled:
+            config_id, _, version = name.rpartition("@")
+            if not config_id or not version.isdecimal() or len(version) > 9:
+                raise InvalidInput(
+                    f'"{name}" is no version of a configuration that is kept here; write ID@NUMBER'
+                )
+            kept = self._control.stores.configurations.get(config_id, int(version))
+            config = parse_config(kept.content)
+            in_force = put_in_force(config)
+            in_force.config_version = name
+            self._compiled[name] = in_force, revision(config)
+            if len(self._compiled) > _COMPILED_MAX:
+                self._compiled.popitem(last=False)
+        return self._compiled[name]
+
+    def name_of(self, event: DecisionEvent) -> str:
+        """What the configuration of an event is called here. A gateway that still ran its own file
+        named the pack's version: then it is the version that means the same.
+
+        Raises:
+            NotFound: there is none.
+        """
+        name = event.config_version
+        if name not in self._names:
+            config_id, _, version = name.rpartition("@")
+            own = name
+            if not version.isdecimal():
+                same = (
+                    one.version
+                    for one in self._control.stores.configurations.versions(config_id)
+                    if one.revision == event.revision
+                )
+                found = next(same, None)
+                if found is None:
+                    raise NotFound(
+                        f"{name} ran from a file, and no version of {config_id} that is kept here "
+                        "means the same"
+                    )
+                own = f"{config_id}@{found}"
+            self._names[name] = own
+        return self._names[name]
+
+    def contained(self, event: DecisionEvent, config: Config) -> tuple[Contained, ...]:
+        """The containments that an event was under."""
+        found = []
+        for identifier in event.containments:
+            key = (identifier, config.source)
+            if key not in self._contained:
+                kept = self._control.stores.containments.get(identifier)
+                self._contained[key] = Contained(kept, config)
+            found.append(self._contained[key])
+        return tuple(found)
