@@ -31,6 +31,7 @@ from kintsugi.console.app import build_control_plane
 from kintsugi.errors import DatabaseUnusable, KeyUnavailable
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.model.stores import Stores
+from kintsugi.store.archive_shelf import Place, address_of
 from kintsugi.store.embedded import DatabaseHandle, Embedded
 from kintsugi.store.postgres import open_stores
 from kintsugi.vault.key_sources import key_sources
@@ -55,7 +56,8 @@ def run(start: ServerStart) -> int:
         runs = _RunFile(start.state, Address(start.listen.host, listener.getsockname()[1]))
         conninfo = start.database_url or stack.enter_context(_embedded(start.state, runs)).conninfo
         keys = key_sources(start.vault_key, state_dir=start.state, environ=os.environ)
-        stores = stack.enter_context(closing(open_stores(conninfo, keys=keys)))
+        archive = _archive(start)
+        stores = stack.enter_context(closing(open_stores(conninfo, keys=keys, archive=archive)))
         _look_for_key(stores)
         reapply(
             stores.erasures,
@@ -66,13 +68,24 @@ def run(start: ServerStart) -> int:
         ensure_first_tokens(stores, start.state, now=datetime.now(UTC))
         log_key_file = start.log_key_file or start.state / "log-key"
         load_keys(log_key_file)  # made on the first start; a bad one is found out now
-        app = build_control_plane(stores, state_dir=start.state, log_key_file=log_key_file)
+        app = build_control_plane(
+            stores,
+            state_dir=start.state,
+            log_key_file=log_key_file,
+            archive_after_months=start.archive_after_months,
+        )
         runs.write()
         stack.callback(runs.remove)
         log.info("server.started", listen=str(runs.address), pid=os.getpid())
         stack.callback(log.info, "server.stopped")
         _Server(app).run([listener])
     return 0
+
+
+def _archive(start: ServerStart) -> Place | None:
+    if not start.archive_url:
+        return None
+    return Place(address_of(start.archive_url), start.state / "archive-copies")
 
 
 def _look_for_key(stores: Stores) -> None:

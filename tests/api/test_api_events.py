@@ -199,7 +199,13 @@ def test_a_limit_of_zero_gives_only_the_total(client: TestClient, stores: Stores
     stores.events.append([make_event(number) for number in range(4)])
     assert client.get("/v1/events?limit=0").json() == {
         "data": [],
-        "meta": {"total": 4, "total_is_floor": False, "next_cursor": None},
+        "meta": {
+            "total": 4,
+            "total_is_floor": False,
+            "next_cursor": None,
+            "from_archive": [],
+            "not_searched": [],
+        },
     }
 
 

@@ -30,6 +30,26 @@ class Meta(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class EventsMeta(Meta, frozen=True):
+    """What a list of events says of itself.
+
+    Attributes:
+        from_archive: months that some of it was read from the archive for.
+        not_searched: archived months within the asked time that a search by words (`q`) does not
+            reach, because the index of their words is not kept; `kt archive restore` makes it anew.
+    """
+
+    from_archive: tuple[str, ...] = ()
+    not_searched: tuple[str, ...] = ()
+
+
+class EventsPage(msgspec.Struct, Generic[T], frozen=True):
+    """Some of the events, newest first."""
+
+    data: list[T]
+    meta: EventsMeta
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """Some of a list, newest first."""
 

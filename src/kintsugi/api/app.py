@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from kintsugi import __version__
 from kintsugi.api import (
+    archives,
     channels,
     communications,
     configurations,
@@ -55,6 +56,7 @@ from kintsugi.api import (
     workflows,
 )
 from kintsugi.api.answers import reply
+from kintsugi.api.archive_worker import ArchiveWorker
 from kintsugi.api.auth import Authenticator
 from kintsugi.api.background import Background
 from kintsugi.api.bypasses import BYPASSES_EVERY_SECONDS, BypassJudge
@@ -80,6 +82,7 @@ RESOURCES: tuple[Routes, ...] = (
     configurations.routes,
     gateways.routes,
     exports.routes,
+    archives.routes,
     incidents.routes,
     incident_verbs.routes,
     incident_actions.routes,
@@ -125,6 +128,7 @@ def build_api(
     more_routes: Iterable[Routes] = (),
     more_places: Iterable[ErasurePlace] = (),
     render_problem: problems.Render | None = None,
+    archive_after_months: int | None = None,
 ) -> FastAPI:
     """The control plane as an ASGI application.
 
@@ -139,12 +143,14 @@ def build_api(
         more_routes: of the console.
         more_places: where erasures have to reach, besides result files of exports.
         render_problem: how the console shows errors to people.
+        archive_after_months: archive every month that ended so long ago; None: only when asked.
     """
     feed = ChangeFeed(stores.changes)
     metrics = ApiMetrics()
     worker = ExportWorker(stores, feed, state_dir, clock, log_key_file=log_key_file)
 
     freezer = FreezeWorker(stores, feed, clock)
+    archiver = ArchiveWorker(stores, feed, clock, after_months=archive_after_months)
 
     control = Control(
         stores=stores,
@@ -190,6 +196,7 @@ def build_api(
         notify.start()
         bypasses.start()
         freezer.start()
+        archiver.start()
         reminders.start()
         yield
         feed.close()
@@ -198,6 +205,7 @@ def build_api(
         await run_in_threadpool(notify.close)
         await run_in_threadpool(bypasses.close)
         await run_in_threadpool(freezer.close)
+        await run_in_threadpool(archiver.close)
         await run_in_threadpool(reminders.close)
 
     app = FastAPI(

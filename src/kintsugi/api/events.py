@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response, StreamingResponse
 
 from kintsugi.api import sse
-from kintsugi.api.answers import Meta, One, Page, one, reply, whole
+from kintsugi.api.answers import EventsMeta, EventsPage, One, Page, one, reply, whole
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import (
@@ -82,7 +82,9 @@ def store_events(control: Ctl, request: Request, body: RawBody) -> Response:
     return one(stored)
 
 
-@routes.add("GET", "/v1/events", Scope.EVENTS_READ, answer=Page[DecisionEvent], parameters=True)
+@routes.add(
+    "GET", "/v1/events", Scope.EVENTS_READ, answer=EventsPage[DecisionEvent], parameters=True
+)
 def list_events(control: Ctl, query: Annotated[EventQuery, Query()]) -> Response:
     """Decisions that match, newest first, without payload."""
     where = query.where(now=control.clock())
@@ -91,17 +93,15 @@ def list_events(control: Ctl, query: Annotated[EventQuery, Query()]) -> Response
 
 def page_of_events(
     stores: Stores, where: EventFilter, *, limit: int, cursor: str | None
-) -> Page[DecisionEvent]:
+) -> EventsPage[DecisionEvent]:
     """One page and how many match in all; the console shows the same."""
     counted = stores.events.count(where, ceiling=TOTAL_CEILING + 1)
-    meta = Meta(total=min(counted, TOTAL_CEILING), total_is_floor=counted > TOTAL_CEILING)
+    total, more = min(counted, TOTAL_CEILING), counted > TOTAL_CEILING
     if limit == 0:
-        return Page([], meta)
+        return EventsPage([], EventsMeta(total, more))
     page = stores.events.page(where, limit=limit, cursor=cursor)
-    return Page(
-        list(page.events),
-        Meta(meta.total, total_is_floor=meta.total_is_floor, next_cursor=page.next_cursor),
-    )
+    meta = EventsMeta(total, more, page.next_cursor, page.from_archive, page.not_searched)
+    return EventsPage(list(page.events), meta)
 
 
 class MinutesQuery(BaseModel):

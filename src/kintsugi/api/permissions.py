@@ -54,6 +54,8 @@ class Scope(Enum):
     WORKFLOWS_WRITE = "workflows:write"
     STATUS_READ = "status:read"
     PAYLOADS_REVEAL = "payloads:reveal"
+    ARCHIVES_READ = "archives:read"
+    ARCHIVES_WRITE = "archives:write"
     ERASURES_READ = "erasures:read"
     ERASURES_WRITE = "erasures:write"
     KEYS_READ = "keys:read"
@@ -116,6 +118,7 @@ _LOOK: Final = frozenset(
         Scope.GATEWAYS_READ,
         Scope.CUSTODY_READ,
         Scope.LOG_READ,
+        Scope.ARCHIVES_READ,
         Scope.SIGNALS_READ,
         Scope.INCIDENTS_READ,
         Scope.WORKFLOWS_READ,
@@ -157,6 +160,7 @@ _PRIVACY: Final = _LOOK | {
     Scope.PAYLOADS_REVEAL,
     Scope.ERASURES_READ,
     Scope.ERASURES_WRITE,
+    Scope.ARCHIVES_WRITE,
     Scope.KEYS_READ,
     Scope.CUSTODY_WRITE,
     Scope.EXPORTS_READ,

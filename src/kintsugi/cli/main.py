@@ -92,6 +92,7 @@ COMMANDS: Mapping[str, Entry] = {
     "custody": Entry("custody", "app", _KEEP),
     "erase": Entry("erase", "erase", _KEEP),
     "keys": Entry("keys", "app", _KEEP),
+    "archive": Entry("archives", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
     "restore": Entry("backup", "restore", _KEEP),
     "tokens": Entry("tokens", "app", _KEEP),

@@ -48,7 +48,8 @@ class Address(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ServerStart:
     """How to run the control plane. ``database_url`` empty: the embedded database;
-    ``log_key_file`` None: ``log-key`` in the state folder; ``vault_key``: see ``key_sources``."""
+    ``log_key_file`` None: ``log-key`` in the state folder; ``vault_key``: see ``key_sources``;
+    ``archive_url`` empty: no archive; ``archive_after_months`` None: only when asked."""
 
     listen: Address
     state: Path
@@ -56,6 +57,8 @@ class ServerStart:
     with_parent: bool
     log_key_file: Path | None = None
     vault_key: str = ""
+    archive_url: str = ""
+    archive_after_months: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -38,17 +38,28 @@ def sql(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=300, help="Seconds a query may take.")
     ] = 30.0,
+    archive: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--archive",
+            metavar="MONTH",
+            help="Run over an archived month instead (2026-01; several times; `all`), in DuckDB.",
+            show_default=False,
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV (RFC 4180).")] = False,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
     """Query `ai_decision_events` and `policy_evaluations` with read-only SQL."""
-    body = {
+    body: dict[str, Any] = {
         "statement": _statement(statement, file),
         "row_limit": row_limit,
         "timeout_seconds": timeout,
     }
+    if archive:
+        body["archive"] = [] if "all" in archive else archive
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         answer = client.post("/v1/sql", body, timeout_seconds=timeout + _SLACK_SECONDS)
     result = msgspec.convert(answer, QueryResult)
@@ -58,6 +69,12 @@ def sql(
     else:
         rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
         output.result(rows, lambda: table(result.columns, result.rows, empty="no rows"))
+    cold = answer["cold_months"]
+    if cold and "policy_evaluations" in body["statement"]:
+        output.say(
+            f"policy_evaluations is without archived months ({', '.join(cold)}): "
+            "--archive MONTH asks those, kt archive restore MONTH brings them back"
+        )
     if result.truncated:
         output.say(f"stopped after {row_limit} rows; --row-limit N shows more")
 

@@ -25,6 +25,7 @@ def build_control_plane(
     state_dir: Path,
     log_key_file: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
+    archive_after_months: int | None = None,
 ) -> FastAPI:
     """The API with the console at its root; see :func:`kintsugi.api.app.build_api`."""
     app = build_api(
@@ -40,6 +41,7 @@ def build_control_plane(
             configurations.routes,
         ],
         render_problem=show_problem,
+        archive_after_months=archive_after_months,
     )
     assets = Assets()
     app.state.console = Console(
