@@ -125,3 +125,31 @@ def test_a_changed_record_is_found(client: TestClient, stores: Stores, reference
     altered = settled(client, where)
     assert altered["status"] == "altered"
     assert "is not as it was recorded" in altered["verification"]["problems"][0]
+
+
+def test_a_containment_of_an_incident_takes_a_snapshot_of_its_scope(
+    client: TestClient, stores: Stores, clock: Clock, reference: str
+) -> None:
+    stores.events.append([make_event(7, workflow="refunds")])
+    clock.advance(minutes=5)
+    body = {
+        "lever": {"name": "stop"},
+        "scope": {"workflow": "refunds"},
+        "reason": "it pays twice",
+        "incident_id": reference,
+    }
+    made = client.post("/v1/containments", json=body).json()["data"]
+    assert made["snapshot"]["status"] == "queued"
+    path = f"/v1/incidents/{reference}/freezes/{made['snapshot']['freeze_id']}"
+    frozen = settled(client, path)
+    assert (frozen["events"], frozen["where"]["workflow"]) == (1, "refunds")
+    assert frozen["origin"] == f"containment:{made['containment']['id']}"
+
+
+def test_a_containment_is_in_force_though_no_snapshot_can_be_taken(client: TestClient) -> None:
+    body = {"lever": {"name": "stop"}, "reason": "it pays twice", "incident_id": "INC-000099"}
+    made = client.post("/v1/containments", json=body)
+    assert made.status_code == 201
+    assert made.json()["data"]["snapshot"]["status"] == "not_attempted"
+    assert "INC-000099" in made.json()["data"]["snapshot"]["why"]
+    assert client.get("/v1/containments").json()["meta"]["total"] == 1

@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.containment_snapshot import Snapshot, take_snapshot
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import LIMIT_MAX
+from kintsugi.api.incidents import actor_from
 from kintsugi.api.permissions import Scope
 from kintsugi.api.reconciliation import AWAY_AFTER
 from kintsugi.api.routing import Routes
@@ -164,6 +166,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
             ``dry_run`` where nothing was done.
         everywhere: every worker of every connected gateway judges by it.
         preview: only where it is made.
+        snapshot: only where it is put in force: the freeze of what its scope did in the last hour.
     """
 
     containment: Containment
@@ -171,6 +174,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
     everywhere: bool
     gateways: tuple[WhereInForce, ...]
     preview: Preview | None = None
+    snapshot: Snapshot | None = None
 
 
 @routes.add(
@@ -207,8 +211,11 @@ def apply_containment(
     preview = _preview(control, scope, now)
     if query.dry_run:
         return one(ContainmentView(containment, "dry_run", False, (), preview))
+    bound = control.stores.events.last_position()
     control.stores.containments.put(containment)
-    return one(view_of(control, containment, preview), status=201)
+    snapshot = take_snapshot(control, containment, actor_from(caller), bound)
+    shown = msgspec.structs.replace(view_of(control, containment, preview), snapshot=snapshot)
+    return one(shown, status=201)
 
 
 @routes.add(

@@ -122,6 +122,13 @@ def contain(
             output.result(found, lambda: _told(found))
             return
         made = client.post(path, body)
+        if incident and (snapshot := made.get("snapshot")):
+            done = snapshot["status"] == "queued"
+            output.say(
+                f"evidence of the last hour is being frozen for {incident}"
+                if done
+                else f"no evidence was frozen: {snapshot['why']}"
+            )
         if made["status"] == "waiting":
             output.result(made, lambda: _told(made))
             return
