@@ -57,6 +57,11 @@ BENCHMARKS = (
         "Spans: reading beside protobuf, storing beside a raw COPY",
         ("--spans", "5000"),
     ),
+    Benchmark(
+        "incident_reach",
+        "Incidents: freeze, verify and look at one with very many events",
+        ("--events", "2000"),
+    ),
     Benchmark("package_cost", "Packages: write, pack and check", ("--quick",)),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),

@@ -36,6 +36,8 @@ _EMPTIED = (
             *("retention_settings", "retention_runs", "expired_months"),
             *("incidents", "incident_entries", "incident_events", "incident_obligations"),
             *("freezes", "freeze_events"),
+            *("freezes", "freeze_events", "incident_affected"),
+            *("notices", "notices_once"),
             *("archives", "archive_files"),
             *("notices", "notices_once", "notify_targets", "notify_deliveries"),
             *("log_leaves", "log_nodes", "log_batches", "log_witnessed", "log_cosigned"),

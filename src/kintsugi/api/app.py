@@ -18,7 +18,9 @@ from starlette.routing import BaseRoute
 
 from kintsugi import __version__
 from kintsugi.api import (
+    affected,
     archives,
+    blast_radius,
     channels,
     communications,
     configurations,
@@ -91,6 +93,8 @@ RESOURCES: tuple[Routes, ...] = (
     status_feeds.routes,
     reviews.routes,
     communications.routes,
+    blast_radius.routes,
+    affected.routes,
     obligations.routes,
     workflows.routes,
     log.routes,

@@ -7,7 +7,7 @@ again reads that part once more, for its digest and its table, and goes on behin
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final, TypeVar
@@ -19,13 +19,17 @@ from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.freeze_check import check_freeze
 from kintsugi.api.package_job import version_named
 from kintsugi.errors import KintsugiError, NotFound, StoreUnavailable, VersionConflict
+from kintsugi.incidents.blast import call_in, people_in, records_in
 from kintsugi.incidents.freezing import SYSTEM, Names, told_frozen, told_verified
 from kintsugi.ledger.completeness import Tally
 from kintsugi.ledger.leaves import EventsLeaf, Leaf
 from kintsugi.ledger.merkle import leaf_hash
+from kintsugi.model.affected import Affected
 from kintsugi.model.custody import custody_entry
+from kintsugi.model.event import DecisionEvent
 from kintsugi.model.evidence import Evidence
 from kintsugi.model.freeze import Freeze, Pinned, chained, manifest_digest
+from kintsugi.model.span import Span
 from kintsugi.model.stores import Stores
 
 log = structlog.get_logger(__name__)
@@ -35,6 +39,7 @@ _LOOK_EVERY_SECONDS: Final = 5.0
 _PINNED_AT_ONCE: Final = 2_000
 _TRACES_AT_ONCE: Final = 1_000
 _SPANS_MAX: Final = 5_000
+_STEPS_MAX: Final = 100_000
 _COUNT_CEILING: Final = 10_000_000
 
 _leaf = msgspec.json.Decoder(Leaf)
@@ -112,7 +117,7 @@ class FreezeWorker:
         stores = self._stores
         total = stores.events.count(freeze.where, ceiling=_COUNT_CEILING)
         freeze = msgspec.structs.replace(freeze, total=total)
-        reading = _Reading()
+        reading = _Reading(freeze, self._clock)
         for some in _in_chunks(self._pinned_of(freeze, reading), _PINNED_AT_ONCE):
             new = [one for one in some if one.position > freeze.after]
             freeze = msgspec.structs.replace(
@@ -123,6 +128,7 @@ class FreezeWorker:
             )
             self._go_on()
             stores.freezes.save(freeze, pinned=new, now=self._clock())
+            stores.affected.add(reading.take_affected(), now=self._clock())
         done = msgspec.structs.replace(
             freeze,
             state="done",
@@ -132,6 +138,7 @@ class FreezeWorker:
             chain=reading.chain,
             scope=reading.names.scope(),
             evidence=self._table(freeze, reading),
+            affected=reading.affected,
             error="",
         )
         now = self._clock()
@@ -158,6 +165,7 @@ class FreezeWorker:
                 reading.chain = chained(reading.chain, leaf_hash(one.record.encode()))
                 reading.tally.add_event(one.event)
                 reading.names.add(one.event)
+                reading.affect(one.event)
                 if one.event.config_version:
                     reading.configurations[one.event.config_version] = None
                 if one.event.trace_id:
@@ -174,6 +182,9 @@ class FreezeWorker:
             for trace_id in stores.packages.reported(some):
                 for span in stores.spans.spans(trace_id, limit=_SPANS_MAX):
                     reading.tally.add_span(span)
+            for step in stores.reach.changing_steps(some, limit=_STEPS_MAX):
+                reading.change(step)
+            stores.affected.add(reading.take_affected(), now=self._clock())
         at_hand = [one for one in reading.configurations if version_named(one, stores)]
         resolved = [one for one in reading.escalated if self._is_resolved(one)]
         return reading.tally.table(configurations=at_hand, resolved=resolved)
@@ -223,7 +234,12 @@ class FreezeWorker:
 class _Reading:
     """What is found out while a freeze reads its events."""
 
-    def __init__(self) -> None:
+    def __init__(self, freeze: Freeze, clock: Callable[[], datetime]) -> None:
+        self._incident_id = freeze.incident_id
+        self._found_by = f"freeze:{freeze.id}"
+        self._clock = clock
+        self._affected: dict[tuple[str, str], Affected] = {}
+        self._people: set[tuple[str, str]] = set()
         self.events = 0
         self.chain = ""
         self.tally = Tally()
@@ -231,6 +247,37 @@ class _Reading:
         self.configurations: dict[str, None] = {}
         self.traces: dict[str, None] = {}
         self.escalated: list[str] = []
+        self.affected = 0
+
+    def affect(self, event: DecisionEvent) -> None:
+        """Note whom and what an event affected."""
+        for person in ("user", event.user_id), ("team", event.team_id):
+            if person in self._people:
+                continue
+            self._people.add(person)
+            self._note(people_in(event, self._incident_id, found_by=self._found_by, now=self._now))
+        call = call_in(event, self._incident_id, found_by=self._found_by, now=self._now)
+        if call is not None:
+            self._note([call])
+
+    def change(self, step: Span) -> None:
+        """Note the records that a step changed."""
+        found = records_in(step, self._incident_id, found_by=self._found_by, now=self._now)
+        self._note(found)
+
+    def take_affected(self) -> list[Affected]:
+        """What was noted since it was last asked."""
+        found, self._affected = list(self._affected.values()), {}
+        self.affected += len(found)
+        return found
+
+    def _note(self, found: Iterable[Affected]) -> None:
+        for one in found:
+            self._affected.setdefault((one.kind, one.key), one)
+
+    @property
+    def _now(self) -> datetime:
+        return self._clock()
 
 
 def _in_chunks(items: Iterator[T], size: int) -> Iterator[Sequence[T]]:

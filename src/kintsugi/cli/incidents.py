@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli import incident_access, incident_freezes, reviews
+from kintsugi.cli import incident_access, incident_freezes, incident_impact, reviews
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_findings import add_to
 from kintsugi.cli.incident_options import (
@@ -175,3 +175,4 @@ add_to(app)
 reviews.add_to(app)
 incident_access.add_to(app)
 incident_freezes.add_to(app)
+incident_impact.add_to(app)

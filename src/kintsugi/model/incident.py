@@ -81,6 +81,7 @@ EntryKind = Literal[
     "containment",
     "alert",  # a signal or a quarantine
     "escalation",
+    "affected",  # records and people, and what became of them
     "event",  # a decision event, promoted
     "note",  # a person's words
     "update",  # a person's words that meet the cadence

@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.affected import AffectedStore
 from kintsugi.model.archive import ArchiveStore
 from kintsugi.model.containment import ContainmentStore
 from kintsugi.model.custody import CustodyEntry, CustodyStore
@@ -30,6 +31,7 @@ from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRec
 from kintsugi.model.packages import PackageStore
 from kintsugi.model.query import QueryResult as QueryResult
 from kintsugi.model.query import QueryRunner as QueryRunner
+from kintsugi.model.reach import ReachStore
 from kintsugi.model.retention import RetentionStore
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
@@ -691,6 +693,8 @@ class Stores(msgspec.Struct, frozen=True):
     incidents: IncidentStore
     freezes: FreezeStore
     archives: ArchiveStore
+    affected: AffectedStore
+    reach: ReachStore
     notices: NoticeStore
     notify: NotifyStore
     followups: FollowupStore

@@ -67,6 +67,7 @@ from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import encode
 from kintsugi.store.expired import no_event, time_of
+from kintsugi.store.memory_affected import MemoryAffected
 from kintsugi.store.memory_archives import MemoryArchives, MemoryShelf
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
@@ -78,6 +79,7 @@ from kintsugi.store.memory_notices import MemoryNotices, Tell
 from kintsugi.store.memory_notify import MemoryNotify
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
+from kintsugi.store.memory_reach import MemoryReach
 from kintsugi.store.memory_retention import MemoryRetention
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
@@ -167,6 +169,8 @@ def memory_stores(
         archives=MemoryArchives(
             shelf, events.all_stored, custody, lambda: changes.announce("archives")
         ),
+        affected=MemoryAffected(incidents),
+        reach=MemoryReach(events, spans),
         notices=notices,
         notify=notify,
         followups=followups,

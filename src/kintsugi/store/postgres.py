@@ -14,6 +14,7 @@ import psycopg
 
 from kintsugi.errors import QueryRefused
 from kintsugi.model.stores import Stores
+from kintsugi.store.affected import PostgresAffected
 from kintsugi.store.archive_parquet import Parquet
 from kintsugi.store.archive_shelf import Copies, Place, Shelf
 from kintsugi.store.archive_tasks import Tasks
@@ -42,6 +43,7 @@ from kintsugi.store.notify import PostgresNotify
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
+from kintsugi.store.reach import PostgresReach
 from kintsugi.store.reader import ensure_reader, reader_name
 from kintsugi.store.retention import PostgresRetention
 from kintsugi.store.sealer import Sealer
@@ -140,6 +142,8 @@ def open_stores(
         incidents=PostgresIncidents(database),
         freezes=PostgresFreezes(database),
         archives=PostgresArchives(database, shelf, copies, tasks),
+        affected=PostgresAffected(database),
+        reach=PostgresReach(database),
         notices=PostgresNotices(database),
         notify=PostgresNotify(database, keyring),
         followups=PostgresFollowups(database),

@@ -1,0 +1,237 @@
+"""``kt incidents blast-radius``, ``search``, ``records`` and ``people``: how far an incident
+reaches, and what becomes of what it affected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.gateways import flat
+from kintsugi.cli.incident_options import AtOption, IncidentArgument, ReasonOption
+from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.parts import program
+from kintsugi.errors import InvalidInput
+
+_RECORDS = ("key", "system", "status", "found_in", "settled_by", "settled_at", "why", "evidence")
+_PEOPLE = ("kind", "key", "status", "channel", "settled_by", "settled_at", "why")
+
+KeysArgument = Annotated[list[str], typer.Argument(metavar="KEY...", help="As listed.")]
+EvidenceOption = Annotated[str, typer.Option(help="What shows it: a digest, an id or an address.")]
+KindOption = Annotated[str, typer.Option("--kind", help="user or team.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the group."""
+    app.command("blast-radius")(blast_radius)
+    app.command("search")(search)
+    app.command("records")(records)
+    app.command("add-records")(add_records)
+    app.command("settle-records")(settle_records)
+    app.command("people")(people)
+    app.command("add-people")(add_people)
+    app.command("told")(told)
+
+
+def blast_radius(
+    context: typer.Context,
+    incident: IncidentArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show who and what is affected, since when, and how sure the numbers are."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/incidents/{incident}/blast-radius")
+    Output(json=as_json).result(found, lambda: facts(_radius(found)))
+
+
+def search(
+    context: typer.Context,
+    incident: IncidentArgument,
+    policy: Annotated[str, typer.Option(help="The policy that set the verdict.")] = "",
+    reason_code: Annotated[str, typer.Option(help="Its reason code.")] = "",
+    fingerprint: Annotated[str, typer.Option(help="Of a finding: the same text again.")] = "",
+    text: Annotated[str, typer.Option(help="Words that were said.")] = "",
+    tool: Annotated[str, typer.Option(help="The name of a tool.")] = "",
+    target: Annotated[str, typer.Option(help="What a tool was called with.")] = "",
+    document: Annotated[str, typer.Option(help="The id of a retrieved document.")] = "",
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Look for the same outside the incident, since the first stored event.
+
+    With no option, for what most of its events have in common.
+    """
+    given = {
+        "policy": policy,
+        "reason_code": reason_code,
+        "fingerprint": fingerprint,
+        "text": text,
+        "tool": tool,
+        "target": target,
+        "document": document,
+    }
+    body = {name: value for name, value in given.items() if value}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/incidents/{incident}/search", body)
+    Output(json=as_json).result(found, lambda: facts(flat(found)))
+
+
+def records(
+    context: typer.Context,
+    incident: IncidentArgument,
+    status: Annotated[str, typer.Option(help="open, corrected, accepted or unrecoverable.")] = "",
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show the repair ledger: affected records and what became of each."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        asked = {"status": status}
+        found = list(client.all(f"/v1/incidents/{incident}/records", asked, limit=limit))
+    rows = ([one.get(column) for column in _RECORDS] for one in found)
+    Output(json=as_json).result(found, lambda: table(_RECORDS, rows, empty="none"))
+
+
+def add_records(
+    context: typer.Context,
+    incident: IncidentArgument,
+    keys: KeysArgument,
+    system: Annotated[str, typer.Option(help="The system that they are in.")] = "",
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Add records that were affected."""
+    body = {"records": [{"key": key, "system": system} for key in keys], "reason": reason}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/incidents/{incident}/records", body)
+    _show(found, _RECORDS, as_json=as_json)
+
+
+def settle_records(
+    context: typer.Context,
+    incident: IncidentArgument,
+    keys: KeysArgument,
+    status: Annotated[
+        str, typer.Option("--as", help="corrected, accepted, unrecoverable or open.")
+    ],
+    reason: ReasonOption = "",
+    evidence: EvidenceOption = "",
+    at: AtOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Say what became of records."""
+    body = {"keys": keys, "status": status, "reason": reason, "evidence": evidence, "at": at}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/incidents/{incident}/records/settle", body)
+    _show(found, _RECORDS, as_json=as_json)
+
+
+def people(
+    context: typer.Context,
+    incident: IncidentArgument,
+    status: Annotated[str, typer.Option(help="to_tell, told or not_needed.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write all of them as a table.")
+    ] = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show who may have to be told, how, and who told them when."""
+    path = f"/v1/incidents/{incident}/people"
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        if output is not None:
+            try:
+                with output.open("wb") as file:
+                    client.download(f"{path}.csv", file, lambda _: None)
+            except OSError as error:
+                raise InvalidInput(f"{output} cannot be written: {error.strerror}") from error
+            Output(json=as_json).say(f"written to {output}")
+            return
+        found = list(client.all(path, {"status": status}, limit=limit))
+    rows = ([one.get(column) for column in _PEOPLE] for one in found)
+    Output(json=as_json).result(found, lambda: table(_PEOPLE, rows, empty="nobody"))
+
+
+def add_people(
+    context: typer.Context,
+    incident: IncidentArgument,
+    keys: KeysArgument,
+    kind: KindOption = "user",
+    channel: Annotated[str, typer.Option(help="How they are reached.")] = "",
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Add people who may have to be told."""
+    added = [{"kind": kind, "key": key, "channel": channel} for key in keys]
+    body = {"people": added, "reason": reason}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/incidents/{incident}/people", body)
+    _show(found, _PEOPLE, as_json=as_json)
+
+
+def told(
+    context: typer.Context,
+    incident: IncidentArgument,
+    keys: KeysArgument,
+    kind: KindOption = "user",
+    channel: Annotated[str | None, typer.Option(help="How they were told.")] = None,
+    status: Annotated[str, typer.Option("--as", help="told, not_needed or to_tell.")] = "told",
+    reason: ReasonOption = "",
+    evidence: EvidenceOption = "",
+    at: AtOption = None,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Say that people were told, and how; or why they need not be."""
+    body: dict[str, Any] = {
+        "kind": kind,
+        "keys": keys,
+        "status": status,
+        "channel": channel,
+        "reason": reason,
+        "evidence": evidence,
+        "at": at,
+    }
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.post(f"/v1/incidents/{incident}/people/settle", body)
+    _show(found, _PEOPLE, as_json=as_json)
+
+
+def _show(found: Any, columns: tuple[str, ...], *, as_json: bool) -> None:
+    rows = ([one.get(column) for column in columns] for one in found)
+    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+
+
+def _radius(found: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The numbers first, each with the values that are named most."""
+    lines: list[tuple[str, Any]] = [
+        ("events", found["events"]),
+        ("since", found["known_since"]),
+        ("last", found["last_at"]),
+    ]
+    for name, count in found["counts"].items():
+        most = ", ".join(f"{one['name']} ({one['events']})" for one in count["most"][:5])
+        if count["count"]:
+            lines.append((name, f"{'' if count['exact'] else 'at least '}{count['count']}: {most}"))
+    for name in ("records", "people"):
+        told = ", ".join(f"{number} {status}" for status, number in found[name].items())
+        lines.append((name, told.replace("_", " ")))
+    lines.append(("numbers", "exact" if found["exact"] else "lower bounds"))
+    lines += [("because", reason) for reason in found["reasons"]]
+    return lines
