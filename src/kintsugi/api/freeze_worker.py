@@ -154,6 +154,7 @@ class FreezeWorker:
         incident = stores.incidents.get(done.incident_id)
         told = told_frozen(incident, done, now=now)
         stores.freezes.finish(done, custody=custody, told=told, now=now)
+        stores.reach.extent(done.incident_id)  # so that whoever looks first need not wait for it
 
     def _pinned_of(self, freeze: Freeze, reading: _Reading) -> Iterator[Pinned]:
         found = self._stores.packages.batches(freeze.where, unredacted=False, up_to=freeze.bound)

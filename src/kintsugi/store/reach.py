@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -22,6 +24,7 @@ from kintsugi.store.event_rows import column_text, decode
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("reach")
+_REMEMBERED_MAX: Final = 100
 _TRAFFIC: Final[tuple[Dimension, ...]] = ("configuration", "model", "provider", "gateway")
 
 
@@ -30,29 +33,27 @@ class PostgresReach:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()
+        self._extents: OrderedDict[str, tuple[object, Extent]] = OrderedDict()
 
     def extent(self, incident_id: str) -> Extent:
+        # Events never change, so what they name changes only with which of them belong to it.
         with self._database.transaction() as connection:
             values = {**_incident(connection, incident_id), "most": NAMED_MAX}
+            state = connection.execute(_SQL["belonging"], values).fetchone()
+            with self._lock:
+                known = self._extents.get(incident_id)
+            if known is not None and known[0] == state:
+                return known[1]
+            connection.execute(_SQL["room"])
             rows = connection.execute(_SQL["extent"], values).fetchall()
-        everything = (1 << len(DIMENSIONS)) - 1
-        events, first_at, last_at = 0, None, None
-        for mask, _, count, first, last, _ in rows:
-            if mask == everything:
-                events, first_at, last_at = count, first, last
-        spreads = []
-        for place, dimension in enumerate(DIMENSIONS):
-            mask = everything ^ (1 << (len(DIMENSIONS) - 1 - place))
-            mine = [row for row in rows if row[0] == mask]
-            spreads.append(
-                Spread(
-                    dimension,
-                    distinct=next((row[5] for row in mine), 0),
-                    unnamed=sum(row[2] for row in mine if not row[1]),
-                    named=tuple(Named(*row[1:5]) for row in mine if row[1]),
-                )
-            )
-        return Extent(events, first_at, last_at, tuple(spreads))
+        found = _extent(rows)
+        with self._lock:
+            self._extents[incident_id] = state, found
+            self._extents.move_to_end(incident_id)
+            while len(self._extents) > _REMEMBERED_MAX:
+                self._extents.popitem(last=False)
+        return found
 
     def judged(self, incident_id: str) -> list[Judged]:
         with self._database.transaction() as connection:
@@ -95,3 +96,24 @@ def _incident(connection: Connection, incident_id: str) -> dict[str, Any]:
     ).fetchone()
     names = [incident_id, *([f"INC-{row[0]:06d}"] if row is not None else [])]
     return {"incident": incident_id, "names": names}
+
+
+def _extent(rows: Sequence[tuple[Any, ...]]) -> Extent:
+    everything = (1 << len(DIMENSIONS)) - 1
+    events, first_at, last_at = 0, None, None
+    for mask, _, count, first, last, _ in rows:
+        if mask == everything:
+            events, first_at, last_at = count, first, last
+    spreads = []
+    for place, dimension in enumerate(DIMENSIONS):
+        mask = everything ^ (1 << (len(DIMENSIONS) - 1 - place))
+        mine = [row for row in rows if row[0] == mask]
+        spreads.append(
+            Spread(
+                dimension,
+                distinct=next((row[5] for row in mine), 0),
+                unnamed=sum(row[2] for row in mine if not row[1]),
+                named=tuple(Named(*row[1:5]) for row in mine if row[1]),
+            )
+        )
+    return Extent(events, first_at, last_at, tuple(spreads))

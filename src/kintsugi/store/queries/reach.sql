@@ -1,5 +1,28 @@
 -- How far incidents reach. "wanted" is the incident and those merged into it.
 
+-- name: belonging
+-- Which events belong to it, in short.
+WITH RECURSIVE wanted AS (
+    SELECT i.id FROM kintsugi.incidents AS i WHERE i.id = %(incident)s::uuid
+    UNION
+    SELECT i.id FROM kintsugi.incidents AS i JOIN wanted AS w ON i.merged_into = w.id
+)
+SELECT
+    (
+        SELECT array[count(*), bit_xor(uuid_hash_extended(t.event_id, 0))]
+        FROM kintsugi.incident_events AS t
+        JOIN wanted AS w ON w.id = t.incident_id
+    ),
+    (
+        SELECT count(*)
+        FROM kintsugi.events AS v
+        WHERE v.incident_id = ANY(%(names)s::text[]) AND v.incident_id <> ''
+    )
+
+-- name: room
+-- For this transaction: sorting and hashing what an incident names should not go by the disk.
+SET LOCAL work_mem = '64MB'
+
 -- name: extent
 -- One pass over the events; each grouping set is a dimension, told apart by its bit mask.
 WITH RECURSIVE wanted AS (
