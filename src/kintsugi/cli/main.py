@@ -75,6 +75,7 @@ COMMANDS: Mapping[str, Entry] = {
     "workflows": Entry("workflows", "app", _CHANGE),
     "incidents": Entry("incidents", "app", _CHANGE),
     "actions": Entry("incident_actions", "app", _CHANGE),
+    "kpis": Entry("kpis", "kpis", _LOOK),
     "communications": Entry("communications", "app", _CHANGE),
     "obligations": Entry("obligations", "app", _CHANGE),
     "escalations": Entry("escalations", "app", _CHANGE),
