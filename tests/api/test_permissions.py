@@ -34,6 +34,8 @@ PUBLIC = {
     ("POST", "/sign-in"),
     ("POST", "/sign-out"),
     ("GET", "/static/{version}/{name:path}"),
+    # The signature of the message counts instead.
+    ("POST", "/v1/report-sources/{name}/signed-deliveries"),
 }
 
 # The pages of the console know sessions, not tokens; tests/console has their matrix.

@@ -50,6 +50,10 @@ class Scope(Enum):
     INCIDENTS_COMMAND = "incidents:command"
     # Sees restricted incidents without a part in them.
     INCIDENTS_RESTRICTED = "incidents:restricted"
+    # One's own; with the permission to read incidents, all.
+    REPORTS_READ = "reports:read"
+    # Sources of alerts and links for people outside.
+    REPORTS_MANAGE = "reports:manage"
     WORKFLOWS_READ = "workflows:read"
     WORKFLOWS_WRITE = "workflows:write"
     STATUS_READ = "status:read"
@@ -121,6 +125,7 @@ _LOOK: Final = frozenset(
         Scope.ARCHIVES_READ,
         Scope.SIGNALS_READ,
         Scope.INCIDENTS_READ,
+        Scope.REPORTS_READ,
         Scope.WORKFLOWS_READ,
         Scope.STATUS_READ,
     }
@@ -150,6 +155,7 @@ _COMMAND: Final = _RESPOND | {
     Scope.QUARANTINES_RELEASE,
     Scope.CONFIGURATIONS_WRITE,
     Scope.WORKFLOWS_WRITE,
+    Scope.REPORTS_MANAGE,
     Scope.PAYLOADS_REVEAL,
 }
 _PRIVACY: Final = _LOOK | {
@@ -172,7 +178,7 @@ _PRIVACY: Final = _LOOK | {
 ROLES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
     {
         Role.VIEWER: _LOOK,
-        Role.REPORTER: frozenset({Scope.INCIDENTS_REPORT}),
+        Role.REPORTER: frozenset({Scope.INCIDENTS_REPORT, Scope.REPORTS_READ}),
         Role.REVIEWER: _REVIEW,
         Role.RESPONDER: _RESPOND,
         Role.COMMANDER: _COMMAND,

@@ -31,6 +31,7 @@ from kintsugi.model.incident import (
     new_id,
 )
 from kintsugi.model.incident_access import may_see, veiled, visibility_of
+from kintsugi.model.report import KeptReport, ReportFilter, ReportStore
 from kintsugi.model.stores import EventFilter, EventPage, EventStore, StoredEvent, Stores
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -44,6 +45,7 @@ def seen_by(stores: Stores, name: str) -> Stores:
         incidents=incidents,
         events=cast("EventStore", SeenEvents(stores.events, incidents)),
         followups=SeenFollowups(stores.followups, incidents),
+        reports=cast("ReportStore", SeenReports(stores.reports, incidents, name)),
     )
 
 
@@ -321,6 +323,41 @@ class SeenFollowups:
     ) -> tuple[list[Followup], str | None]:
         found, cursor = self._followups.page(where, order=order, limit=limit, cursor=cursor)
         return [one for one in found if self._incidents.any_seen(one.incidents)], cursor
+
+
+class SeenReports:
+    """Reports without those that a restricted incident has; whoever sent one sees it all the
+    same."""
+
+    def __init__(self, reports: ReportStore, incidents: SeenIncidents, viewer: str) -> None:
+        self._reports = reports
+        self._incidents = incidents
+        self._viewer = viewer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reports, name)
+
+    def get(self, report_id: str) -> KeptReport:
+        found = self._reports.get(report_id)
+        if not self._seen([found]):
+            raise NotFound(f'there is no report "{report_id}"')
+        return found
+
+    def page(
+        self, where: ReportFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[KeptReport], str | None]:
+        found, cursor = self._reports.page(where, limit=limit, cursor=cursor)
+        return self._seen(found), cursor
+
+    def _seen(self, found: Sequence[KeptReport]) -> list[KeptReport]:
+        ids = sorted({one.standing.incident_id for one in found} - {""})
+        unseen = self._incidents.restricted(ids, viewer=self._viewer) if ids else frozenset()
+        return [
+            one
+            for one in found
+            if one.standing.incident_id not in unseen
+            or one.report.sender.rpartition("/")[0] == self._viewer
+        ]
 
 
 def _named_in(entries: Iterable[Entry]) -> set[str]:

@@ -112,6 +112,21 @@ class Client:
             "data"
         ]
 
+    def post_bytes(
+        self, path: str, content: bytes, media_type: str, params: Params | None = None
+    ) -> Any:
+        """``data`` of the answer to a body that is no JSON of ours."""
+        with self._reaching():
+            response = self._http.request(
+                "POST",
+                path,
+                params=dict(params or {}),
+                content=content,
+                headers={"Content-Type": media_type},
+            )
+            self._raise_for(response)
+        return msgspec.json.decode(response.content)["data"]
+
     def put(
         self, path: str, body: Any, params: Params | None = None, *, version: int | None = None
     ) -> Any:

@@ -73,6 +73,7 @@ COMMANDS: Mapping[str, Entry] = {
     "webhooks": Entry("webhooks", "app", _KEEP),
     "channels": Entry("channels", "app", _KEEP),
     "workflows": Entry("workflows", "app", _CHANGE),
+    "reports": Entry("intake", "app", _CHANGE),
     "incidents": Entry("incidents", "app", _CHANGE),
     "actions": Entry("incident_actions", "app", _CHANGE),
     "kpis": Entry("kpis", "kpis", _LOOK),

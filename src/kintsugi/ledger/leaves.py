@@ -17,6 +17,7 @@ from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
+from kintsugi.model.report import Report, report_digest
 from kintsugi.model.retention import RetentionRun
 from kintsugi.model.workflow import Workflow
 
@@ -146,6 +147,20 @@ class RetentionLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="retentio
     recorded_at: datetime
 
 
+class ReportLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="report"):
+    """A report that came in. It is somebody's words, so the leaf holds only its digest: that of the
+    receipt.
+
+    Attributes:
+        record_digest: ``sha256:...`` of its record.
+    """
+
+    report: str
+    channel: str
+    record_digest: str
+    recorded_at: datetime
+
+
 Leaf = (
     EventsLeaf
     | ConfigurationLeaf
@@ -155,6 +170,7 @@ Leaf = (
     | IncidentLeaf
     | WorkflowLeaf
     | RetentionLeaf
+    | ReportLeaf
 )
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -211,6 +227,11 @@ def workflow_leaf(workflow: Workflow) -> WorkflowLeaf:
     """The leaf of a version of a registration."""
     digest = f"sha256:{sha256(workflow_record(workflow)).hexdigest()}"
     return WorkflowLeaf(workflow.name, workflow.version, digest, workflow.at)
+
+
+def report_leaf(report: Report, *, now: datetime) -> ReportLeaf:
+    """The leaf of a report."""
+    return ReportLeaf(report.id, report.channel, report_digest(report), now)
 
 
 def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:

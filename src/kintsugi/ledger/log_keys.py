@@ -12,6 +12,9 @@ import secrets
 import stat
 from pathlib import Path
 
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from kintsugi.errors import EvidenceUnavailable
 from kintsugi.ledger.note import SigningKey
 
@@ -48,6 +51,24 @@ def load_keys(path: Path) -> tuple[SigningKey, ...]:
     if not keys or len({key.verifier.name for key in keys}) != 1:
         raise EvidenceUnavailable(f"{path} must hold keys of one name, and at least one")
     return keys
+
+
+def derived_keys(path: Path, purpose: str) -> tuple[bytes, ...]:
+    """A key of 32 bytes for another purpose from each key of a file, the newest first (HKDF-SHA256,
+    RFC 5869): what control planes that share a database share without another file.
+
+    Raises:
+        EvidenceUnavailable: see ``load_keys``.
+    """
+    load_keys(path)
+    lines = path.read_text(encoding="ascii").splitlines()
+    return tuple(
+        HKDF(SHA256(), _SEED_BYTES, None, f"kintsugi {purpose}".encode()).derive(
+            bytes.fromhex(line.split(" ")[1])
+        )
+        for line in lines
+        if line
+    )
 
 
 def rotate_keys(path: Path) -> tuple[SigningKey, ...]:

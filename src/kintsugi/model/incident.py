@@ -82,6 +82,7 @@ EntryKind = Literal[
     "alert",  # a signal or a quarantine
     "escalation",
     "affected",  # records and people, and what became of them
+    "report",
     "event",  # a decision event, promoted
     "note",  # a person's words
     "update",  # a person's words that meet the cadence

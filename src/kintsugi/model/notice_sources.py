@@ -11,8 +11,10 @@ from kintsugi.model.holds import Hold
 from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedObligation
 from kintsugi.model.notice import Notice, notice
 from kintsugi.model.oversight import Escalation, QuarantineRecord
+from kintsugi.model.report import Report, Standing
 from kintsugi.model.signal import BY_ITSELF, Signal
 from kintsugi.model.stores import ConfigurationVersion
+from kintsugi.model.workflow import Workflow
 
 # Entries of other kinds are told to nobody: notes and pins stay with the incident, and moments and
 # facts show in the obligations that they move.
@@ -208,4 +210,42 @@ def of_hold(hold: Hold, act: Literal["placed", "released"], *, now: datetime) ->
         f"hold:{hold.id}",
         {"hold_id": hold.id, "name": hold.name, "actor": actor},
         now=now,
+    )
+
+
+def of_report(
+    report: Report, standing: Standing, incident: Incident | None, *, now: datetime
+) -> Notice:
+    """Something came in; its words are not told, they may be anybody's."""
+    return notice(
+        "report.received",
+        f"report:{report.id}",
+        {
+            "report_id": report.id,
+            "channel": report.channel,
+            "status": standing.status,
+            "state": report.state,
+            "category": report.category,
+            "workflow": report.workflow,
+            "incident_id": incident.id if incident is not None else "",
+            "reference": incident.reference if incident is not None else "",
+        },
+        now=now,
+        severity=report.severity,
+    )
+
+
+def of_workflow(workflow: Workflow) -> Notice:
+    """A registration has a new version."""
+    return notice(
+        "workflow.changed",
+        f"workflow:{workflow.name}",
+        {
+            "name": workflow.name,
+            "version": workflow.version,
+            "status": workflow.status,
+            "tier": workflow.tier,
+            "actor": workflow.by,
+        },
+        now=workflow.at,
     )

@@ -83,6 +83,16 @@ _SIGNAL: Final = {
     "resolution": "why it is over",
     "actor": "who acted; empty when it was over by itself",
 }
+_REPORT: Final = {
+    "report_id": "id of the report",
+    "channel": "how it came: internal, public, alertmanager and the like",
+    "status": "what became of it: joined, recorded, unmapped or set_aside",
+    "state": "of an alert: firing or resolved; empty for others",
+    "category": "the category that its sender suspects; empty for none",
+    "workflow": "the workflow that it is about; empty when none was named",
+    "incident_id": "the incident that has it; empty for none",
+    "reference": "how people name that: INC-000042; empty for none",
+}
 _HOLD: Final = {
     "hold_id": "id of the hold",
     "name": "its name",
@@ -208,6 +218,20 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
         ),
         "notify.test": NoticeType(
             "Somebody tries whether this arrives.", "low", {"actor": "who tries, NAME/ID"}
+        ),
+        "report.received": NoticeType(
+            "A report came in. The same alert once more is only counted.", "medium", _REPORT
+        ),
+        "workflow.changed": NoticeType(
+            "A workflow was registered, changed or retired.",
+            "low",
+            {
+                "name": "name of the workflow",
+                "version": "number of the version of its registration",
+                "status": "active or retired",
+                "tier": "its risk tier",
+                "actor": "who did it",
+            },
         ),
         "hold.placed": NoticeType("A legal hold was placed.", "medium", _HOLD),
         "hold.released": NoticeType("A legal hold was released.", "high", _HOLD),

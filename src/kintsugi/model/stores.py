@@ -32,6 +32,8 @@ from kintsugi.model.packages import PackageStore
 from kintsugi.model.query import QueryResult as QueryResult
 from kintsugi.model.query import QueryRunner as QueryRunner
 from kintsugi.model.reach import ReachStore
+from kintsugi.model.report import ReportStore
+from kintsugi.model.report_doors import ReportDoorStore
 from kintsugi.model.retention import RetentionStore
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
@@ -699,5 +701,7 @@ class Stores(msgspec.Struct, frozen=True):
     notify: NotifyStore
     followups: FollowupStore
     workflows: WorkflowStore
+    reports: ReportStore
+    report_doors: ReportDoorStore
     query: QueryRunner
     changes: Changes

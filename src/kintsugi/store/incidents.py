@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
-from kintsugi.ledger.leaves import incident_leaf
+from kintsugi.ledger.leaves import IncidentLeaf, incident_leaf
 from kintsugi.model.incident import (
     ENDED,
     Change,
@@ -41,6 +41,38 @@ _ENTRY: Final = msgspec.json.Decoder(Entry)
 NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
+def change_incidents(
+    connection: Connection,
+    keys: Sequence[str],
+    decide: Decide,
+    *,
+    now: datetime,
+    expected_version: int | None = None,
+) -> tuple[tuple[Incident, ...], list[IncidentLeaf]]:
+    """See ``IncidentStore.change``; in the caller's transaction.
+
+    Returns:
+        The incidents, and the leaves that the caller adds to the log when all else is done: the
+        log's edge stays locked from there to the commit, and nobody may wait for an incident then.
+    """
+    ids = [_find(connection, key) for key in keys]
+    locked = {
+        found: _INCIDENT.decode(record)
+        for found, record in connection.execute(_SQL["lock"], [ids]).fetchall()
+    }
+    before = tuple(locked[one] for one in ids)
+    check_version(before, expected_version)
+    changes = decide(before)
+    stored = tuple(_store(connection, one, now=now) for one in changes)
+    leaves = []
+    for change, incident in zip(changes, stored, strict=True):
+        if change.entries:
+            add_notices(connection, of_incident(incident, change.entries, now=now))
+            leaves.append(incident_leaf(incident, change.entries, now=now))
+    connection.execute(_SQL["announce"])
+    return stored, leaves
+
+
 class PostgresIncidents:
     """The incident store of the protocol in ``model/incident.py``."""
 
@@ -56,21 +88,11 @@ class PostgresIncidents:
         expected_version: int | None = None,
     ) -> tuple[Incident, ...]:
         with self._database.transaction() as connection:
-            ids = [_find(connection, key) for key in keys]
-            locked = {
-                found: _INCIDENT.decode(record)
-                for found, record in connection.execute(_SQL["lock"], [ids]).fetchall()
-            }
-            before = tuple(locked[one] for one in ids)
-            check_version(before, expected_version)
-            changes = decide(before)
-            stored = tuple(_store(connection, one, now=now) for one in changes)
-            for change, incident in zip(changes, stored, strict=True):
-                if change.entries:
-                    add_notices(connection, of_incident(incident, change.entries, now=now))
-                    leaf = incident_leaf(incident, change.entries, now=now)
-                    add_leaf(connection, leaf, now=now)
-            connection.execute(_SQL["announce"])
+            stored, leaves = change_incidents(
+                connection, keys, decide, now=now, expected_version=expected_version
+            )
+            for leaf in leaves:
+                add_leaf(connection, leaf, now=now)
         return stored
 
     def get(self, key: str) -> Incident:

@@ -80,6 +80,8 @@ from kintsugi.store.memory_notify import MemoryNotify
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_reach import MemoryReach
+from kintsugi.store.memory_report_doors import MemoryReportDoors
+from kintsugi.store.memory_reports import MemoryReports
 from kintsugi.store.memory_retention import MemoryRetention
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
@@ -114,7 +116,7 @@ def memory_stores(
     oversight = MemoryOversight(lambda: changes.announce("oversight"), tell)
     signals = MemorySignals(lambda: changes.announce("signals"), tell)
     custody = MemoryCustody(log.add)
-    workflows = MemoryWorkflows(log.add, signals)
+    workflows = MemoryWorkflows(log.add, signals, tell)
     spans = MemorySpans(custody, workflows, now)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     followups = MemoryFollowups()
@@ -175,6 +177,8 @@ def memory_stores(
         notify=notify,
         followups=followups,
         workflows=workflows,
+        reports=MemoryReports(incidents, custody, log.add, tell),
+        report_doors=MemoryReportDoors(),
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 
 from kintsugi.errors import NotFound
 from kintsugi.ledger.leaves import workflow_leaf
+from kintsugi.model.notice import Notice
+from kintsugi.model.notice_sources import of_workflow
 from kintsugi.model.seen_parts import Sighting
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.workflow import (
@@ -31,10 +33,17 @@ class MemoryWorkflows:
 
     Args:
         add_leaf: adds to the Merkle log.
+        tell: keeps notices.
     """
 
-    def __init__(self, add_leaf: Callable[..., int], signals: SignalStore) -> None:
+    def __init__(
+        self,
+        add_leaf: Callable[..., int],
+        signals: SignalStore,
+        tell: Callable[[Sequence[Notice]], None],
+    ) -> None:
         self._add_leaf = add_leaf
+        self._tell = tell
         self._signals = signals
         self._lock = threading.RLock()
         self._versions: dict[str, list[Workflow]] = {}
@@ -56,6 +65,7 @@ class MemoryWorkflows:
             why = f"settled by version {kept.version} of the registration"
             for key in settled(kept, self._parts_of(kept.name)):
                 self._signals.over(key, resolution=why, now=kept.at)
+            self._tell([of_workflow(kept)])
             self._add_leaf(workflow_leaf(kept), now=kept.at)
         return kept
 

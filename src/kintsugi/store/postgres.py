@@ -45,6 +45,8 @@ from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reach import PostgresReach
 from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.report_doors import PostgresReportDoors
+from kintsugi.store.reports import PostgresReports
 from kintsugi.store.retention import PostgresRetention
 from kintsugi.store.sealer import Sealer
 from kintsugi.store.signals import PostgresSignals
@@ -148,6 +150,8 @@ def open_stores(
         notify=PostgresNotify(database, keyring),
         followups=PostgresFollowups(database),
         workflows=PostgresWorkflows(database),
+        reports=PostgresReports(database, sealer, opener),
+        report_doors=PostgresReportDoors(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

@@ -83,7 +83,7 @@ class PostgresSpans:
         by_trace = _by_trace(new.values())
         sealed = self._seal(by_trace, new.values()) if self._sealer.seals else None
         with self._database.transaction() as connection:
-            if sealed is not None and _held_epoch(connection) != sealed.epoch:
+            if sealed is not None and held_epoch(connection) != sealed.epoch:
                 return None
             for month in {(span.started_at.year, span.started_at.month) for span in new.values()}:
                 connection.execute(_SQL["create_span_month"], [datetime(*month, 1, tzinfo=UTC)])
@@ -241,7 +241,7 @@ def _copy(connection: Connection, spans: Iterable[Span], sealed: SealedSpans | N
             copy.write(b"".join(lines))
 
 
-def _held_epoch(connection: Connection) -> int:
+def held_epoch(connection: Connection) -> int:
     """The epoch of the vault; no key is destroyed before this transaction has ended."""
     row = connection.execute(_VAULT["hold_epoch"]).fetchone()
     return int(row[0]) if row is not None else 0

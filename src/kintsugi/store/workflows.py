@@ -11,6 +11,7 @@ import msgspec
 
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.ledger.leaves import workflow_leaf, workflow_record
+from kintsugi.model.notice_sources import of_workflow
 from kintsugi.model.seen_parts import Sighting
 from kintsugi.model.workflow import (
     NewSighting,
@@ -24,6 +25,7 @@ from kintsugi.model.workflow import (
 )
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.log import add_leaf
+from kintsugi.store.notices import add_notice
 from kintsugi.store.seen_workflows import Row, capped_names, capped_parts
 from kintsugi.store.signals import observe, over
 from kintsugi.store.statements import load_statements
@@ -79,6 +81,7 @@ class PostgresWorkflows:
             for key in settled(kept, _parts(connection, {name: kept}, [name]).get(name, ())):
                 why = f"settled by version {kept.version} of the registration"
                 over(connection, key, resolution=why, now=now)
+            add_notice(connection, of_workflow(kept))
             add_leaf(connection, workflow_leaf(kept), now=now)
         return kept
 
