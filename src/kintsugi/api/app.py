@@ -51,6 +51,7 @@ from kintsugi.api import (
     report_doors,
     reports,
     reviews,
+    retention,
     signals,
     sql,
     status,
@@ -74,6 +75,11 @@ from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics, CountRequests
 from kintsugi.api.permissions import Access
 from kintsugi.api.reminders import REMINDERS_EVERY_SECONDS, Reminders
+from kintsugi.api.retention_worker import (
+    RETENTION_EVERY_SECONDS,
+    RETENTION_PAUSE_SECONDS,
+    Retention,
+)
 from kintsugi.api.routing import GuardedRoute, Routes
 from kintsugi.api.vault_worker import VaultWorker
 from kintsugi.model.erasure import ErasurePlace
@@ -110,6 +116,7 @@ RESOURCES: tuple[Routes, ...] = (
     erasures.routes,
     custody.routes,
     holds.routes,
+    retention.routes,
     tokens.routes,
     containments.routes,
     quarantines.routes,
@@ -196,6 +203,14 @@ def build_api(
         channel="incidents",
         look_every_seconds=REMINDERS_EVERY_SECONDS,
     )
+    keeper = Background(
+        "retention",
+        (Retention(stores, clock, state_dir).work_once,),
+        feed,
+        channel="retention",
+        look_every_seconds=RETENTION_EVERY_SECONDS,
+        pause_seconds=RETENTION_PAUSE_SECONDS,
+    )
     notify = NotifyWorker(stores, feed, clock)
 
     @asynccontextmanager
@@ -208,6 +223,7 @@ def build_api(
         freezer.start()
         archiver.start()
         reminders.start()
+        keeper.start()
         yield
         feed.close()
         await run_in_threadpool(worker.close)
@@ -217,6 +233,7 @@ def build_api(
         await run_in_threadpool(freezer.close)
         await run_in_threadpool(archiver.close)
         await run_in_threadpool(reminders.close)
+        await run_in_threadpool(keeper.close)
 
     app = FastAPI(
         title="Kintsugi control plane",

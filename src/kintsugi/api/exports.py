@@ -27,11 +27,12 @@ from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
 from kintsugi.api.sight import may_read, require_sight
 from kintsugi.api.trajectory_job import FILTERS
-from kintsugi.errors import InvalidInput, NotFound, StateConflict
+from kintsugi.errors import Expired, InvalidInput, NotFound, StateConflict
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.encryption import parse_recipient
 from kintsugi.ledger.package.findings import Report
+from kintsugi.model.event import ExpiredNote
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import EventFilter, ExportJob, JobState
 from kintsugi.model.trajectory import Failing, TrajectoryRules
@@ -103,6 +104,7 @@ class ExportView(msgspec.Struct, frozen=True):
         progress: share of the events written, 0 to 1; None until they are counted.
         sha256: of the finished file, in hex; empty until done.
         withdrawn: id of the erasure that removed the finished file; empty when none did.
+        expired: when the finished file went away at the end of its time, and under which policy.
         content: where to download the finished file; None until done.
     """
 
@@ -122,6 +124,7 @@ class ExportView(msgspec.Struct, frozen=True):
     started_at: datetime | None
     finished_at: datetime | None
     withdrawn: str
+    expired: ExpiredNote | None
     content: str | None
 
 
@@ -265,10 +268,15 @@ def _finished(control: Control, export_id: str) -> tuple[ExportJob, pathlib.Path
     """A finished job and its file.
 
     Raises:
+        Expired: its file went away at the end of its time.
         NotFound: it is not finished, or its file is gone.
     """
     job = _seen(control, export_id)
     path = control.state_dir / job.path
+    if job.expired is not None:
+        raise Expired(
+            f"the file of export {job.id} {job.expired}; its digest was sha256:{job.sha256}"
+        )
     if job.state != "done":
         raise NotFound(f"export {job.id} is {job.state}; there is no file yet")
     if job.withdrawn:
@@ -300,6 +308,7 @@ def view_of(job: ExportJob) -> ExportView:
         started_at=job.started_at,
         finished_at=job.finished_at,
         withdrawn=job.withdrawn,
+        expired=job.expired,
         content=(
             f"/v1/exports/{job.id}/content" if job.state == "done" and not job.withdrawn else None
         ),
@@ -307,7 +316,7 @@ def view_of(job: ExportJob) -> ExportView:
 
 
 def _progress(job: ExportJob) -> float | None:
-    if job.state == "done":
+    if job.state in ("done", "expired"):
         return 1.0
     if job.total is None:
         return None

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 CHANNELS = (
     *("events", "configurations", "gateways", "exports", "oversight", "signals"),
-    *("vault", "incidents", "notices", "archives"),
+    *("vault", "incidents", "notices", "archives", "retention"),
 )
 _WAIT_SECONDS = 5.0
 _RETRY_SECONDS = 0.5

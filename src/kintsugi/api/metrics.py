@@ -38,6 +38,14 @@ class ApiMetrics:
             registry=self._registry,
         )
 
+        self.relaxed = Gauge(
+            "kintsugi_api_relaxed_settings",
+            "Settings of the control plane that are weaker than they could be, by state: in_time "
+            "or overdue.",
+            ("state",),
+            registry=self._registry,
+        )
+
     def exposition(self) -> bytes:
         """Prometheus text format."""
         return generate_latest(self._registry)

@@ -24,6 +24,9 @@ class Scope(Enum):
     HOLDS_READ = "holds:read"
     HOLDS_WRITE = "holds:write"
     HOLDS_RELEASE = "holds:release"
+    RETENTION_READ = "retention:read"
+    RETENTION_WRITE = "retention:write"
+    RETENTION_RUN = "retention:run"
     CONTAINMENTS_READ = "containments:read"
     CONTAINMENTS_APPLY = "containments:apply"
     CONTAINMENTS_RELEASE = "containments:release"
@@ -117,6 +120,7 @@ _LOOK: Final = frozenset(
         Scope.ESCALATIONS_READ,
         Scope.QUARANTINES_READ,
         Scope.HOLDS_READ,
+        Scope.RETENTION_READ,
         Scope.CONTAINMENTS_READ,
         Scope.CONFIGURATIONS_READ,
         Scope.GATEWAYS_READ,
@@ -163,6 +167,8 @@ _PRIVACY: Final = _LOOK | {
     Scope.INCIDENTS_RESTRICTED,
     Scope.HOLDS_WRITE,
     Scope.HOLDS_RELEASE,
+    Scope.RETENTION_WRITE,
+    Scope.RETENTION_RUN,
     Scope.PAYLOADS_REVEAL,
     Scope.ERASURES_READ,
     Scope.ERASURES_WRITE,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
 from kintsugi.errors import ConfigurationInvalid, NotFound
+from kintsugi.model.retention import BY_NAME, RetentionSettings
 from kintsugi.model.stores import ConfigurationVersion, Stores
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.relaxed import Relaxed, State, relaxed
@@ -17,6 +19,9 @@ from kintsugi.policy.relaxed import Relaxed, State, relaxed
 _GONE_AFTER = timedelta(days=1)
 # Versions that anybody looks at; each is parsed once, which takes some milliseconds.
 _PARSED_MAX = 64
+# What stands in place of a configuration and of gateways where the control plane itself is relaxed.
+RETENTION: Final = "retention"
+CONTROL_PLANE: Final = "control plane"
 
 
 class RelaxedView(msgspec.Struct, frozen=True):
@@ -28,7 +33,8 @@ class RelaxedView(msgspec.Struct, frozen=True):
         state: ``overdue`` after its last day, ``unowned`` where nobody answers for it.
         expires: its last day (UTC).
         days_left: until then; 0 on that day, negative after it.
-        gateways: those that run it, as they said within the last day.
+        gateways: those that run it, as they said within the last day; "control plane" for what it
+            does itself, with "retention" as ``config_id``.
     """
 
     config_id: str
@@ -59,6 +65,7 @@ def relaxed_now(stores: Stores, *, now: datetime) -> tuple[RelaxedView, ...]:
         for key, version in versions.items()
         for one in relaxed_of(version, now=now, gateways=tuple(sorted(running.get(key, ()))))
     ]
+    found += relaxed_periods(stores.retention.settings(), now=now)
     return tuple(sorted(found, key=_urgency))
 
 
@@ -80,6 +87,32 @@ def relaxed_of(
             expires=one.by.expires if one.by else None,
             days_left=one.days_left(today),
             gateways=gateways,
+        )
+
+
+def relaxed_periods(settings: RetentionSettings, *, now: datetime) -> Iterator[RelaxedView]:
+    """Periods of retention below the floor. After their last day the floor holds again, and they
+    stand here until somebody sets them anew."""
+    today = now.astimezone(UTC).date()
+    for policy in settings.policies:
+        state, by = policy.state(today), policy.relaxed
+        if state is None or by is None:
+            continue
+        meaning = f"{BY_NAME[policy.name].what}: kept for less than six months"
+        if state == "overdue":
+            meaning = f"{BY_NAME[policy.name].what}: the floor holds again since this has ended"
+        yield RelaxedView(
+            config_id=RETENTION,
+            version=settings.version,
+            path=f"retention.{policy.name}",
+            setting=f"days: {policy.days}",
+            meaning=meaning,
+            state=state,
+            owner=by.owner,
+            reason=by.reason,
+            expires=by.expires,
+            days_left=(by.expires - today).days,
+            gateways=(CONTROL_PLANE,) if state == "in_time" else (),
         )
 
 

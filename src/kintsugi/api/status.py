@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Literal
 
@@ -13,7 +14,7 @@ from kintsugi.api.answers import One, one, reply
 from kintsugi.api.control import Ctl
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.reconciliation import Reconciliation, reconcile
-from kintsugi.api.relaxed import RelaxedView, relaxed_now
+from kintsugi.api.relaxed import RelaxedView, relaxed_now, relaxed_periods
 from kintsugi.api.routing import Routes
 
 routes = Routes("status")
@@ -72,6 +73,10 @@ def ready(control: Ctl) -> Response:
 @routes.add("GET", "/metrics", Access.PUBLIC, media_types=("text/plain",))
 def metrics(control: Ctl) -> Response:
     """The control plane's own measurements, for Prometheus."""
+    periods = relaxed_periods(control.stores.retention.settings(), now=control.clock())
+    states = Counter(one.state for one in periods)
+    for state in ("in_time", "overdue"):
+        control.metrics.relaxed.labels(state).set(states[state])
     return Response(
         control.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )

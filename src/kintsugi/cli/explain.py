@@ -172,6 +172,8 @@ def _masked(event: DecisionEvent) -> str:
 def _content(event: DecisionEvent) -> str:
     """Why nothing of it can be read, where that is so."""
     payload = event.payload
+    if payload.expired is not None:
+        return f"{payload.expired} (run {payload.expired.run_id})"
     if payload.erased is not None:
         at = payload.erased.at.isoformat(timespec="seconds").replace("+00:00", "Z")
         return f"erased at {at} by erasure {payload.erased.erasure_id}"

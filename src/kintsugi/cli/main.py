@@ -91,6 +91,7 @@ COMMANDS: Mapping[str, Entry] = {
     "log": Entry("log", "app", _KEEP),
     "journal": Entry("journal", "app", _KEEP),
     "hold": Entry("hold", "app", _KEEP),
+    "retention": Entry("retention", "app", _KEEP),
     "custody": Entry("custody", "app", _KEEP),
     "erase": Entry("erase", "erase", _KEEP),
     "keys": Entry("keys", "app", _KEEP),

@@ -137,15 +137,23 @@ def _page(view: dict[str, Any]) -> RenderableType:
     trace = view["trace"]
     began = trace["started_at"]
     lines = [Text(f"trace {harmless(trace['trace_id'])}", style="bold"), Text(f"began {began}")]
+    if trace.get("expired_at"):
+        gone = f"what applications reported expired on {trace['expired_at'][:10]}"
+        lines.append(Text(f"{gone} under policy {trace['expired_under']}", style="yellow"))
     lines += [Text("")]
     lines += [_line(node, began) for node in view["nodes"]]
     if view["truncated"]:
         lines.append(Text("… there are more steps than are shown"))
     lines += [Text(""), Text("Evidence (CONTRACT §6)", style="bold")]
     rows = [
-        (line["state"], line["title"], "; ".join(line["missing"])) for line in view["completeness"]
+        (line["state"], line["title"], "; ".join(_lacking(line))) for line in view["completeness"]
     ]
     return Group(*lines, table(("state", "evidence", "missing"), rows, empty=""))
+
+
+def _lacking(line: dict[str, Any]) -> list[str]:
+    expired = [f"{name}: expired under retention" for name in line.get("expired", ())]
+    return [*line["missing"], *expired]
 
 
 def _line(node: dict[str, Any], began: str) -> Any:

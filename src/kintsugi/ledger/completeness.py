@@ -106,6 +106,7 @@ class Tally:
             count["mcp_calls"] += 1
             count["mcp_arguments"] += bool(payload.request)
             count["mcp_responses"] += bool(payload.response)
+            count["expired mcp calls"] += payload.expired is not None
         if event.status not in _UNJUDGED:
             self._add_judged(event)
 
@@ -147,11 +148,13 @@ class Tally:
     ) -> tuple[Evidence, ...]:
         """The table of what was counted so far."""
         shares = self._shares(frozenset(configurations), frozenset(resolved))
-        return tuple(_line(key, title, parts, shares) for key, title, parts in _TABLE)
+        expired = self._expired()
+        return tuple(_line(key, title, parts, shares, expired) for key, title, parts in _TABLE)
 
     def _add_judged(self, event: DecisionEvent) -> None:
         count, payload = self._counts, event.payload
         count["judged"] += 1
+        count["expired"] += payload.expired is not None
         count["requests"] += bool(payload.request) and not payload.truncated
         count["rule results"] += bool(event.evaluations)
         count["permissions"] += any(
@@ -166,6 +169,7 @@ class Tally:
         if event.status is ExchangeStatus.ANSWERED and not event.verdict.stops:
             count["answered"] += 1
             count["answers"] += bool(payload.response)
+            count["expired answers"] += payload.expired is not None
         if event.dialect == "mcp":
             return
         count["model_events"] += 1
@@ -234,6 +238,20 @@ class Tally:
         shares.update(self._tools())
         return shares
 
+    def _expired(self) -> Mapping[str, int]:
+        """How much of each part is missing because contents went away at the end of their time."""
+        count = self._counts
+        asked = count["expired"]
+        return {
+            "request": asked,
+            "prompt": asked,
+            "prompt version": asked,
+            "settings": asked,
+            "answer": count["expired answers"],
+            "arguments": count["expired mcp calls"],
+            "responses": count["expired mcp calls"],
+        }
+
     def _tools(self) -> _Shares:
         """One call may be told of by an answer, by its span and by an MCP server's gateway, so the
         largest of these counts."""
@@ -276,22 +294,34 @@ _Shares = Mapping[str, Share]
 _NONE: Final = Share(0, 0)
 
 
-def _line(key: str, title: str, parts: Sequence[str], shares: _Shares) -> Evidence:
+def _line(
+    key: str, title: str, parts: Sequence[str], shares: _Shares, gone: Mapping[str, int]
+) -> Evidence:
     held: list[str] = []
     missing: list[str] = []
+    expired: list[str] = []
     for name in parts:
         have, of = shares[name]
         if of == 0:
             continue
         if have:
             held.append(name)
-        if have < of:
-            missing.append(f"{name} ({of - have} of {of})" if of > 1 else name)
+        over = min(gone.get(name, 0), of - have)
+        if over:
+            expired.append(_of(name, over, of))
+        if have + over < of:
+            missing.append(_of(name, of - have - over, of))
     if held:
-        state = State.PARTIAL if missing else State.HELD
+        state = State.PARTIAL if missing or expired else State.HELD
+    elif missing:
+        state = State.MISSING
     else:
-        state = State.MISSING if missing else State.NONE_SEEN
-    return Evidence(key, title, state, tuple(held), tuple(missing))
+        state = State.EXPIRED if expired else State.NONE_SEEN
+    return Evidence(key, title, state, tuple(held), tuple(missing), tuple(expired))
+
+
+def _of(name: str, count: int, of: int) -> str:
+    return f"{name} ({count} of {of})" if of > 1 else name
 
 
 def _read(text: str) -> Any:

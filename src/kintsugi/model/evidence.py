@@ -13,16 +13,18 @@ class State(Enum):
     HELD = "held"
     PARTIAL = "partial"
     MISSING = "missing"
+    EXPIRED = "expired under retention"  # it was here, and went away at the end of its time
     NONE_SEEN = "none seen"  # nothing tells that there was any
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of the table.
 
     Attributes:
         key: stable: ``request``, ``prompt``, ``model`` …
         title: as CONTRACT §6 names it.
         held, missing: its parts, with how many are missing of how many where that is known.
+        expired: parts that were held until the end of their time.
     """
 
     key: str
@@ -30,3 +32,4 @@ class Evidence(msgspec.Struct, frozen=True):
     state: State
     held: tuple[str, ...]
     missing: tuple[str, ...]
+    expired: tuple[str, ...] = ()

@@ -205,7 +205,7 @@ class Keeper(msgspec.Struct, frozen=True, order=True):
 COUNT_MAX: Final = 100_000
 
 
-class ClassOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+class ClassOutcome(msgspec.Struct, frozen=True):
     """What a run did with one class, so far.
 
     Attributes:
@@ -235,7 +235,7 @@ class RetentionRun(msgspec.Struct, frozen=True, omit_defaults=True):
         requested_by: ``NAME/ID`` of a token; ``system/retention`` for the daily one.
         version: of the settings that it went by.
         attempt: how often it was claimed.
-        leaf: position of the log's leaf; None before the end.
+        leaf: position of the log's leaf; None before the end, and where nothing was removed.
     """
 
     id: str
@@ -261,6 +261,11 @@ class RetentionRun(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, classes=classes)
 
     @property
+    def removed(self) -> int:
+        """Things of all classes."""
+        return sum(one.removed for one in self.classes)
+
+    @property
     def digest(self) -> str:
         """``sha256:...`` of what it did; the log's leaf holds it."""
         told = msgspec.json.encode(self.classes, order="deterministic")
@@ -277,6 +282,18 @@ def begun(run: RetentionRun, settings: RetentionSettings, *, now: datetime) -> R
             ClassOutcome(name, settings.of(name).in_force(today), settings.before(name, now))
             for name in REMOVABLE
         ),
+    )
+
+
+def ended(run: RetentionRun, *, leaf: int | None, now: datetime) -> RetentionRun:
+    """A run that has worked through all classes; failed where one of them did."""
+    failed = [one.name for one in run.classes if one.outcome == "failed"]
+    return msgspec.structs.replace(
+        run,
+        state="failed" if failed else "done",
+        error=f"not everything was worked through: {', '.join(failed)}" if failed else "",
+        leaf=leaf,
+        finished_at=now,
     )
 
 
@@ -461,7 +478,8 @@ class RetentionStore(Protocol):
         """
 
     def finish(self, run: RetentionRun, *, now: datetime) -> RetentionRun:
-        """Write the log's leaf and end the run, in one transaction."""
+        """End the run, and write its leaf into the log where anything was removed, in one
+        transaction."""
 
     def expired_months(
         self, *, since: datetime | None = None, until: datetime | None = None

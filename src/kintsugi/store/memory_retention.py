@@ -29,6 +29,7 @@ from kintsugi.model.retention import (
     changed_entry,
     class_entry,
     covers_trace,
+    ended,
     next_month,
     policy_text,
 )
@@ -184,9 +185,8 @@ class MemoryRetention:
     def finish(self, run: RetentionRun, *, now: datetime) -> RetentionRun:
         with self._lock:
             self._require_own(run)
-            position = self._log.add(retention_leaf(run, now=now), now=now)
-            done = msgspec.structs.replace(run, state="done", finished_at=now, leaf=position)
-            return self._save(done, now)
+            leaf = self._log.add(retention_leaf(run, now=now), now=now) if run.removed else None
+            return self._save(ended(run, leaf=leaf, now=now), now)
 
     def expired_months(
         self, *, since: datetime | None = None, until: datetime | None = None

@@ -21,6 +21,7 @@ from kintsugi.model.retention import (
     begun,
     changed_entry,
     class_entry,
+    ended,
 )
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -149,8 +150,10 @@ class PostgresRetention:
     def finish(self, run: RetentionRun, *, now: datetime) -> RetentionRun:
         with self._database.transaction() as connection:
             _require_own(connection, run)
-            position = add_leaf(connection, retention_leaf(run, now=now), now=now)
-            done = msgspec.structs.replace(run, state="done", finished_at=now, leaf=position)
+            leaf = None
+            if run.removed:
+                leaf = add_leaf(connection, retention_leaf(run, now=now), now=now)
+            done = ended(run, leaf=leaf, now=now)
             _save(connection, done, now=now)
         return done
 

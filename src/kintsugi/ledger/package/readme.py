@@ -66,6 +66,7 @@ _WORDS: Final = {
     State.HELD: "held",
     State.PARTIAL: "held in part",
     State.MISSING: "missing",
+    State.EXPIRED: "expired under retention",
     State.NONE_SEEN: "not applicable: nothing tells that there was any",
 }
 
@@ -87,7 +88,7 @@ def readme(info: PackageInfo, table: Sequence[Evidence], files: Sequence[str]) -
     rows = "".join(f"<tr><th>{escape(name)}<td>{escape(value)}" for name, value in facts)
     evidence = "".join(
         f"<tr><th>{escape(line.title)}<td>{_WORDS[line.state]}<td>{escape(', '.join(line.held))}"
-        f"<td>{escape(', '.join(line.missing))}"
+        f"<td>{escape(', '.join(line.missing))}<td>{escape(', '.join(line.expired))}"
         for line in table
     )
     listed = "".join(
@@ -98,7 +99,7 @@ def readme(info: PackageInfo, table: Sequence[Evidence], files: Sequence[str]) -
         f"<title>Evidence package {escape(info.id)}</title><style>{_STYLE}</style>"
         f"<h1>Evidence package</h1><table>{rows}</table>"
         "<h2>What is held, and what is missing</h2>"
-        f"<table><tr><th>Evidence<th>State<th>Held<th>Missing{evidence}</table>"
+        f"<table><tr><th>Evidence<th>State<th>Held<th>Missing<th>Expired{evidence}</table>"
         f"<h2>Files</h2><table>{listed}</table>"
         "<h2>How to check it</h2><p><code>kt verify PACKAGE --key KEY</code> checks all of it "
         "without asking anybody; get the key from somebody whom you trust, and not from this "

@@ -261,6 +261,9 @@ class PackageWriter:
         self._line(contents.CONTENT, said)
         self._tally.add_event(event)
         self._counts["erased"] += event.payload.erased is not None
+        if event.payload.expired is not None:
+            note = event.payload.expired
+            self.remark(f"Some content {note}, before this package was made.")
         if event.payload.unreadable:
             self.remark(f"Some content cannot be opened: {event.payload.unreadable}.")
         self.event_ids.append(event.id)
