@@ -104,6 +104,7 @@ def backup(transfer: Transfer) -> dict[str, Any]:
 
 def restore(transfer: Transfer) -> dict[str, Any]:
     """Bring a backup back, without what was erased since; what was in it."""
+    from kintsugi.api.retention_worker import new_run
     from kintsugi.api.vault_worker import reapply
     from kintsugi.store import open_stores
     from kintsugi.store.backup import restore as bring_back
@@ -124,6 +125,13 @@ def restore(transfer: Transfer) -> dict[str, Any]:
             again = reapply(
                 stores.erasures, transfer.state, now=datetime.now(UTC), tell=transfer.tell
             )
+            now = datetime.now(UTC)
+            again_due = new_run("system/restore", "restored from a backup", now=now)
+            if stores.retention.request_unless(again_due, since=now):
+                transfer.tell(
+                    "the server removes again what is past its end, by the settings of the backup; "
+                    "see `kt retention show` and docs/retention.md"
+                )
             if stores.vault.key_uses() and not (transfer.state / "vault-key").exists():
                 transfer.tell(
                     f"recorded content is sealed under a key that is not in {transfer.state}: "

@@ -14,7 +14,7 @@ from kintsugi.policy.rule import Detection, OptionInvalid, OptionNote, Rule, Rul
 class Options(RuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Attributes:
     immutable: records are append-only and hash-chained; this cannot be turned off.
-    retention_days: how long records are to be kept, 1 to 36500. Nothing is deleted yet.
+    retention_days: no effect: `kt retention` says how long records are kept.
     hipaa_audit_controls: no effect yet.
     log_all_access: every decision is recorded; this cannot be turned off.
     """
@@ -30,7 +30,11 @@ def _notes(options: Options) -> Sequence[OptionNote]:
     if not options.immutable:
         notes.append(OptionNote("immutable", "has no effect: records are always append-only"))
     if options.retention_days != Options().retention_days:
-        notes.append(OptionNote("retention_days", "has no effect yet: nothing is deleted"))
+        notes.append(
+            OptionNote(
+                "retention_days", "has no effect: `kt retention` says how long records are kept"
+            )
+        )
     if options.hipaa_audit_controls:
         notes.append(OptionNote("hipaa_audit_controls", "has no effect yet"))
     if not options.log_all_access:
@@ -69,7 +73,7 @@ KIND = RuleKind(
     message="The decision is on record.",
     method="Leaves one evaluation per decision. The journal records decisions with or without it.",
     cost="None.",
-    limits=("Retention is not enforced yet: nothing is deleted.",),
+    limits=("How long records are kept is said with `kt retention`, for all configurations.",),
     build=build,
     notes=_notes,
 )
