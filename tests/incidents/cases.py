@@ -62,7 +62,9 @@ def complete(severity: Severity, state: State = "review") -> Incident:
         verdicts=Verdicts("missed", "harm"),
         categories=("correctness",),
         decision="pay the refunds",
-        cause={part: Cause("as found", "known", "ana/1", NOON) for part in CAUSE_PARTS},
+        cause={
+            part: Cause("as found", "known", "ana/1", NOON, ("event:1",)) for part in CAUSE_PARTS
+        },
         event_count=3,
         attestations=tuple(
             Attestation(gate, "sha256:00", "ana/1", NOON) for gate in ("actions", "review")

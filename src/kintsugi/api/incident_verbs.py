@@ -126,6 +126,8 @@ class Explanation(Doing):
     part: CausePart
     text: Annotated[str, Field(min_length=1, max_length=10_000)]
     confidence: Literal["known", "potential"]
+    evidence: Annotated[list[Name], Field(max_length=100, default_factory=list)]
+    hypotheses: Annotated[list[int], Field(max_length=100, default_factory=list)]
 
 
 class Vouching(Doing):
@@ -480,7 +482,15 @@ def explain_incident(
         control,
         [incident_id],
         lambda found: (
-            judgement.explained(found[0], given.part, given.text, given.confidence, act),
+            judgement.explained(
+                found[0],
+                given.part,
+                given.text,
+                given.confidence,
+                act,
+                evidence=given.evidence,
+                hypotheses=given.hypotheses,
+            ),
         ),
         if_match,
         dry_run=query.dry_run,

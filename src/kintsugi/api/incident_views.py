@@ -15,6 +15,7 @@ from kintsugi.model.incident import (
     Attestation,
     Cause,
     EntryKind,
+    Hypothesis,
     Incident,
     Link,
     Outcome,
@@ -78,6 +79,7 @@ class IncidentView(msgspec.Struct, frozen=True):
     labels: tuple[str, ...]
     roles: tuple[RoleTerm, ...]
     cause: dict[str, Cause]
+    hypotheses: tuple[Hypothesis, ...]
     links: tuple[Link, ...]
     merged_into: str
     event_count: int
@@ -154,6 +156,7 @@ def view_of(incident: Incident, *, now: datetime) -> IncidentView:
         labels=incident.labels,
         roles=incident.roles,
         cause=incident.cause,
+        hypotheses=incident.hypotheses,
         links=incident.links,
         merged_into=incident.merged_into,
         event_count=incident.event_count,

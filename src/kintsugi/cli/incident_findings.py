@@ -259,12 +259,25 @@ def explain(
     ],
     text: Annotated[str, typer.Argument(help="The cause, not what happened.")],
     confidence: Annotated[str, typer.Option(help="known or potential.")] = "potential",
+    evidence: Annotated[
+        list[str] | None,
+        typer.Option(help="What shows it: event:ID, trace:ID, an address; may be given again."),
+    ] = None,
+    hypothesis: Annotated[
+        list[int] | None, typer.Option(help="Number of one that it rests on; may be given again.")
+    ] = None,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
     """Give one of the five parts of the cause."""
-    body = {"part": part, "text": text, "confidence": confidence}
+    body = {
+        "part": part,
+        "text": text,
+        "confidence": confidence,
+        "evidence": evidence,
+        "hypotheses": hypothesis,
+    }
     send(context, f"/{incident}/explain", body, as_json=as_json, state=state, api_url=api_url)
 
 

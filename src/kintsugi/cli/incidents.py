@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli import incident_access, incident_freezes, incident_impact, reviews
+from kintsugi.cli import (
+    incident_access,
+    incident_freezes,
+    incident_hypotheses,
+    incident_impact,
+    reviews,
+)
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_findings import add_to
 from kintsugi.cli.incident_options import (
@@ -176,3 +182,4 @@ reviews.add_to(app)
 incident_access.add_to(app)
 incident_freezes.add_to(app)
 incident_impact.add_to(app)
+incident_hypotheses.add_to(app)

@@ -90,7 +90,16 @@ def _decision(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str
 
 
 def _cause(incident: Incident, _facts: GateFacts, _now: datetime) -> list[str]:
-    return [f"the cause lacks: {part}" for part in CAUSE_PARTS if part not in incident.cause]
+    missing = [f"the cause lacks: {part}" for part in CAUSE_PARTS if part not in incident.cause]
+    for part in CAUSE_PARTS:
+        given = incident.cause.get(part)
+        if given is None:
+            continue
+        if given.confidence == "known" and not given.evidence:
+            missing.append(f"the cause says it knows the {part}, and names no evidence of it")
+        elif not given.evidence and not given.hypotheses:
+            missing.append(f"the cause names no evidence and no hypothesis for: {part}")
+    return missing
 
 
 def _actions(incident: Incident, facts: GateFacts, _now: datetime) -> list[str]:
@@ -148,7 +157,7 @@ HELP: Final[Mapping[Gate, str]] = MappingProxyType(
         "category": "classify it",
         "evidence": "freeze the events (kt incidents freeze), and verify what is frozen",
         "decision": "describe it with a decision",
-        "cause": "explain each of the five parts",
+        "cause": "explain each of the five parts, naming evidence or a hypothesis",
         "actions": "agree on actions, give each to somebody; or say why none is needed",
         "clocks": "meet each clock, or set it aside with a reason",
         "review": "publish it; or attest, naming where it is published",

@@ -18,6 +18,7 @@ from kintsugi.incidents.commands import (
     wanted_reason,
 )
 from kintsugi.incidents.gates import ATTESTABLE, CAUSE_PARTS
+from kintsugi.incidents.hypotheses import hypothesis_of
 from kintsugi.incidents.severity import ORDER, compute, duties_of
 from kintsugi.incidents.taxonomies import CATEGORIES, known_label
 from kintsugi.model.blocker import Blocker
@@ -191,11 +192,24 @@ def classified(
     )
 
 
-def explained(incident: Incident, part: CausePart, text: str, confidence: str, act: Act) -> Change:
+def explained(
+    incident: Incident,
+    part: CausePart,
+    text: str,
+    confidence: str,
+    act: Act,
+    *,
+    evidence: Sequence[str] = (),
+    hypotheses: Sequence[int] = (),
+) -> Change:
     """Give one part of the five-part cause.
 
+    Args:
+        evidence: what shows it; ``hypotheses``: numbers of those that it rests on.
+
     Raises:
-        InvalidInput: a description in place of a cause, or an unknown part.
+        InvalidInput: a description in place of a cause, an unknown part, or a hypothesis that
+            there is not or that was rejected.
     """
     still_open(incident, f"explain {incident.reference}")
     if part not in CAUSE_PARTS:
@@ -207,11 +221,16 @@ def explained(incident: Incident, part: CausePart, text: str, confidence: str, a
             f"text: {text.strip()!r} describes what happened; say what in the design, the checks "
             "or the organisation let it happen"
         )
+    for number in hypotheses:
+        if hypothesis_of(incident, number).state == "rejected":
+            raise InvalidInput(f"hypotheses: H{number} was rejected; a cause cannot rest on it")
     given = Cause(
         text.strip(),
         "known" if confidence == "known" else "potential",
         act.actor.reference,
         act.now,
+        tuple(dict.fromkeys(one.strip() for one in evidence if one.strip())),
+        tuple(dict.fromkeys(hypotheses)),
     )
     before = incident.cause.get(part)
     told = entry(
@@ -219,7 +238,12 @@ def explained(incident: Incident, part: CausePart, text: str, confidence: str, a
         "cause",
         f"{part.replace('_', ' ')} ({confidence}): {text.strip()}",
         act,
-        detail={"part": part, "before": before.text if before else ""},
+        detail={
+            "part": part,
+            "before": before.text if before else "",
+            "evidence": list(given.evidence),
+            "hypotheses": list(given.hypotheses),
+        },
     )
     return changed(incident, [told], act, cause={**incident.cause, part: given})
 

@@ -158,7 +158,7 @@ def suggested(events: Iterable[DecisionEvent]) -> Signature:
                 finding.fingerprint
                 for one in event.evaluations
                 for finding in one.findings
-                if finding.fingerprint
+                if finding.fingerprint and one.policy_name == event.policy_name
             }
         )
     if not verdicts:

@@ -64,6 +64,7 @@ EntryKind = Literal[
     "role",
     "link",
     "evidence",
+    "hypothesis",
     "cause",
     "attestation",
     "waiver",
@@ -176,12 +177,48 @@ class Verdicts(msgspec.Struct, frozen=True):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """One part of the five-part cause."""
+    """One part of the five-part cause.
+
+    Attributes:
+        evidence: what shows it: ``event:ID``, ``trace:ID``, ``freeze:ID``, a digest, an address.
+        hypotheses: numbers of the hypotheses that it rests on.
+    """
 
     text: str
     confidence: Literal["known", "potential"]
     by: str
     at: datetime
+    evidence: tuple[str, ...] = ()
+    hypotheses: tuple[int, ...] = ()
+
+
+class EvidenceLink(msgspec.Struct, frozen=True):
+    """Something that speaks for a hypothesis, or against it."""
+
+    reference: str
+    stance: Literal["supports", "contradicts"]
+    by: str
+    at: datetime
+    note: str = ""
+
+
+class Hypothesis(msgspec.Struct, frozen=True):
+    """What may have been the cause, until it is confirmed or rejected.
+
+    Attributes:
+        number: within the incident, from 1.
+        reason: of who confirmed or rejected it.
+    """
+
+    number: int
+    text: str
+    by: str
+    at: datetime
+    state: Literal["open", "confirmed", "rejected"] = "open"
+    links: tuple[EvidenceLink, ...] = ()
+    settled_by: str = ""
+    settled_at: datetime | None = None
+    reason: str = ""
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -280,6 +317,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     visibility: Visibility | None = None
     people: tuple[str, ...] = ()
     scope: dict[str, tuple[str, ...]] = {}
+    hypotheses: tuple[Hypothesis, ...] = ()
 
     @property
     def reference(self) -> str:

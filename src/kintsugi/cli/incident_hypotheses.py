@@ -1,0 +1,143 @@
+"""``kt incidents hypothesis``, ``changes`` and ``controls``: the investigation of an incident."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption, send
+from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.output import Output, table
+from kintsugi.cli.parts import program
+
+_COLUMNS = ("hypothesis", "state", "for", "against", "text", "reason")
+_CHANGES = ("rank", "kind", "name", "at", "lift", "score", "why", "told_by")
+_CONTROLS = ("phase", "policy", "word", "matched", "monitored", "clear", "skipped", "errors")
+
+NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="1 for H1.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the group."""
+    app.command("hypotheses")(hypotheses)
+    app.command("propose")(propose)
+    app.command("link-evidence")(link_evidence)
+    app.command("settle-hypothesis")(settle_hypothesis)
+    app.command("changes")(changes)
+    app.command("controls")(controls)
+
+
+def hypotheses(
+    context: typer.Context,
+    incident: IncidentArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show what may have been the cause, with what speaks for and against each."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/incidents/{incident}")["hypotheses"]
+    rows = (
+        [
+            f"H{one['number']}",
+            one["state"],
+            _links(one, "supports"),
+            _links(one, "contradicts"),
+            one["text"],
+            one["reason"],
+        ]
+        for one in found
+    )
+    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+
+
+def propose(
+    context: typer.Context,
+    incident: IncidentArgument,
+    text: Annotated[str, typer.Argument(help="What may have been the cause.")],
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Put a hypothesis forward."""
+    path = f"/{incident}/hypotheses"
+    send(context, path, {"text": text}, as_json=as_json, state=state, api_url=api_url)
+
+
+def link_evidence(
+    context: typer.Context,
+    incident: IncidentArgument,
+    number: NumberArgument,
+    reference: Annotated[
+        str, typer.Argument(help="event:ID, trace:ID, freeze:ID, entry:ID, a digest, an address.")
+    ],
+    contradicts: Annotated[
+        bool, typer.Option("--contradicts", help="It speaks against it.")
+    ] = False,
+    note: Annotated[str, typer.Option(help="What it shows.")] = "",
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Say what speaks for a hypothesis, or against it."""
+    stance = "contradicts" if contradicts else "supports"
+    body = {"reference": reference, "stance": stance, "note": note}
+    path = f"/{incident}/hypotheses/{number}/link"
+    send(context, path, body, as_json=as_json, state=state, api_url=api_url)
+
+
+def settle_hypothesis(
+    context: typer.Context,
+    incident: IncidentArgument,
+    number: NumberArgument,
+    as_state: Annotated[str, typer.Option("--as", help="confirmed, rejected or open.")],
+    reason: ReasonOption = "",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Confirm or reject a hypothesis, or open it again."""
+    body = {"state": as_state, "reason": reason}
+    path = f"/{incident}/hypotheses/{number}/settle"
+    send(context, path, body, as_json=as_json, dry_run=dry_run, state=state, api_url=api_url)
+
+
+def changes(
+    context: typer.Context,
+    incident: IncidentArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show what changed in the day before it began, the likeliest first."""
+    talk = Output(json=as_json)
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/incidents/{incident}/changes")
+    talk.say(f"onset {found['onset']} ({found['onset_by']})")
+    rows = ([_of(one, column) for column in _CHANGES] for one in found["changes"])
+    talk.result(found, lambda: table(_CHANGES, rows, empty="nothing changed that is known"))
+
+
+def controls(
+    context: typer.Context,
+    incident: IncidentArgument,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show which policies caught its events, which let them pass, and which failed."""
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = client.get(f"/v1/incidents/{incident}/controls")
+    rows = ([one[column] for column in _CONTROLS] for one in found["controls"])
+    Output(json=as_json).result(found, lambda: table(_CONTROLS, rows, empty="no events"))
+
+
+def _links(one: dict[str, Any], stance: str) -> str:
+    return ", ".join(link["reference"] for link in one["links"] if link["stance"] == stance)
+
+
+def _of(one: dict[str, Any], column: str) -> Any:
+    return one[column] if column in one else one["change"].get(column)
