@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from kintsugi.cli.parts import GatewayStart, Parts, ServerStart, SimulatorStart,
 from kintsugi.cli.supervise import stop_when_stdin_closes
 
 if TYPE_CHECKING:
+    from kintsugi.model.stores import Stores
+    from kintsugi.store.archive_shelf import Place
     from kintsugi.store.backup import Manifest
 
 
@@ -121,7 +123,8 @@ def restore(transfer: Transfer) -> dict[str, Any]:
         )
         if transfer.erasures is not None:
             remember(transfer.state / FILE, read(transfer.erasures))
-        with open_stores(conninfo) as stores:
+        with open_stores(conninfo, archive=_archive(transfer)) as stores:
+            wrong = _look_for_archives(stores, transfer.tell)
             again = reapply(
                 stores.erasures, transfer.state, now=datetime.now(UTC), tell=transfer.tell
             )
@@ -138,7 +141,35 @@ def restore(transfer: Transfer) -> dict[str, Any]:
                     "bring vault-key back, or name where it is with KT_VAULT_KEY; until then "
                     "nothing can be recorded"
                 )
-    return {**_summary(transfer.file, manifest), "erased_again": again}
+    return {**_summary(transfer.file, manifest), "erased_again": again, "archives_wrong": wrong}
+
+
+def _archive(transfer: Transfer) -> Place | None:
+    if not transfer.archive_url:
+        return None
+    from kintsugi.store.archive_shelf import Place, address_of
+
+    return Place(address_of(transfer.archive_url), transfer.state / "archive-copies")
+
+
+def _look_for_archives(stores: Stores, tell: Callable[[str], None]) -> int:
+    """Whether everything is there that the restored database depends on; how much is not."""
+    needed = stores.archives.in_force()
+    if not needed:
+        return 0
+    months = ", ".join(sorted({one.month for one in needed}))
+    if not stores.archives.place:
+        tell(
+            f"archived and needed by reads: {months}, written to {needed[0].place}; name where it "
+            "is with KT_ARCHIVE_URL when you start the control plane"
+        )
+        return len(needed)
+    found = stores.archives.look()
+    for one in found:
+        tell(f"archive: {one.where}: {one.what}")
+    if not found:
+        tell(f"the archives that it needs are there: {months} in {stores.archives.place}")
+    return len(found)
 
 
 @contextmanager
@@ -180,6 +211,7 @@ def _summary(file: Path, manifest: Manifest) -> dict[str, Any]:
         "kintsugi": manifest.kintsugi,
         "postgresql": manifest.postgresql,
         **manifest.counts,
+        "archives_needed": [f"{one.place}/{one.month}/{one.id}" for one in manifest.archives],
     }
 
 

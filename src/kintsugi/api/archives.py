@@ -95,6 +95,7 @@ class ArchiveView(msgspec.Struct, frozen=True):
     Attributes:
         in_force: whether reads depend on its files.
         progress: of the task, from 0 to 1; null until it is known.
+        place: where it was written; reads go to the place that the control plane was started with.
         folder: where its files are, below ``place``.
         findings: of the last verification; empty where all was as written.
     """
@@ -275,7 +276,7 @@ def view_of(archive: Archive, store: ArchiveStore) -> ArchiveView:
         progress=progress,
         worked=archive.worked,
         total=archive.total,
-        place=store.place,
+        place=archive.place or store.place,
         folder=archive.folder,
         events=archive.events,
         evaluations=archive.evaluations,

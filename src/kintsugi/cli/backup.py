@@ -100,4 +100,5 @@ def _transfer(
         replace=replace,
         with_vault_key=with_vault_key,
         erasures=erasures,
+        archive_url=here.environ.get("KT_ARCHIVE_URL", ""),
     )

@@ -92,6 +92,10 @@ def doctor(
         raise typer.Exit(3)
 
 
+_FOUND_SHOWN = 5
+_VERIFY = "kt archive verify reads every file and compares it with the log"
+
+
 def _python(_: Patient) -> Iterator[Finding]:
     detail = f"kt {__version__}, Python {platform.python_version()}, {platform.platform()}"
     yield Finding("python", "ok", detail)
@@ -189,6 +193,38 @@ def _gateways(patient: Patient) -> Iterator[Finding]:
             name = f"configuration on {gateway['id']}"
             yield Finding(name, "failed", gateway["load_error"], "kt config rollback, or fix it")
     yield from map(_reconciliation, status["gateways"])
+
+
+def _archives(patient: Patient) -> Iterator[Finding]:
+    try:
+        with Client(patient.settings) as client:
+            archives = [one for one in client.all("/v1/archives", limit=None) if one["in_force"]]
+            found = client.get("/v1/archives/check") if archives else []
+    except (ApiUnreachable, ApiRefused) as error:
+        yield Finding("archive", "not attempted", str(error).splitlines()[0])
+        return
+    if not archives:
+        return
+    if found:
+        wrong = "; ".join(f"{one['where']}: {one['what']}" for one in found[:_FOUND_SHOWN])
+        more = f" and {len(found) - _FOUND_SHOWN} more" if len(found) > _FOUND_SHOWN else ""
+        yield Finding(
+            "archive",
+            "failed",
+            wrong + more,
+            "bring the files back from a copy; reads of those months are refused until then",
+        )
+        return
+    months = sorted({one["month"] for one in archives})
+    told = f"{', '.join(months)}: manifests as the log tells, every file there with its size"
+    if damaged := [one["month"] for one in archives if one["findings"]]:
+        yield Finding("archive", "failed", f"{told}; but {damaged[0]} had findings", _VERIFY)
+    elif unverified := [one["month"] for one in archives if one["verified_at"] is None]:
+        told += f"; never read again: {', '.join(unverified)}"
+        yield Finding("archive", "ok", told, _VERIFY)
+    else:
+        oldest = min(one["verified_at"] for one in archives)
+        yield Finding("archive", "ok", f"{told}; every file was read at {oldest} or later")
 
 
 def _gateway_health(url: str) -> Finding:
@@ -306,6 +342,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _gateways,
     _journals,
     _log,
+    _archives,
     _vault,
     _configuration,
 )

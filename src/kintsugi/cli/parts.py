@@ -92,6 +92,7 @@ class Transfer:
         replace: a restore may give up what the database holds now.
         with_vault_key: a backup holds the file of key-encryption keys too.
         erasures: a list of erasures that a restore does again, besides the state folder's own.
+        archive_url: where the archives are that a restored database depends on.
         tell: gets a sentence now and then.
     """
 
@@ -102,6 +103,7 @@ class Transfer:
     replace: bool = False
     with_vault_key: bool = False
     erasures: Path | None = None
+    archive_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Archive(msgspec.Struct, frozen=True, omit_defaults=True):
         month: ``2026-01`` (UTC).
         actor: as custody names it.
         attempt: how often it was claimed; set by ``ArchiveStore.claim``.
+        place: where it was written, without credentials.
         until_position: events that were stored later are not in it.
         total, worked: events that the task is about, None until counted, and how many of them it
             has worked through.
@@ -82,6 +83,7 @@ class Archive(msgspec.Struct, frozen=True, omit_defaults=True):
     task: ArchiveTask = "write"
     state: ArchiveState = "queued"
     attempt: int = 0
+    place: str = ""
     until_position: int = 0
     total: int | None = None
     worked: int = 0

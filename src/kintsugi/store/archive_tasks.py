@@ -247,7 +247,9 @@ class Tasks:
                     f"{known - hot - archived:,} records of {archive.month} are missing from the "
                     "database; find out which with `kt doctor --full` before anything is moved"
                 )
-            begun = msgspec.structs.replace(archive, until_position=until, total=hot)
+            begun = msgspec.structs.replace(
+                archive, place=self._shelf.address, until_position=until, total=hot
+            )
             save(connection, begun)
         return begun
 

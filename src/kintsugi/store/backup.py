@@ -57,6 +57,22 @@ class Member(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class NeededArchive(msgspec.Struct, frozen=True):
+    """An archive that the saved database depends on; its files are not in the backup.
+
+    Attributes:
+        place: where it was written.
+    """
+
+    month: str
+    id: str
+    manifest_sha256: str
+    place: str = ""
+    events: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """What a backup holds.
 
@@ -66,6 +82,7 @@ class Manifest(msgspec.Struct, frozen=True):
         counts: rows by table.
         last_position: the newest event's.
         members: every other file in the archive, by name.
+        archives: what else it takes to read everything (docs/archive.md).
     """
 
     format: int
@@ -76,6 +93,7 @@ class Manifest(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     last_position: int
     members: dict[str, Member]
+    archives: tuple[NeededArchive, ...] = ()
 
 
 def backup(
@@ -262,6 +280,7 @@ def _dump(
             counts=counts,
             last_position=last_position,
             members=members,
+            archives=_archives(connection),
         )
 
 
@@ -326,6 +345,13 @@ def _counts(connection: Connection) -> dict[str, int]:
         row = connection.execute(statement).fetchone()
         counts[table] = int(row[0]) if row else 0
     return counts
+
+
+def _archives(connection: Connection) -> tuple[NeededArchive, ...]:
+    rows = connection.execute(
+        "SELECT record FROM kintsugi.archives WHERE in_force ORDER BY month, id"
+    ).fetchall()
+    return tuple(msgspec.json.decode(record, type=NeededArchive) for (record,) in rows)
 
 
 def _run(

@@ -217,7 +217,7 @@ class MemoryArchives:
             if not hot:
                 raise StateConflict(f"nothing of {archive.month} is in the database to be archived")
             return msgspec.structs.replace(
-                archive, total=len(hot), until_position=len(self._stored())
+                archive, place=self.place, total=len(hot), until_position=len(self._stored())
             )
         written = {path for path in self.shelf.digests if path.startswith(archive.folder)}
         moved = [one for one in hot if one.position <= archive.until_position]
