@@ -44,6 +44,7 @@ BENCHMARKS = (
         "Journal: append and group commit, beside a plain loop",
         ("--records", "2000", "--seconds", "0.3"),
     ),
+    Benchmark("archive", "Archive: a month in it beside the same one", ("--events", "10000")),
     Benchmark("vault_cost", "Vault: ingest with sealing and without", ("--events", "10000")),
     Benchmark("store", "Store: ingest beside a raw COPY, and every read", ("--events", "20000")),
     Benchmark(
