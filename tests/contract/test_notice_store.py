@@ -11,11 +11,13 @@ from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.incidents import opening
 from kintsugi.incidents.commands import Act
 from kintsugi.incidents.lifecycle import Move, moved
+from kintsugi.model.containment import Bypassed
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.holds import Hold
 from kintsugi.model.ids import uuid7
 from kintsugi.model.incident import Actor
 from kintsugi.model.notice import Notice, notice
+from kintsugi.model.notice_sources import of_containment
 from kintsugi.model.stores import Stores
 from tests.contract import test_containment_store, test_oversight_store, test_signal_store
 from tests.databases import NOON
@@ -115,6 +117,19 @@ def test_containments_tell_when_they_begin_and_end(stores: Stores) -> None:
     assert told(stores) == ["containment.applied", "containment.released"]
     [last] = stores.notices.page(limit=1)[0]
     assert (last.data["actor"], last.data["scope"]) == ("eve", {"workflow": "triage"})
+
+
+def test_a_bypass_tells_of_each_step_and_of_what_it_let_through(stores: Stores) -> None:
+    one = test_containment_store.asked_for(1)
+    stores.containments.put(one)
+    stores.containments.approve(one.id, by="eve/2", now=NOON)
+    late = NOON + timedelta(hours=2)
+    judged = stores.containments.judge(one.id, Bypassed(2, {"block": 1, "allow": 1}, {}), now=late)
+    assert told(stores) == [f"containment.{act}" for act in ("requested", "applied", "judged")]
+    [last] = stores.notices.page(limit=1)[0]
+    assert (last.data["exchanges"], last.data["acted_on"]) == (2, 1)
+    # It is over by itself, and told as such also once it is judged.
+    assert "exchanges" not in of_containment(judged, "expired", now=late).data
 
 
 def test_escalations_and_quarantines_tell_once_of_each_step(stores: Stores) -> None:

@@ -119,7 +119,7 @@ def of_containment(
         data["actor"] = containment.approved_by or containment.created_by
     if act == "released":
         data |= {"actor": containment.released_by, "reason": containment.release_reason}
-    if containment.bypassed is not None:
+    if act == "judged" and containment.bypassed is not None:
         data |= {
             "exchanges": containment.bypassed.exchanges,
             "acted_on": containment.bypassed.acted_on,
