@@ -19,6 +19,7 @@ __all__ = ["servers"]
 # DELETE, not TRUNCATE: that makes new files for every table and index of every month.
 _EMPTIED = (
     "ALTER TABLE kintsugi.custody DISABLE TRIGGER ALL;"
+    "ALTER TABLE kintsugi.audit DISABLE TRIGGER ALL;"
     "ALTER TABLE kintsugi.incident_entries DISABLE TRIGGER ALL;"
     + "".join(
         f"DELETE FROM kintsugi.{table};"
@@ -27,7 +28,7 @@ _EMPTIED = (
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
             *("escalations", "quarantines", "containments", "holds"),
-            *("signals", "custody"),
+            *("signals", "custody", "audit"),
             *("journal_series", "journal_gaps"),
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),
@@ -48,6 +49,7 @@ _EMPTIED = (
     )
     + "UPDATE kintsugi.log_edge SET size = 0, hashes = '{}';"
     + "ALTER TABLE kintsugi.custody ENABLE TRIGGER ALL;"
+    + "ALTER TABLE kintsugi.audit ENABLE TRIGGER ALL;"
     + "ALTER TABLE kintsugi.incident_entries ENABLE TRIGGER ALL;"
 )
 

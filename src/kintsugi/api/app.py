@@ -20,6 +20,7 @@ from kintsugi import __version__
 from kintsugi.api import (
     affected,
     archives,
+    audit,
     blast_radius,
     channels,
     communications,
@@ -117,6 +118,7 @@ RESOURCES: tuple[Routes, ...] = (
     keys.routes,
     erasures.routes,
     custody.routes,
+    audit.routes,
     holds.routes,
     retention.routes,
     tokens.routes,

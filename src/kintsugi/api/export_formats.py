@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 
+from kintsugi.model.audit import AuditEntry
 from kintsugi.model.event import DecisionEvent
 
 Format = Literal["json", "jsonl", "csv", "parquet"]
@@ -32,10 +33,10 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\u
 
 
 class Writer(ABC):
-    """Writes events to one file."""
+    """Writes events, or other records, to one file."""
 
     @abstractmethod
-    def write(self, event: DecisionEvent) -> None:
+    def write(self, event: Any) -> None:
         """Add one event."""
 
     @abstractmethod
@@ -49,7 +50,7 @@ class JsonLinesWriter(Writer):
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb", buffering=1 << 20)
 
-    def write(self, event: DecisionEvent) -> None:
+    def write(self, event: Any) -> None:
         self._file.write(_encoder.encode(event) + b"\n")
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ class JsonWriter(Writer):
         self._file: BinaryIO = path.open("wb", buffering=1 << 20)
         self._before = b"[\n"
 
-    def write(self, event: DecisionEvent) -> None:
+    def write(self, event: Any) -> None:
         self._file.write(self._before + _encoder.encode(event))
         self._before = b",\n"
 
@@ -76,14 +77,20 @@ class CsvWriter(Writer):
     """RFC 4180: CRLF, quoted where needed, a header line; cells that a spreadsheet would run as
     formulas get an apostrophe in front."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str] = COLUMNS,
+        row: Callable[[Any], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._row: Callable[[Any], Mapping[str, Any]] = row or flat
         self._file: BinaryIO = path.open("wb", buffering=1 << 20)
         self._text = io.TextIOWrapper(self._file, encoding="utf-8", newline="", write_through=True)
         self._rows = csv.writer(self._text, lineterminator="\r\n")
-        self._rows.writerow(COLUMNS)
+        self._rows.writerow(columns)
 
-    def write(self, event: DecisionEvent) -> None:
-        self._rows.writerow([_cell(value) for value in flat(event).values()])
+    def write(self, event: Any) -> None:
+        self._rows.writerow([_cell(value) for value in self._row(event).values()])
 
     def close(self) -> None:
         self._text.close()
@@ -97,7 +104,7 @@ class ParquetWriter(Writer):
         self._draft = path.with_suffix(".draft")
         self._lines: BinaryIO = self._draft.open("wb", buffering=1 << 20)
 
-    def write(self, event: DecisionEvent) -> None:
+    def write(self, event: Any) -> None:
         self._lines.write(_encoder.encode(flat(event)) + b"\n")
 
     def close(self) -> None:
@@ -137,6 +144,18 @@ FORMATS: Mapping[Format, WrittenFormat] = {
     "jsonl": WrittenFormat("application/x-ndjson", JsonLinesWriter),
     "csv": WrittenFormat("text/csv; charset=utf-8; header=present", CsvWriter),
     "parquet": WrittenFormat("application/vnd.apache.parquet", ParquetWriter),
+}
+
+
+def audit_row(entry: AuditEntry) -> dict[str, Any]:
+    """An entry of the audit log as one row of plain values."""
+    return {name: _plain(getattr(entry, name)) for name in AuditEntry.__struct_fields__}
+
+
+AUDIT_WRITERS: Mapping[str, Callable[[Path], Writer]] = {
+    "json": JsonWriter,
+    "jsonl": JsonLinesWriter,
+    "csv": lambda path: CsvWriter(path, AuditEntry.__struct_fields__, audit_row),
 }
 
 

@@ -18,11 +18,12 @@ from typing import Final
 import msgspec
 import structlog
 
-from kintsugi.api.export_formats import FORMATS, Format
+from kintsugi.api.export_formats import AUDIT_WRITERS, FORMATS, Format
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.package_job import build_package
 from kintsugi.api.trajectory_job import write_trajectories
 from kintsugi.errors import KintsugiError, StoreUnavailable, VersionConflict
+from kintsugi.model.audit import AuditFilter, scan
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.stores import ExportJob, Stores
 
@@ -110,12 +111,14 @@ class ExportWorker:
         _sweep(folder, job)
         final = folder / file_name(job)
         draft = folder / f".{job.id}.{os.getpid()}.{job.attempt}"
-        total = self._stores.events.count(job.where, ceiling=_COUNT_CEILING)
+        total = self._count(job)
         self._save(job, total=total, written=0)
         job = msgspec.structs.replace(job, total=total)
         try:
             if job.type == "trajectories":
                 written = self._write_trajectories(job, draft)
+            elif job.type == "audit":
+                written = self._write_audit(job, draft)
             elif job.type == "package":
                 written = self._write_package(job, draft)
             else:
@@ -160,6 +163,25 @@ class ExportWorker:
             writer.close()
         return written
 
+    def _count(self, job: ExportJob) -> int:
+        if job.type == "audit":
+            return self._stores.audit.count(_calls(job), ceiling=_COUNT_CEILING)
+        return self._stores.events.count(job.where, ceiling=_COUNT_CEILING)
+
+    def _write_audit(self, job: ExportJob, draft: Path) -> int:
+        progress = self._progress_of(job)
+        writer = AUDIT_WRITERS[job.format](draft)
+        written = 0
+        try:
+            for entry in scan(self._stores.audit, _calls(job)):
+                writer.write(entry)
+                written += 1
+                if not written % 64:
+                    progress(written)
+        finally:
+            writer.close()
+        return written
+
     def _write_trajectories(self, job: ExportJob, draft: Path) -> int:
         return write_trajectories(
             job, self._stores, draft, now=self._clock(), progress=self._progress_of(job)
@@ -191,6 +213,12 @@ class ExportWorker:
 
     def _save(self, job: ExportJob, **changes: object) -> None:
         self._stores.exports.update(msgspec.structs.replace(job, **changes), now=self._clock())
+
+
+def _calls(job: ExportJob) -> AuditFilter:
+    """Up to when it was asked for: the export itself and what comes later stay out."""
+    until = min(job.where.until or job.created_at, job.created_at)
+    return AuditFilter(since=job.where.since, until=until)
 
 
 def file_name(job: ExportJob) -> str:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of, record
 from kintsugi.api.event_query import EventFilters, PageQuery
-from kintsugi.api.export_formats import FORMATS, Format
+from kintsugi.api.export_formats import AUDIT_WRITERS, FORMATS, Format
 from kintsugi.api.export_worker import file_name, object_of
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
@@ -40,7 +40,7 @@ from kintsugi.model.trajectory import Failing, TrajectoryRules
 routes = Routes("exports")
 
 ExportType = Literal["events", "trajectories", "escalations", "incidents", "audit", "package"]
-_AVAILABLE = ("events", "trajectories", "package")
+_AVAILABLE = ("events", "trajectories", "package", "audit")
 _ARCHIVES: Mapping[str, Mapping[str, str]] = {
     "trajectories": {"zip": "application/zip"},
     "package": {"zip": "application/zip", "tar": "application/x-tar"},
@@ -145,6 +145,8 @@ def create_export(control: Ctl, caller: Caller, new: NewExport) -> Response:
     _refuse_what_does_not_fit(new, kind)
     if new.unredacted:
         authorise(caller, Scope.PAYLOADS_REVEAL)
+    if new.type == "audit":
+        authorise(caller, Scope.AUDIT_READ)
     now = control.clock()
     where = new.filter.where(now=now)
     require_sight(control.stores, where)
@@ -195,6 +197,7 @@ def show_export(control: Ctl, export_id: ExportId) -> Response:
     "GET",
     "/v1/exports/{export_id}/content",
     Scope.EXPORTS_READ,
+    audited=True,
     media_types=(
         *(written.media_type.partition(";")[0] for written in FORMATS.values()),
         *sorted({kind for kinds in _ARCHIVES.values() for kind in kinds.values()}),
@@ -217,6 +220,8 @@ def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Respon
     job, path = _finished(control, export_id)
     if job.unredacted:
         authorise(caller, Scope.PAYLOADS_REVEAL)
+    if job.type == "audit":
+        authorise(caller, Scope.AUDIT_READ)
     sealed = f"sha256:{job.sha256}"
     record(control, caller, "transfer", object_of(job), digest_before=sealed, digest_after=sealed)
     digest = base64.b64encode(bytes.fromhex(job.sha256)).decode()
@@ -341,7 +346,13 @@ def _rules(new: NewExport) -> TrajectoryRules | None:
 
 def _refuse_what_does_not_fit(new: NewExport, kind: str) -> None:
     found: list[FieldError] = []
-    fits = _ARCHIVES.get(new.type, FORMATS)
+    fits: Collection[str] = _ARCHIVES.get(new.type, FORMATS)
+    if new.type == "audit":
+        fits = AUDIT_WRITERS
+        found += [
+            FieldError(f"body.filter.{name}", "the audit log is filtered by time only")
+            for name in new.filter.model_fields_set - {"since", "until", "start_time", "end_time"}
+        ]
     if kind not in fits:
         found.append(
             FieldError("body.format", f'"{kind}" is no format of this type', help=", ".join(fits))

@@ -61,6 +61,8 @@ class Edge:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if request_id := scope.get("kintsugi.request_id"):
+                    headers["x-request-id"] = request_id
             await send(message)
 
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:

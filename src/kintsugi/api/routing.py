@@ -20,11 +20,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from kintsugi.api import problems
+from kintsugi.api.auditing import request_id_of, written_down
 from kintsugi.api.auth import authorise
 from kintsugi.api.control import Control
 from kintsugi.api.hygiene import decode_json, read_body
 from kintsugi.api.idempotency import KEY_CHARS_MAX
-from kintsugi.api.permissions import Access, Permission, Scope
+from kintsugi.api.permissions import MACHINE_SCOPES, Access, Permission, Scope
 from kintsugi.model.stores import Token
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
@@ -68,6 +69,7 @@ class Guard:
         permission: who may pass.
         json_body: decode and check the body as JSON; False for handlers that read raw bytes.
         render: shows errors as the route's own protocol wants them.
+        audited: what becomes of each request is written to the audit log.
     """
 
     permission: Permission
@@ -75,6 +77,7 @@ class Guard:
     body_bytes_max: int = BODY_BYTES_MAX
     json_body: bool = True
     render: problems.Render | None = None
+    audited: bool = False
 
 
 class GuardedRoute(APIRoute):
@@ -107,10 +110,8 @@ class GuardedRoute(APIRoute):
             except RequestValidationError as error:
                 raise problems.Invalid(problems.field_errors(error, models)) from None
 
-        async def guarded(raw: Request) -> Response:
+        async def admitted(raw: Request) -> Response:
             control: Control = raw.app.state.control
-            raw.scope["kintsugi.route"] = self.path
-            raw.scope[problems.RENDER] = guard.render
             if guard.permission is not Access.PUBLIC:
                 raw.state.caller = await guard.identify(raw, control)
                 authorise(raw.state.caller, guard.permission)
@@ -124,6 +125,16 @@ class GuardedRoute(APIRoute):
             if key is None or raw.method != "POST" or guard.permission is Access.PUBLIC:
                 return await answer_or_explain(request)
             return await control.idempotency.once(request, key, answer_or_explain)
+
+        async def guarded(raw: Request) -> Response:
+            raw.scope["kintsugi.route"] = self.path
+            raw.scope[problems.RENDER] = guard.render
+            request_id_of(raw)
+            if not guard.audited:
+                return await admitted(raw)
+            return await written_down(
+                raw, admitted, operation=self.name, permission=guard.permission
+            )
 
         return guarded
 
@@ -158,6 +169,7 @@ class Routes:
         raw_body: bool = False,
         body_bytes_max: int = BODY_BYTES_MAX,
         render: problems.Render | None = None,
+        audited: bool | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare a route.
@@ -170,6 +182,8 @@ class Routes:
             parameters: the handler has a query model; without one, any parameter is refused.
             raw_body: the handler reads the bytes itself.
             render: shows errors as the route's own protocol wants them.
+            audited: whether each request leaves an entry in the audit log; when None, all that
+                may change something do, but for what machines send at a high rate.
         """
         if answer is not None:
             self.answers.append(answer)
@@ -193,6 +207,13 @@ class Routes:
                             body_bytes_max=body_bytes_max,
                             json_body=not raw_body,
                             render=render,
+                            audited=(
+                                method != "GET"
+                                and permission is not Access.PUBLIC
+                                and permission not in MACHINE_SCOPES
+                                if audited is None
+                                else audited
+                            ),
                         ),
                         methods=[method],
                         tags=[self.tag],

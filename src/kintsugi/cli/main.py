@@ -93,6 +93,7 @@ COMMANDS: Mapping[str, Entry] = {
     "hold": Entry("hold", "app", _KEEP),
     "retention": Entry("retention", "app", _KEEP),
     "custody": Entry("custody", "app", _KEEP),
+    "audit": Entry("audit", "app", _KEEP),
     "erase": Entry("erase", "erase", _KEEP),
     "keys": Entry("keys", "app", _KEEP),
     "archive": Entry("archives", "app", _KEEP),

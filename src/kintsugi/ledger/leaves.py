@@ -13,6 +13,7 @@ from hashlib import sha256
 import msgspec
 
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
+from kintsugi.model.audit import AuditEntry, audit_digest, audit_record
 from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
@@ -161,6 +162,18 @@ class ReportLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="report"):
     recorded_at: datetime
 
 
+class AuditLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="audit"):
+    """A call of the control plane. Who and what are names, so the leaf holds only their digest.
+
+    Attributes:
+        entry_digest: ``sha256:...`` of the entry's record.
+    """
+
+    id: str
+    entry_digest: str
+    recorded_at: datetime
+
+
 Leaf = (
     EventsLeaf
     | ConfigurationLeaf
@@ -171,6 +184,7 @@ Leaf = (
     | WorkflowLeaf
     | RetentionLeaf
     | ReportLeaf
+    | AuditLeaf
 )
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -238,6 +252,11 @@ def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:
     """The leaf of a custody entry: a function of the entry alone, so that it can be found by it."""
     digest = custody_digest(custody_record(entry))
     return CustodyLeaf(entry.id, entry.action, entry.object, digest, entry.at)
+
+
+def audit_leaf(entry: AuditEntry) -> AuditLeaf:
+    """The leaf of a call: a function of its entry alone, so that it can be found by it."""
+    return AuditLeaf(entry.id, audit_digest(audit_record(entry)), entry.at)
 
 
 def incident_leaf(incident: Incident, entries: Sequence[Entry], *, now: datetime) -> IncidentLeaf:

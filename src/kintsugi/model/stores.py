@@ -15,6 +15,7 @@ import msgspec
 
 from kintsugi.model.affected import AffectedStore
 from kintsugi.model.archive import ArchiveStore
+from kintsugi.model.audit import AuditStore
 from kintsugi.model.containment import ContainmentStore
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
@@ -686,6 +687,7 @@ class Stores(msgspec.Struct, frozen=True):
     spans: SpanStore
     signals: SignalStore
     custody: CustodyStore
+    audit: AuditStore
     vault: KeyStore
     erasures: ErasureStore
     packages: PackageStore

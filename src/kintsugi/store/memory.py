@@ -69,6 +69,7 @@ from kintsugi.store.event_rows import encode
 from kintsugi.store.expired import no_event, time_of
 from kintsugi.store.memory_affected import MemoryAffected
 from kintsugi.store.memory_archives import MemoryArchives, MemoryShelf
+from kintsugi.store.memory_audit import MemoryAudit
 from kintsugi.store.memory_containments import MemoryContainments
 from kintsugi.store.memory_custody import MemoryCustody
 from kintsugi.store.memory_followups import MemoryFollowups
@@ -162,6 +163,7 @@ def memory_stores(
         erasures=vault,
         signals=signals,
         custody=custody,
+        audit=MemoryAudit(log.add),
         packages=MemoryPackages(events, vault, spans, log),
         containments=MemoryContainments(lambda: changes.announce("oversight"), log.add, tell),
         holds=holds,

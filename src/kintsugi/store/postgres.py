@@ -19,6 +19,7 @@ from kintsugi.store.archive_parquet import Parquet
 from kintsugi.store.archive_shelf import Copies, Place, Shelf
 from kintsugi.store.archive_tasks import Tasks
 from kintsugi.store.archives import PostgresArchives
+from kintsugi.store.audit import PostgresAudit
 from kintsugi.store.changes import PostgresChanges
 from kintsugi.store.cold import Cold
 from kintsugi.store.configurations import PostgresConfigurations
@@ -138,6 +139,7 @@ def open_stores(
         signals=PostgresSignals(database),
         custody=PostgresCustody(database),
         packages=PostgresPackages(database, opener, cold),
+        audit=PostgresAudit(database),
         containments=PostgresContainments(database),
         holds=PostgresHolds(database),
         retention=PostgresRetention(database),

@@ -1,0 +1,67 @@
+"""The audit log in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from kintsugi.errors import InvalidInput
+from kintsugi.ledger.leaves import audit_leaf
+from kintsugi.model.audit import AuditEntry, AuditFilter
+from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.uuids import parse_uuid
+
+
+class MemoryAudit:
+    """The same promises as ``PostgresAudit``.
+
+    Args:
+        add_leaf: adds to the Merkle log.
+    """
+
+    def __init__(self, add_leaf: Callable[..., int]) -> None:
+        self._add_leaf = add_leaf
+        self._lock = threading.Lock()
+        self._entries: dict[str, AuditEntry] = {}
+
+    def add(self, entry: AuditEntry) -> None:
+        with self._lock:
+            if parse_uuid(entry.id) is None or entry.id in self._entries:
+                raise InvalidInput(f'"{entry.id}" cannot be the id of a new audit entry')
+            self._add_leaf(audit_leaf(entry), now=entry.at)
+            self._entries[entry.id] = entry
+
+    def page(
+        self, where: AuditFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[AuditEntry], str | None]:
+        before = decode_cursor(cursor) if cursor else None
+        if before is not None and parse_uuid(before[1]) is None:
+            raise InvalidInput("the cursor is not one that this server gave out")
+        found = sorted(
+            (
+                entry
+                for entry in self._entries.values()
+                if _is(entry, where) and (before is None or (entry.at, entry.id) < before)
+            ),
+            key=lambda entry: (entry.at, entry.id),
+            reverse=True,
+        )
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+
+    def count(self, where: AuditFilter, *, ceiling: int) -> int:
+        return min(ceiling, sum(_is(entry, where) for entry in self._entries.values()))
+
+
+def _is(entry: AuditEntry, where: AuditFilter) -> bool:
+    below = where.object.endswith("/")
+    return (
+        where.actor in ("", entry.actor)
+        and where.operation in ("", entry.operation)
+        and where.result in ("", entry.result)
+        and (entry.object.startswith(where.object) if below else where.object in ("", entry.object))
+        and (where.since is None or entry.at >= where.since)
+        and (where.until is None or entry.at <= where.until)
+    )
