@@ -11,6 +11,7 @@ KintsugiError
 ├── InvalidInput              a parameter or body that cannot be used
 ├── Unauthenticated           no valid token
 ├── Forbidden                 the token lacks a scope
+├── TooManyAttempts           somebody tried to sign in too often
 ├── EvidenceUnavailable       the journal cannot make a record durable
 ├── ProofInvalid              evidence does not prove what it should
 ├── KeyUnavailable            a key that seals recorded content is not to be had
@@ -116,6 +117,21 @@ class Forbidden(KintsugiError):
     """The token does not carry the scope that this needs."""
 
     code = "auth.forbidden"
+
+
+class TooManyAttempts(KintsugiError):
+    """Too many attempts failed; wait before the next one.
+
+    Attributes:
+        retry_after_seconds: how long.
+    """
+
+    code = "auth.too_many_attempts"
+
+    def __init__(self, message: str = "", *, retry_after_seconds: int = 60) -> None:
+        wait = f"Too many attempts to sign in failed; try again in {retry_after_seconds} seconds."
+        super().__init__(message or wait)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class EvidenceUnavailable(KintsugiError):

@@ -33,6 +33,8 @@ PUBLIC = {
     ("GET", "/sign-in"),
     ("POST", "/sign-in"),
     ("POST", "/sign-out"),
+    ("GET", "/invitation"),
+    ("POST", "/invitation"),
     ("GET", "/static/{version}/{name:path}"),
     # The signature of the message counts instead.
     ("POST", "/v1/report-sources/{name}/signed-deliveries"),

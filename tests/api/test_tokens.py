@@ -113,7 +113,7 @@ def test_a_revocation_by_another_server_counts_within_a_second(stores: Stores) -
     assert CACHE_SECONDS <= 1
     text = make_token(stores, Scope.EVENTS_READ)
     seconds = 0.0
-    authenticator = Authenticator(stores.tokens, lambda: NOON, lambda: seconds)
+    authenticator = Authenticator(stores, lambda: NOON, lambda: seconds)
 
     async def scenario() -> None:
         nonlocal seconds

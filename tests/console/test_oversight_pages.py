@@ -174,7 +174,7 @@ def test_what_is_not_known_whole_can_only_be_rejected(rita: TestClient, stores: 
 
 def test_an_escalation_that_is_over_says_so(rita: TestClient, stores: Stores, clock: Clock) -> None:
     stores.events.append([event := escalated()])
-    clock.advance(hours=2)
+    clock.advance(hours=1, minutes=30)
     text = rita.get(f"/escalations/{event.id}").text
     assert "<strong>Expired</strong>" in text
     assert 'name="decide"' not in text

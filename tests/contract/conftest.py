@@ -27,6 +27,7 @@ _EMPTIED = (
             *("events", "event_records", "event_payloads", "evaluations", "event_texts"),
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
+            *("users", "sessions", "invitations", "sign_ins"),
             *("escalations", "quarantines", "containments", "holds"),
             *("signals", "custody", "audit"),
             *("journal_series", "journal_gaps"),

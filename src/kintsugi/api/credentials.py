@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from kintsugi.api.permissions import GATEWAY_SCOPES, Scope
+from kintsugi.api.permissions import GATEWAY_SCOPES, Role, Scope
 from kintsugi.model.stores import Stores, Token, TokenStore
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,9 @@ def mint(
     *,
     now: datetime,
     expires_at: datetime | None = None,
+    roles: Sequence[Role] = (),
+    user: str = "",
+    owner: str = "",
 ) -> tuple[Token, str]:
     """A new token and its text; the text exists nowhere else."""
     token_id = secrets.token_hex(6)
@@ -41,6 +44,9 @@ def mint(
             scopes=tuple(scope.value for scope in scopes),
             created_at=now,
             expires_at=expires_at,
+            roles=tuple(role.value for role in roles),
+            user=user,
+            owner=owner,
         ),
         text,
     )

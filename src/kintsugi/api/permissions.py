@@ -94,10 +94,12 @@ GATEWAY_SCOPES = (
 
 
 # What only programs do; of people, admins alone.
-MACHINE_SCOPES: Final = frozenset({Scope.EVENTS_WRITE, Scope.GATEWAYS_WRITE, Scope.TRACES_WRITE})
+MACHINE_SCOPES: Final = frozenset(
+    {Scope.EVENTS_WRITE, Scope.GATEWAYS_WRITE, Scope.TRACES_WRITE, Scope.LOG_WITNESS}
+)
 # What gives access to everything else, and so is for admins alone.
 ADMIN_SCOPES: Final = frozenset(
-    {Scope.ADMIN, Scope.TOKENS_ADMIN, Scope.USERS_ADMIN, Scope.KEYS_ROTATE, Scope.LOG_WITNESS}
+    {Scope.ADMIN, Scope.TOKENS_ADMIN, Scope.USERS_ADMIN, Scope.KEYS_ROTATE}
 )
 
 

@@ -36,6 +36,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.InvalidInput: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
+    errors.TooManyAttempts: 429,
     errors.EvidenceUnavailable: 503,
     errors.ProofInvalid: 422,
     errors.KeyUnavailable: 503,
@@ -150,7 +151,10 @@ def install(app: FastAPI, render: Render | None) -> None:
     app.state.render_problem = render
 
     async def handle(request: Request, error: Exception) -> Response:
-        return show(request, problem_of(error), getattr(error, "headers", None))
+        headers = getattr(error, "headers", None)
+        if isinstance(error, errors.TooManyAttempts):
+            headers = {"retry-after": str(error.retry_after_seconds)}
+        return show(request, problem_of(error), headers)
 
     for kind in (errors.KintsugiError, HTTPException):
         app.add_exception_handler(kind, handle)
@@ -160,7 +164,10 @@ def show(request: Request, problem: Problem, headers: Mapping[str, str] | None =
     """The problem in the form that the reader wants."""
     render: Render | None = request.scope.get(RENDER) or request.app.state.render_problem
     shown = render(request, problem) if render else None
-    return shown or answer(problem, headers)
+    if shown is None:
+        return answer(problem, headers)
+    shown.headers.update(headers or {})
+    return shown
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

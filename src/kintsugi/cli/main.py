@@ -99,6 +99,7 @@ COMMANDS: Mapping[str, Entry] = {
     "archive": Entry("archives", "app", _KEEP),
     "backup": Entry("backup", "backup", _KEEP),
     "restore": Entry("backup", "restore", _KEEP),
+    "users": Entry("users", "app", _KEEP),
     "tokens": Entry("tokens", "app", _KEEP),
 }
 

@@ -20,9 +20,16 @@ def create(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],
     scope: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help="What it may do, such as events:read; repeat for several."),
-    ],
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help="Whose scopes it has, such as responder.")
+    ] = None,
+    user: Annotated[
+        str, typer.Option(help="The person that it belongs to, whose name and roles it carries.")
+    ] = "",
+    owner: Annotated[str, typer.Option(help="Who answers for a service; you if left out.")] = "",
     expires_in_days: Annotated[
         int | None, typer.Option(min=1, help="Without it the token lasts until it is revoked.")
     ] = None,
@@ -31,7 +38,8 @@ def create(
     api_url: ApiUrlOption = None,
 ) -> None:
     """Make a token. Its text is shown once, on stdout, and kept nowhere."""
-    body: dict[str, Any] = {"name": name, "scopes": scope}
+    given = {"scopes": scope, "roles": role, "user": user, "owner": owner}
+    body: dict[str, Any] = {"name": name, **{key: said for key, said in given.items() if said}}
     if expires_in_days:
         body["expires_at"] = datetime.now(UTC) + timedelta(days=expires_in_days)
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
@@ -51,13 +59,36 @@ def list_tokens(
     """Show all tokens, without their texts."""
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         tokens = client.get("/v1/tokens")
-    columns = ("id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
+    columns = (
+        *("id", "name", "scopes", "roles", "user", "owner"),
+        *("created_at", "expires_at", "revoked_at", "last_used_at"),
+    )
     Output(json=as_json).result(
         tokens,
         lambda: table(
             columns, ([token.get(column) for column in columns] for token in tokens), empty="none"
         ),
     )
+
+
+@app.command("rotate")
+def rotate(
+    context: typer.Context,
+    token_id: Annotated[str, typer.Argument(help="As `kt tokens list` shows it.")],
+    overlap_seconds: Annotated[
+        int, typer.Option(min=0, help="How long the old one works beside the new one.")
+    ] = 0,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Make a token in place of another, with the same rights; the other one ends."""
+    body = {"overlap_seconds": overlap_seconds}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        made = client.post(f"/v1/tokens/{token_id}/rotate", body)
+    output = Output(json=as_json)
+    output.result(made, lambda: facts((key, made.get(key)) for key in made))
+    output.say("Keep the token now; it is not shown again.")
 
 
 @app.command("revoke")

@@ -10,8 +10,9 @@ from fastapi import FastAPI
 
 from kintsugi.api.app import build_api, utc_now
 from kintsugi.api.credentials import session_secret
-from kintsugi.console import configurations, containments, log, oversight, pages
+from kintsugi.console import configurations, containments, log, oversight, pages, signing_in
 from kintsugi.console.assets import Assets
+from kintsugi.console.attempts import Attempts
 from kintsugi.console.frame import Console
 from kintsugi.console.pages import show_problem
 from kintsugi.console.rendering import environment
@@ -35,6 +36,7 @@ def build_control_plane(
         clock=clock,
         more_routes=[
             pages.routes,
+            signing_in.routes,
             oversight.routes,
             containments.routes,
             log.routes,
@@ -46,6 +48,7 @@ def build_control_plane(
     assets = Assets()
     app.state.console = Console(
         sessions=Sessions(session_secret(state_dir)),
+        attempts=Attempts(),
         assets=assets,
         templates=environment(assets),
     )

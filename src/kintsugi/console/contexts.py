@@ -195,16 +195,46 @@ class SignalsPage(Shell, frozen=True, kw_only=True):
     resolved: tuple[SignalView, ...]
 
 
+class InvitationPage(Shell, frozen=True, kw_only=True):
+    """Where an invitation is taken.
+
+    Attributes:
+        error: why the last attempt failed, else empty.
+    """
+
+    template: ClassVar[str] = "invitation.html"
+
+    error: str
+
+
+class WelcomePage(Shell, frozen=True, kw_only=True):
+    """What somebody who was just let in is told.
+
+    Attributes:
+        next_address: where to go on; a path on this server.
+        token: an access token that was just made, shown this once; empty for none.
+        token_expires_at: when it ends; the time of the answer where there is none.
+    """
+
+    template: ClassVar[str] = "welcome.html"
+
+    next_address: str
+    token: str
+    token_expires_at: datetime
+
+
 class SignInPage(Shell, frozen=True, kw_only=True):
     """The sign-in form.
 
     Attributes:
+        provider: what the organisation's OpenID provider is called; empty where there is none.
         next_address: where to go afterwards; a path on this server.
         error: why the last attempt failed, else empty.
     """
 
     template: ClassVar[str] = "sign_in.html"
 
+    provider: str
     next_address: str
     error: str
 

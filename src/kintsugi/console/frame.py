@@ -11,6 +11,7 @@ from jinja2 import Environment
 from kintsugi.api.control import Control
 from kintsugi.api.routing import Routes
 from kintsugi.console.assets import Assets
+from kintsugi.console.attempts import Attempts
 from kintsugi.console.sessions import Sessions
 from kintsugi.model.stores import Token
 
@@ -20,6 +21,7 @@ class Console:
     """The console's parts."""
 
     sessions: Sessions
+    attempts: Attempts
     assets: Assets
     templates: Environment
 

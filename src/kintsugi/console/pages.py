@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from itertools import groupby
 from typing import Annotated
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Path, Request
@@ -18,7 +18,6 @@ from kintsugi import __version__
 from kintsugi.api import sse
 from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
-from kintsugi.api.credentials import secret_sha256
 from kintsugi.api.events import reveal
 from kintsugi.api.permissions import Access, Scope, allows
 from kintsugi.api.problems import Problem
@@ -30,15 +29,12 @@ from kintsugi.console.contexts import (
     EventPage,
     PhaseEvaluations,
     SignalsPage,
-    SignInPage,
     TracePage,
 )
 from kintsugi.console.dashboard import chart_data, dashboard, last_hour
 from kintsugi.console.forms import FORM_BYTES_MAX, read_form
 from kintsugi.console.frame import Con, Console, console_of, page_routes
 from kintsugi.console.rendering import laid_out, render
-from kintsugi.console.sessions import require_same_origin
-from kintsugi.errors import Unauthenticated
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Token
 from kintsugi.policy.reasons import REASONS
@@ -180,7 +176,7 @@ async def _live(control: Control, console: Console, request: Request) -> AsyncIt
         now = control.clock()
         return chart_data(last_hour(control, now=now), now=now)
 
-    still_allowed = partial(console.sessions.identify, request, control)
+    still_allowed = partial(console.sessions.identify, request, control, in_use=False)
     seen = -1
     with control.metrics.streams.labels("console").track_inprogress():
         async for turn in turns(control, ("events", "gateways", "signals"), still_allowed):
@@ -193,41 +189,6 @@ async def _live(control: Control, console: Console, request: Request) -> AsyncIt
                     seen = generation
                     yield sse.frame("decisions", b"{}")
                 await asyncio.sleep(_REFRESH_SECONDS)
-
-
-@routes.add("GET", "/sign-in", Access.PUBLIC, parameters=True)
-def sign_in_page(control: Ctl, console: Con, request: Request) -> Response:
-    """The form that takes a token."""
-    return _sign_in_form(control, console, request.query_params.get("next", "/"))
-
-
-@routes.add("POST", "/sign-in", Access.PUBLIC, raw_body=True, body_bytes_max=10_000)
-async def sign_in(control: Ctl, console: Con, request: Request, body: RawBody) -> Response:
-    """Take a token, give a session."""
-    require_same_origin(request)
-    form = parse_qs(body.decode("utf-8", "replace"))
-    text = form.get("token", [""])[0].strip()
-    address = form.get("next", ["/"])[0]
-    try:
-        token = await control.authenticator.digest(secret_sha256(text))
-    except Unauthenticated:
-        error = "This token is not known here, was revoked, or has expired."
-        return await run_in_threadpool(
-            _sign_in_form, control, console, address, error=error, status=401
-        )
-    authorise(token, Scope.EVENTS_READ)
-    response = RedirectResponse(_own_address(address), status_code=303)
-    console.sessions.begin(response, request, text, control.clock())
-    return response
-
-
-@routes.add("POST", "/sign-out", Access.PUBLIC, raw_body=True, body_bytes_max=10_000)
-def sign_out(console: Con, request: Request) -> Response:
-    """End the session of this browser."""
-    require_same_origin(request)
-    response = RedirectResponse("/sign-in", status_code=303)
-    console.sessions.end(response)
-    return response
 
 
 @routes.add("GET", "/static/{version}/{name:path}", Access.PUBLIC)
@@ -262,26 +223,6 @@ def show_problem(request: Request, problem: Problem) -> Response | None:
         reference=problem.reference,
     )
     return render(console_of(request).templates, page, status=problem.status)
-
-
-def _sign_in_form(
-    control: Control, console: Console, address: str, *, error: str = "", status: int = 200
-) -> Response:
-    page = SignInPage(
-        title="Sign in",
-        signed_in_as="",
-        now=control.clock(),
-        version=__version__,
-        next_address=_own_address(address),
-        error=error,
-    )
-    return render(console.templates, page, status=status)
-
-
-def _own_address(address: str) -> str:
-    """A path on this server; ``//elsewhere`` and ``/\\elsewhere`` lead away in browsers."""
-    own = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if own and address.isprintable() and address.isascii() else "/"
 
 
 def _phases(event: DecisionEvent) -> tuple[PhaseEvaluations, ...]:

@@ -1,67 +1,110 @@
-"""Signed sessions: a browser proves once that it holds a token, and keeps no token.
+"""Sessions: a browser proves once who uses it, and keeps neither token nor proof.
 
-The cookie holds the SHA-256 under which the token is kept, the time the session ends, and a
-signature over both. So a session ends with its token, and the cookie is no token itself.
+The cookie holds a random secret, and the store its SHA-256 with whom it belongs to, since when and
+until when. A sign-in always begins a session of its own, so nobody can prepare one for another; it
+ends when it is idle for long, after a day's work at the latest, when the person's roles change, and
+with the token that it was begun with.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import datetime, timedelta
+import re
+import secrets
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from kintsugi.api.auth import SESSION_LIFETIME
 from kintsugi.api.control import Control
-from kintsugi.api.credentials import secret_sha256
 from kintsugi.errors import Forbidden, Unauthenticated
+from kintsugi.model.incident import new_id
 from kintsugi.model.stores import Token
+from kintsugi.model.user import Session
 
 COOKIE = "kt_session"
-LIFETIME = timedelta(hours=12)
+_SECRET = re.compile(r"[0-9a-f]{64}")
+_AGENT_CHARS_MAX = 200
 
 
 class Sessions:
-    """Makes and checks session cookies."""
+    """Makes and checks sessions.
 
-    def __init__(self, secret: bytes) -> None:
+    Args:
+        secret: signs the keys of forms.
+        secure: browsers reach the console by HTTPS, whatever the last hop is.
+    """
+
+    def __init__(self, secret: bytes, *, secure: bool = False) -> None:
         self._secret = secret
+        self._secure = secure
 
-    def begin(self, response: Response, request: Request, token_text: str, now: datetime) -> None:
-        """Set the cookie of a session for a token that was just accepted."""
-        digest = secret_sha256(token_text) or ""
-        ends_at = int((now + LIFETIME).timestamp())
+    async def begin(
+        self,
+        response: Response,
+        request: Request,
+        control: Control,
+        *,
+        user: str = "",
+        token_sha256: str = "",
+    ) -> None:
+        """Set the cookie of a new session, for a person or a token that was just accepted. The
+        session that the browser had before is over."""
+        await self._end(request, control)
+        now, secret = control.clock(), secrets.token_hex(32)
+        session = Session(
+            id=new_id(now),
+            created_at=now,
+            last_seen_at=now,
+            ends_at=now + SESSION_LIFETIME,
+            user=user,
+            token_sha256=token_sha256,
+            address=request.client.host if request.client else "",
+            agent=request.headers.get("user-agent", "")[:_AGENT_CHARS_MAX],
+        )
+        await run_in_threadpool(
+            control.stores.sessions.begin, session, secret_sha256=_digest(secret)
+        )
         response.set_cookie(
             COOKIE,
-            self._sign(f"{digest}.{ends_at}"),
-            max_age=int(LIFETIME.total_seconds()),
+            secret,
+            max_age=int(SESSION_LIFETIME.total_seconds()),
             path="/",
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=self.secure(request),
         )
 
-    def end(self, response: Response) -> None:
-        """Take the cookie back."""
+    async def end(self, response: Response, request: Request, control: Control) -> None:
+        """End the session, and take the cookie back."""
+        await self._end(request, control)
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
-    async def identify(self, request: Request, control: Control) -> Token:
-        """The token behind the session.
+    async def identify(self, request: Request, control: Control, *, in_use: bool = True) -> Token:
+        """Whoever the session belongs to.
+
+        Args:
+            in_use: somebody does something, rather than a page that is left open.
 
         Raises:
-            Unauthenticated: no session, or it ended, or its token did.
+            Unauthenticated: no session, or it is over.
         """
-        text = self._verified(request.cookies.get(COOKIE, ""))
-        digest, _, ends_at = text.partition(".")
-        if not text or control.clock().timestamp() >= int(ends_at):
+        secret = request.cookies.get(COOKIE, "")
+        if not _SECRET.fullmatch(secret):
             raise Unauthenticated("Sign in to see this page.")
-        return await control.authenticator.digest(digest)
+        return await control.authenticator.session(_digest(secret), in_use=in_use)
+
+    def secure(self, request: Request) -> bool:
+        """Whether cookies are for HTTPS only."""
+        return self._secure or request.url.scheme == "https"
 
     def form_key(self, request: Request) -> str:
         """What a form of this session carries, so that no other site can send it."""
-        return self._signature(f"form {request.cookies.get(COOKIE, '')}")
+        cookie = request.cookies.get(COOKIE, "")
+        return hmac.digest(self._secret, f"form {cookie}".encode(), hashlib.sha256).hex()
 
     def require_form(self, request: Request, key: str) -> None:
         """Refuse a form that does not come from a page of this session.
@@ -75,17 +118,19 @@ class Sessions:
                 "This form was made under another session; open the page again and send it anew."
             )
 
-    def _sign(self, text: str) -> str:
-        return f"{text}.{self._signature(text)}"
+    async def _end(self, request: Request, control: Control) -> None:
+        secret = request.cookies.get(COOKIE, "")
+        if not _SECRET.fullmatch(secret):
+            return
+        sessions = control.stores.sessions
+        found = await run_in_threadpool(sessions.find, _digest(secret))
+        if found is not None:
+            await run_in_threadpool(sessions.end, found.id)
+            control.authenticator.forget()
 
-    def _verified(self, cookie: str) -> str:
-        """What was signed; empty where the signature is not ours."""
-        text, _, signature = cookie.rpartition(".")
-        genuine = hmac.compare_digest(signature.encode(), self._signature(text).encode())
-        return text if genuine else ""
 
-    def _signature(self, text: str) -> str:
-        return hmac.digest(self._secret, text.encode(), hashlib.sha256).hex()
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def require_same_origin(request: Request) -> None:

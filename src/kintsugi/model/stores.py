@@ -39,6 +39,7 @@ from kintsugi.model.retention import RetentionStore
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.span import SpanStore
 from kintsugi.model.trajectory import TrajectoryRules
+from kintsugi.model.user import SessionStore, UserStore
 from kintsugi.model.vault import KeyStore
 from kintsugi.model.verdict import Verdict
 from kintsugi.model.workflow import WorkflowStore
@@ -290,7 +291,17 @@ class GatewayStore(Protocol):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """An access token without its secret; only a SHA-256 of that is kept."""
+    """An access token without its secret; only a SHA-256 of that is kept.
+
+    Routes know a person with a session as one too, with the person's id.
+
+    Attributes:
+        scopes: of its own; in a request, all that it may do now.
+        roles: whose scopes it has besides.
+        user: id of the person that it belongs to, whose name and rights it then carries; with no
+            scopes of its own, all of them.
+        owner: who answers for the token of a service.
+    """
 
     id: str
     name: str
@@ -299,6 +310,9 @@ class Token(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    roles: tuple[str, ...] = ()
+    user: str = ""
+    owner: str = ""
 
 
 class TokenStore(Protocol):
@@ -319,6 +333,13 @@ class TokenStore(Protocol):
 
     def revoke(self, token_id: str, *, now: datetime) -> Token:
         """End one; again is no error.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def expire(self, token_id: str, *, at: datetime) -> Token:
+        """Let one end at a time, or sooner where it does so already.
 
         Raises:
             NotFound: there is none with this id.
@@ -680,6 +701,8 @@ class Stores(msgspec.Struct, frozen=True):
     configurations: ConfigurationStore
     gateways: GatewayStore
     tokens: TokenStore
+    users: UserStore
+    sessions: SessionStore
     exports: ExportStore
     log: LogStore
     idempotency: IdempotencyStore

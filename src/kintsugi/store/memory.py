@@ -86,6 +86,7 @@ from kintsugi.store.memory_reports import MemoryReports
 from kintsugi.store.memory_retention import MemoryRetention
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
+from kintsugi.store.memory_users import MemorySessions, MemoryUsers
 from kintsugi.store.memory_vault import MemoryVault
 from kintsugi.store.memory_workflows import MemoryWorkflows
 from kintsugi.store.search_text import parse_search, payload_words
@@ -155,6 +156,8 @@ def memory_stores(
         gateways=MemoryGateways(changes),
         tokens=MemoryTokens(),
         exports=exports,
+        users=MemoryUsers(),
+        sessions=MemorySessions(),
         log=log,
         idempotency=saved,
         oversight=oversight,
@@ -713,6 +716,15 @@ class MemoryTokens:
             token = msgspec.structs.replace(token, revoked_at=now)
             self._by_secret[secret] = token
         return token
+
+    def expire(self, token_id: str, *, at: datetime) -> Token:
+        secret = self._secret_of(token_id)
+        if secret is None:
+            raise NotFound(f'there is no token "{token_id}"')
+        token = self._by_secret[secret]
+        ends = min(token.expires_at or at, at)
+        self._by_secret[secret] = msgspec.structs.replace(token, expires_at=ends)
+        return self._by_secret[secret]
 
     def touch(self, token_id: str, *, now: datetime) -> None:
         secret = self._secret_of(token_id)

@@ -53,6 +53,7 @@ from kintsugi.store.sealer import Sealer
 from kintsugi.store.signals import PostgresSignals
 from kintsugi.store.spans import PostgresSpans
 from kintsugi.store.tokens import PostgresTokens
+from kintsugi.store.users import PostgresSessions, PostgresUsers
 from kintsugi.store.vault import PostgresVault
 from kintsugi.store.workflows import PostgresWorkflows
 from kintsugi.vault.key_sources import KeySource
@@ -129,6 +130,8 @@ def open_stores(
         configurations=PostgresConfigurations(database),
         gateways=PostgresGateways(database),
         tokens=PostgresTokens(database),
+        users=PostgresUsers(database),
+        sessions=PostgresSessions(database),
         exports=PostgresExports(database),
         log=log,
         idempotency=PostgresIdempotency(database),

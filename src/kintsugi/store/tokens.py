@@ -29,6 +29,9 @@ class PostgresTokens:
             token.expires_at,
             token.revoked_at,
             token.last_used_at,
+            [*token.roles],
+            token.user or None,
+            token.owner,
         ]
         with self._database.transaction() as connection:
             if connection.execute(_SQL["add"], values).rowcount == 0:
@@ -51,11 +54,29 @@ class PostgresTokens:
             raise NotFound(f'there is no token "{token_id}"')
         return _token(row)
 
+    def expire(self, token_id: str, *, at: datetime) -> Token:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["expire"], [at, token_id]).fetchone()
+        if row is None:
+            raise NotFound(f'there is no token "{token_id}"')
+        return _token(row)
+
     def touch(self, token_id: str, *, now: datetime) -> None:
         with self._database.transaction() as connection:
             connection.execute(_SQL["touch"], [now, token_id])
 
 
 def _token(row: tuple[Any, ...]) -> Token:
-    identifier, name, scopes, *times = row
-    return Token(identifier, name, tuple(scopes), *times)
+    identifier, name, scopes, created, expires, revoked, used, roles, user, owner = row
+    return Token(
+        id=identifier,
+        name=name,
+        scopes=tuple(scopes),
+        created_at=created,
+        expires_at=expires,
+        revoked_at=revoked,
+        last_used_at=used,
+        roles=tuple(roles),
+        user=user or "",
+        owner=owner,
+    )

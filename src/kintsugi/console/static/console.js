@@ -145,6 +145,13 @@
     }
   });
 
+  // The code of an invitation stands behind the "#" of its link, which no server is sent.
+  const code = document.querySelector("[data-from-fragment]");
+  if (code && location.hash.length > 1) {
+    code.value = decodeURIComponent(location.hash.slice(1));
+    history.replaceState(null, "", location.pathname);
+  }
+
   const place = document.getElementById("chart");
   const chart = place && window.uPlot ? new Chart(place) : null;
   if (document.getElementById("live")) follow(chart);
