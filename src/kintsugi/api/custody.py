@@ -14,10 +14,10 @@ from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import LIMIT_DEFAULT, LIMIT_MAX, TOTAL_CEILING
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
-from kintsugi.api.sight import may_read, sees_all
+from kintsugi.api.sight import may_see
 from kintsugi.errors import NotFound
 from kintsugi.model.custody import CustodyAction, CustodyEntry, CustodyFilter, custody_entry
-from kintsugi.model.stores import EventFilter, Token
+from kintsugi.model.stores import Token
 
 routes = Routes("custody")
 
@@ -59,7 +59,7 @@ def list_custody(control: Ctl, query: Annotated[CustodyQuery, Query()]) -> Respo
     """What was done with evidence, newest first."""
     custody = control.stores.custody
     where = CustodyFilter(query.object, query.actor, query.action)
-    if not _seen(control, query.object):
+    if not may_see(control.stores, query.object):
         raise NotFound(f'nothing of "{query.object}" is for you to see')
     total = custody.count(where, ceiling=TOTAL_CEILING + 1)
     entries: list[CustodyEntry] = []
@@ -67,7 +67,7 @@ def list_custody(control: Ctl, query: Annotated[CustodyQuery, Query()]) -> Respo
     if query.limit:
         entries, cursor = custody.page(where, limit=query.limit, cursor=query.cursor)
     meta = Meta(min(total, TOTAL_CEILING), total > TOTAL_CEILING, cursor)
-    seen = [entry for entry in entries if _seen(control, entry.object)]
+    seen = [entry for entry in entries if may_see(control.stores, entry.object)]
     return reply(Page(seen, meta))
 
 
@@ -85,27 +85,6 @@ def report_custody(control: Ctl, caller: Caller, act: ReportedAct) -> Response:
     )
     control.stores.custody.add(entry)
     return one(entry, status=201)
-
-
-def _seen(control: Control, object: str) -> bool:  # noqa: A002 - the field's own name
-    """Whether an entry is for the caller to see: not where it is about a restricted incident, or a
-    hold or a file about one."""
-    kind, _, key = object.partition(":")
-    stores = control.stores
-    if sees_all(stores):
-        return True
-    try:
-        if kind == "incident":
-            where = EventFilter(incident=key)
-        elif kind == "hold":
-            where = stores.holds.get(key).where
-        elif kind in ("export", "package"):
-            where = stores.exports.get(key).where
-        else:
-            return True
-    except NotFound:
-        return True
-    return may_read(stores, where)
 
 
 def actor_of(token: Token) -> str:

@@ -14,6 +14,7 @@ from kintsugi.api.control import Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
+from kintsugi.api.sight import may_see
 from kintsugi.model.notice import Notice
 from kintsugi.model.notice_types import NOTICE_TYPES
 from kintsugi.model.signal import Severity
@@ -47,7 +48,14 @@ def list_notices(control: Ctl, query: Annotated[NoticeQuery, Query()]) -> Respon
     found, cursor = control.stores.notices.page(
         type_name=query.type, limit=query.limit, cursor=query.cursor
     )
-    return reply(Page(found, Meta(len(found), cursor is not None, cursor)))
+    # Of incidents that were restricted only later, older notices tell more than is for all.
+    seen = [
+        one
+        for one in found
+        if may_see(control.stores, one.subject)
+        and may_see(control.stores, f"incident:{one.data.get('incident_id') or ''}")
+    ]
+    return reply(Page(seen, Meta(len(seen), cursor is not None, cursor)))
 
 
 @routes.add("GET", "/v1/notice-types", Scope.WEBHOOKS_READ, answer=Page[NoticeTypeView])

@@ -30,7 +30,8 @@ from kintsugi.model.incident import (
     TimelineOrder,
     new_id,
 )
-from kintsugi.model.incident_access import may_see, veiled, visibility_of
+from kintsugi.model.incident_access import may_see as has_sight
+from kintsugi.model.incident_access import veiled, visibility_of
 from kintsugi.model.report import KeptReport, ReportFilter, ReportStore
 from kintsugi.model.stores import EventFilter, EventPage, EventStore, StoredEvent, Stores
 
@@ -70,6 +71,29 @@ def may_read(stores: Stores, where: EventFilter) -> bool:
         require_sight(stores, where)
     except (NotFound, Forbidden):
         return False
+    return True
+
+
+def may_see(stores: Stores, subject: str) -> bool:
+    """Whether what custody or a notice is about is for the caller: not a restricted incident, nor
+    a hold or a file about one.
+
+    Args:
+        subject: ``incident:KEY``, ``hold:ID``, ``export:ID``; anything else is for all.
+    """
+    kind, _, key = subject.partition(":")
+    if sees_all(stores):
+        return True
+    try:
+        match kind:
+            case "incident":
+                return may_read(stores, EventFilter(incident=key))
+            case "hold":
+                return may_read(stores, stores.holds.get(key).where)
+            case "export" | "package":
+                return may_read(stores, stores.exports.get(key).where)
+    except NotFound:
+        pass  # nothing is known of it that could be restricted
     return True
 
 
@@ -160,7 +184,7 @@ class SeenIncidents:
         found = [
             self._veiled(one)
             for one in self._incidents.incidents_of(event_id)
-            if may_see(one, self._viewer) or visibility_of(one) != "hidden"
+            if has_sight(one, self._viewer) or visibility_of(one) != "hidden"
         ]
         return [*self._without_unseen(found)]
 
@@ -178,7 +202,7 @@ class SeenIncidents:
 
     def obligation(self, obligation_id: str) -> OwedObligation:
         owed = self._incidents.obligation(obligation_id)
-        if not may_see(owed.incident, self._viewer):
+        if not has_sight(owed.incident, self._viewer):
             raise NotFound(f'there is no obligation "{obligation_id}"')
         return owed
 
@@ -192,7 +216,7 @@ class SeenIncidents:
             Forbidden: none of its incidents is to be seen.
         """
         found = self._incidents.incidents_of(event_id)
-        if found and not any(may_see(one, self._viewer) for one in found):
+        if found and not any(has_sight(one, self._viewer) for one in found):
             raise Forbidden(
                 "This event belongs to an incident that is restricted to those who work on it."
             )
@@ -202,7 +226,7 @@ class SeenIncidents:
         return len(self._unseen(ids)) < len(ids)
 
     def _require(self, incident: Incident, key: str) -> None:
-        if may_see(incident, self._viewer):
+        if has_sight(incident, self._viewer):
             return
         if visibility_of(incident) == "hidden":
             raise NotFound(f'there is no incident "{key}"')
@@ -216,12 +240,12 @@ class SeenIncidents:
         return msgspec.structs.replace(where, viewer=self._viewer)
 
     def _veiled(self, incident: Incident) -> Incident:
-        return incident if may_see(incident, self._viewer) else veiled(incident)
+        return incident if has_sight(incident, self._viewer) else veiled(incident)
 
     def _kept_in_sight(self, change: Change, *, now: datetime) -> Change:
         """Whoever assesses an incident, and so restricts it, does not lose it by that."""
         incident = change.incident
-        if may_see(incident, self._viewer) or not any(
+        if has_sight(incident, self._viewer) or not any(
             one.kind in ("severity", "category") for one in change.entries
         ):
             return change

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.holds import Hold
 from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedObligation
+from kintsugi.model.incident_access import RESTRICTED_TITLE, visibility_of
 from kintsugi.model.notice import Notice, notice
 from kintsugi.model.oversight import Escalation, QuarantineRecord
 from kintsugi.model.report import Report, Standing
@@ -37,7 +38,14 @@ _ENTRIES: Final[dict[EntryKind, str]] = {
 
 
 def of_incident(incident: Incident, entries: Sequence[Entry], *, now: datetime) -> list[Notice]:
-    """One notice for each entry that matters; the incident is as it is stored."""
+    """One notice for each entry that matters; the incident is as it is stored.
+
+    Whoever is told may be anybody: of a restricted incident not what it is about, of a hidden one
+    nothing.
+    """
+    visibility = visibility_of(incident)
+    if visibility == "hidden":
+        return []
     return [
         notice(
             name,
@@ -45,7 +53,7 @@ def of_incident(incident: Incident, entries: Sequence[Entry], *, now: datetime) 
             {
                 "incident_id": incident.id,
                 "reference": incident.reference,
-                "title": incident.title,
+                "title": incident.title if visibility == "open" else RESTRICTED_TITLE,
                 "state": incident.state,
                 "severity": incident.severity,
                 "actor": entry.actor,
@@ -77,9 +85,11 @@ def _told(entry: Entry) -> list[tuple[str, dict[str, Any]]]:
 
 def of_obligation(owed: OwedObligation, *, now: datetime) -> tuple[str, Notice] | None:
     """The notice that a clock asks for by its time alone, with the key under which it is told
-    once; None where it is not due soon."""
+    once; None where it is not due soon, or its incident is hidden."""
     incident, clock = owed.incident, owed.obligation
     status = clock.status(now)
+    if visibility_of(incident) == "hidden":
+        return None
     if status not in ("due_soon", "overdue") or clock.due_at is None:
         return None
     made = notice(

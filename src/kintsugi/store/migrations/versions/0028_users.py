@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kintsugi.store.migrations import run_sql_beside
 
-revision = "0026"
-down_revision = "0025"
+revision = "0028"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 
