@@ -72,7 +72,7 @@ class Edited(Doing):
     text: Annotated[str, Field(min_length=1, max_length=REVIEW_CHARS_MAX)]
 
 
-class Publishing(Doing):
+class NewEdition(Doing):
     """For whom; words that nobody outside may read, besides names, personal data and secrets."""
 
     audience: ReviewAudience = "internal"
@@ -184,7 +184,7 @@ def import_incident_review(
     parameters=True,
 )
 def publish_incident_review(
-    control: Ctl, caller: Caller, incident_id: IncidentKey, query: DryRun, given: Publishing
+    control: Ctl, caller: Caller, incident_id: IncidentKey, query: DryRun, given: NewEdition
 ) -> Response:
     """Publish an edition, inside or redacted; it never changes. The commander's."""
     act = given.act(control, caller)

@@ -76,6 +76,8 @@ COMMANDS: Mapping[str, Entry] = {
     "reports": Entry("intake", "app", _CHANGE),
     "incidents": Entry("incidents", "app", _CHANGE),
     "actions": Entry("incident_actions", "app", _CHANGE),
+    "playbooks": Entry("playbooks", "app", _CHANGE),
+    "runbooks": Entry("runbooks", "app", _CHANGE),
     "kpis": Entry("kpis", "kpis", _LOOK),
     "communications": Entry("communications", "app", _CHANGE),
     "obligations": Entry("obligations", "app", _CHANGE),
