@@ -38,6 +38,10 @@ PUBLIC = {
     ("GET", "/static/{version}/{name:path}"),
     # The signature of the message counts instead.
     ("POST", "/v1/report-sources/{name}/signed-deliveries"),
+    # The signature in the address counts instead.
+    ("GET", "/report/by-link/{link}"),
+    ("POST", "/report/by-link/{link}"),
+    ("GET", "/report/status/{text}"),
 }
 
 # The pages of the console know sessions, not tokens; tests/console has their matrix.
@@ -48,6 +52,7 @@ CONSOLE = {
     *("/configurations", "/configurations/{config_id}"),
     "/configurations/{config_id}/versions/{version}",
     "/events/{event_id}/reveal",
+    "/report",
 }
 
 

@@ -138,6 +138,7 @@ def furnish(stores: Stores) -> dict[str, str]:
         "configurations": "/configurations",
         "configuration": "/configurations/support-prod",
         "signals": "/signals",
+        "report": "/report",
         "trace": f"/traces/{rich.trace_id}",
     }
 

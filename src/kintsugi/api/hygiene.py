@@ -75,8 +75,10 @@ class Edge:
             return
         except Exception:  # the outer edge: a reference for the caller, the details for the log
             reference = secrets.token_hex(6)
+            # The route, not the address: some addresses are secret (api/report_keys.py).
+            route = scope.get("kintsugi.route", "")
             log.exception(
-                "request.failed", reference=reference, method=scope["method"], path=scope["path"]
+                "request.failed", reference=reference, method=scope["method"], route=route
             )
             if started:
                 raise

@@ -149,7 +149,7 @@ def send_report(
 ) -> Response:
     """Report something, or tag a decision, a trace or a conversation. What is the same as an open
     report joins its incident; all else opens one, in the state ``reported``."""
-    heard = _heard(control, wanted)
+    heard = heard_of(control, wanted)
     if query.dry_run:
         return one(preview_of(control, heard))
     now = control.clock()
@@ -323,7 +323,12 @@ def preview_of(control: Control, heard: Heard) -> Preview:
     )
 
 
-def _heard(control: Control, wanted: NewReport) -> Heard:
+def heard_of(control: Control, wanted: NewReport) -> Heard:
+    """What somebody says.
+
+    Raises:
+        InvalidInput: naming the field that cannot be used.
+    """
     title = wanted.title.strip() or title_of(wanted.text)
     category = wanted.category.strip()
     if category and category not in CATEGORIES:

@@ -10,7 +10,15 @@ from fastapi import FastAPI
 
 from kintsugi.api.app import build_api, utc_now
 from kintsugi.api.credentials import session_secret
-from kintsugi.console import configurations, containments, log, oversight, pages, signing_in
+from kintsugi.console import (
+    configurations,
+    containments,
+    log,
+    oversight,
+    pages,
+    reports,
+    signing_in,
+)
 from kintsugi.console.assets import Assets
 from kintsugi.console.attempts import Attempts
 from kintsugi.console.frame import Console
@@ -39,6 +47,7 @@ def build_control_plane(
             signing_in.routes,
             oversight.routes,
             containments.routes,
+            reports.routes,
             log.routes,
             configurations.routes,
         ],

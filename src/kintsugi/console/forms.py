@@ -56,12 +56,22 @@ def read_form(sessions: Sessions, request: Request, body: bytes) -> Form:
         Forbidden: it does not come from a page of this session.
         InvalidInput: it is no form.
     """
+    form = parse_form(body)
+    sessions.require_form(request, form["form_key"])
+    return form
+
+
+def parse_form(body: bytes) -> Form:
+    """A form from anywhere; whoever takes it says why it may change something.
+
+    Raises:
+        InvalidInput: it is no form.
+    """
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
     except ValueError:
         raise InvalidInput("This is no form of the console.") from None
     values: dict[str, str] = {}
     for name, value in pairs:
-        values.setdefault(name, value.strip())
-    sessions.require_form(request, values.get("form_key", ""))
+        values.setdefault(name, value.strip().replace("\0", "\u2400"))
     return Form(values)

@@ -32,6 +32,7 @@ NAVIGATION = (
     ("Oversight", "/oversight"),
     ("Containment", "/containments"),
     ("Signals", "/signals"),
+    ("Report", "/report"),
     ("Log", "/log"),
     ("Configurations", "/configurations"),
 )

@@ -17,7 +17,7 @@ from kintsugi import __version__
 from kintsugi.api.auth import as_caller, authorise
 from kintsugi.api.control import Control, Ctl, RawBody
 from kintsugi.api.credentials import keep, mint, secret_sha256
-from kintsugi.api.permissions import Access, Scope
+from kintsugi.api.permissions import Access, Scope, allows
 from kintsugi.api.users import code_sha256
 from kintsugi.console.attempts import keys_of
 from kintsugi.console.contexts import InvitationPage, SignInPage, WelcomePage
@@ -65,10 +65,14 @@ async def sign_in(control: Ctl, console: Con, request: Request, body: RawBody) -
             _sign_in_form, control, console, address, error=error, status=401
         )
     request.state.audit_actor = f"{token.name}/{token.id}"
-    authorise(token, Scope.EVENTS_READ)
+    to = own_address(address)
+    if not allows(token.scopes, Scope.EVENTS_READ) and allows(token.scopes, Scope.INCIDENTS_REPORT):
+        to = "/report"  # whoever may only report has a page of their own
+    else:
+        authorise(token, Scope.EVENTS_READ)
     if token.user:
         await run_in_threadpool(note_sign_in, control, token.user)
-    response = RedirectResponse(own_address(address), status_code=303)
+    response = RedirectResponse(to, status_code=303)
     await console.sessions.begin(
         response, request, control, user=token.user, token_sha256=secret_sha256(text) or ""
     )
