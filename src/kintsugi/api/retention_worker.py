@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 RETENTION_EVERY_SECONDS: Final = 60.0
 RETENTION_PAUSE_SECONDS: Final = 0.02
-STALE_AFTER_SECONDS: Final = 60.0
+STALE_AFTER_SECONDS: Final = 15.0
 _DAILY: Final = timedelta(days=1)
 _THINGS_PER_STEP: Final = 500
 _BY: Final = "system/retention"
