@@ -136,7 +136,7 @@ class TestGateways:
 
     def test_a_report_is_announced(self, stores: Stores) -> None:
         stores.gateways.put(report(), now=NOON)
-        assert stores.changes.wait(timeout_seconds=5) == frozenset({"gateways"})
+        assert "gateways" in stores.changes.wait(timeout_seconds=5)
 
 
 def token(number: int = 1, **changes: object) -> Token:
@@ -322,4 +322,5 @@ class TestChanges:
         waiter.start()
         stores.gateways.put(report(), now=NOON)
         waiter.join(timeout=10)
-        assert heard == [frozenset({"gateways"})]
+        [channels] = heard
+        assert "gateways" in channels

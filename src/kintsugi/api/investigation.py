@@ -15,6 +15,7 @@ from starlette.responses import Response
 from kintsugi.api.answers import One, one
 from kintsugi.api.configurations import IfMatch
 from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.deployments import REPORTED, view_of
 from kintsugi.api.incident_verbs import DryRun, changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Words
@@ -38,6 +39,7 @@ routes = Routes("incidents")
 _SHOWN_MAX: Final = 50
 _VERSIONS_MAX: Final = 200
 _CONTAINMENTS_MAX: Final = 200
+_DEPLOYMENTS_MAX: Final = 200
 
 Number = Annotated[int, Path(ge=1, le=1000)]
 
@@ -185,6 +187,7 @@ def show_incident_changes(control: Ctl, incident_id: IncidentKey) -> Response:
     candidates = [
         *_published(stores, since),
         *_contained(stores, since),
+        *_deployed(stores, since),
         *_parts(stores, workflows),
         *from_traffic(traffic, since=since),
     ]
@@ -257,6 +260,16 @@ def _contained(stores: Stores, since: datetime) -> Iterator[Candidate]:
         if ended is not None and ended >= since:
             by = one_contained.released_by
             yield Candidate("containment", f"{name} released", ended, told_by, by)
+
+
+def _deployed(stores: Stores, since: datetime) -> Iterator[Candidate]:
+    found, _ = stores.notices.page(type_name=REPORTED, limit=_DEPLOYMENTS_MAX)
+    for told in map(view_of, found):
+        if told.at >= since:
+            name = f"{told.what} {told.name} {told.version}"
+            told_by = f"reported deployment{f': {told.note}' if told.note else ''}"
+            value = told.name if told.what == "model" else ""
+            yield Candidate("deploy", name, told.at, told_by, told.actor, value)
 
 
 def _parts(stores: Stores, workflows: list[str]) -> Iterator[Candidate]:

@@ -69,6 +69,7 @@ COMMANDS: Mapping[str, Entry] = {
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),
+    "deployments": Entry("deployments", "app", _LOOK),
     "notices": Entry("notices", "app", _LOOK),
     "webhooks": Entry("webhooks", "app", _KEEP),
     "channels": Entry("channels", "app", _KEEP),

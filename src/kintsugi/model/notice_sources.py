@@ -14,7 +14,7 @@ from kintsugi.model.notice import Notice, notice
 from kintsugi.model.oversight import Escalation, QuarantineRecord
 from kintsugi.model.report import Report, Standing
 from kintsugi.model.signal import BY_ITSELF, Signal
-from kintsugi.model.stores import ConfigurationVersion
+from kintsugi.model.stores import ConfigurationVersion, ExportJob, GatewayReport
 from kintsugi.model.workflow import Workflow
 
 # Entries of other kinds are told to nobody: notes and pins stay with the incident, and moments and
@@ -210,6 +210,39 @@ def of_configuration(version: ConfigurationVersion, *, now: datetime) -> Notice:
         },
         now=now,
     )
+
+
+def of_gateway(
+    before: GatewayReport | None, after: GatewayReport, *, now: datetime
+) -> Notice | None:
+    """All workers of a gateway came to run another version; None where they did not."""
+    ran = {one.config_version for one in before.workers} if before is not None else set()
+    runs = {one.config_version for one in after.workers}
+    if runs == ran or len(runs) != 1:
+        return None
+    [version] = runs
+    data: dict[str, Any] = {"gateway_id": after.id, "config_version": version}
+    if earlier := sorted(ran - runs):
+        data["before"] = ", ".join(earlier)
+    return notice("gateway.switched", f"gateway:{after.id}", data, now=now)
+
+
+def concerns_incident(job: ExportJob) -> bool:
+    """Whether a job is done and wrote evidence of an incident."""
+    return job.state == "done" and bool(job.where.incident)
+
+
+def of_export(job: ExportJob, *, now: datetime) -> Notice:
+    """Evidence of an incident was written to a file."""
+    data = {
+        "export_id": job.id,
+        "type": job.type,
+        "events": job.written,
+        "sha256": job.sha256,
+        "incident_id": job.where.incident,
+        "actor": job.actor or job.created_by,
+    }
+    return notice("evidence.exported", f"export:{job.id}", data, now=now)
 
 
 def of_hold(hold: Hold, act: Literal["placed", "released"], *, now: datetime) -> Notice:

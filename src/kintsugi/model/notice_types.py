@@ -235,5 +235,39 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
         ),
         "hold.placed": NoticeType("A legal hold was placed.", "medium", _HOLD),
         "hold.released": NoticeType("A legal hold was released.", "high", _HOLD),
+        "gateway.switched": NoticeType(
+            "All workers of a gateway run another version of their configuration.",
+            "low",
+            {
+                "gateway_id": "id of the gateway",
+                "config_version": "the version that they run now",
+                "before": "the version before; left out when nothing ran",
+            },
+        ),
+        "deployment.reported": NoticeType(
+            "Somebody reported that something was deployed.",
+            "low",
+            {
+                "what": "application, model, prompt, data_source, tool or gateway",
+                "name": "what was deployed",
+                "version": "the version that runs from then on",
+                "before": "the version before; left out when nobody said",
+                "workflow": "the workflow that it belongs to; left out for all",
+                "note": "in the words of who reported it",
+                "actor": "who reported it",
+            },
+        ),
+        "evidence.exported": NoticeType(
+            "Evidence of an incident was written to a file.",
+            "low",
+            {
+                "export_id": "id of the export",
+                "type": "what was written: events, package and the like",
+                "events": "how many events",
+                "sha256": "digest of the file",
+                "incident_id": "the incident that it is about",
+                "actor": "who asked for it",
+            },
+        ),
     }
 )

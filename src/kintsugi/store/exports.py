@@ -9,10 +9,12 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
 from kintsugi.model.custody import CustodyEntry
+from kintsugi.model.notice_sources import concerns_incident, of_export
 from kintsugi.model.stores import ExportJob, withdrawn
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.custody import add_custody
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("exports")
@@ -72,6 +74,8 @@ class PostgresExports:
             if state not in _UNFINISHED or attempt != job.attempt:
                 raise VersionConflict(f'export "{job.id}" is {state} (attempt {attempt}) by now')
             _update(connection, job, now=now)
+            if concerns_incident(job):
+                add_notice(connection, of_export(job, now=now))
             if custody is not None:
                 add_custody(connection, custody, now=now)
 

@@ -41,8 +41,8 @@ class PostgresFreezes:
             values = [freeze.id, freeze.incident_id, now, freeze.state, freeze.attempt, now]
             connection.execute(_SQL["add"], [*values, _json(freeze)])
             connection.execute(_SQL["announce"])
-            write_entries(connection, [told], now=now)
             add_hold(connection, hold)
+            write_entries(connection, [told], now=now)
             add_custody(connection, custody, now=now)
         return freeze
 

@@ -9,8 +9,10 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import NotFound
+from kintsugi.model.notice_sources import of_gateway
 from kintsugi.model.stores import GatewayRecord, GatewayReport
 from kintsugi.store.connections import Database
+from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("gateways")
@@ -28,13 +30,16 @@ class PostgresGateways:
         self, report: GatewayReport, *, differs: Collection[str] = (), now: datetime
     ) -> GatewayRecord:
         with self._database.transaction() as connection:
-            before = connection.execute(_SQL["lock_differs"], [report.id]).fetchone()
+            before = connection.execute(_SQL["lock_last"], [report.id]).fetchone()
             known = _DIFFERS.decode(before[0]) if before is not None else {}
+            ran = _REPORT.decode(before[1]) if before is not None else None
             since = {name: known.get(name, now) for name in sorted(differs)}
             texts = [msgspec.json.encode(value).decode() for value in (report, since)]
             values = [report.id, texts[0], now, now, texts[1]]
             row = connection.execute(_SQL["put"], values).fetchone()
             connection.execute(_SQL["announce"])
+            if (switched := of_gateway(ran, report, now=now)) is not None:
+                add_notice(connection, switched)
         registered_at = now if row is None else row[0]
         return GatewayRecord(report, registered_at, now, since)
 

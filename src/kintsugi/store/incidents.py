@@ -11,6 +11,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
 from kintsugi.ledger.leaves import IncidentLeaf, incident_leaf
+from kintsugi.model.captured import filled_since
 from kintsugi.model.incident import (
     ENDED,
     Change,
@@ -32,7 +33,7 @@ from kintsugi.store.followups import keep
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
 from kintsugi.store.statements import load_statements
-from kintsugi.store.timelines import add_entry
+from kintsugi.store.timelines import add_entry, fill_in
 
 _SQL: Final = load_statements("incidents")
 _INCIDENT: Final = msgspec.json.Decoder(Incident)
@@ -69,6 +70,8 @@ def change_incidents(
         if change.entries:
             add_notices(connection, of_incident(incident, change.entries, now=now))
             leaves.append(incident_leaf(incident, change.entries, now=now))
+        if change.entries and begins_anew(before, incident):
+            fill_in(connection, incident, now=now)
     connection.execute(_SQL["announce"])
     return stored, leaves
 
@@ -207,6 +210,14 @@ class PostgresIncidents:
         if row is None:
             raise NotFound(f'there is no obligation "{obligation_id}"')
         return _owed(row[0], row[2])
+
+
+def begins_anew(before: Sequence[Incident], after: Incident) -> bool:
+    """Whether an incident is new, or is said to have begun at another time."""
+    for one in before:
+        if one.id == after.id:
+            return filled_since(one) != filled_since(after)
+    return after.state not in ENDED
 
 
 def check_version(before: Sequence[Incident], expected: int | None) -> None:

@@ -36,7 +36,12 @@ from kintsugi.model.archive import month_of
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
-from kintsugi.model.notice_sources import of_configuration
+from kintsugi.model.notice_sources import (
+    concerns_incident,
+    of_configuration,
+    of_export,
+    of_gateway,
+)
 from kintsugi.model.retention import ExpiredMonth
 from kintsugi.model.seen_parts import of_events
 from kintsugi.model.stores import (
@@ -113,6 +118,7 @@ def memory_stores(
     log = MemoryLog()
     notices = MemoryNotices(lambda: changes.announce("notices"))
     tell = notices.add
+    notices.capture = lambda told: incidents.capture(told)
     notify = MemoryNotify(notices, lambda: changes.announce("notices"))
     notices.delivering = notify.known
     oversight = MemoryOversight(lambda: changes.announce("oversight"), tell)
@@ -128,13 +134,14 @@ def memory_stores(
         lambda event_id: events.holds(event_id),
         tell,
         followups,
+        notices.told_before,
     )
     shelf = MemoryShelf()
     events = MemoryEvents(
         changes, log, oversight, signals, spans, vault, workflows, incidents.tied, shelf, now=now
     )
     holds = MemoryHolds(custody, tell)
-    exports = MemoryExports(changes, custody)
+    exports = MemoryExports(changes, custody, tell)
     saved = MemoryIdempotency()
     retention = MemoryRetention(
         log=log,
@@ -153,7 +160,7 @@ def memory_stores(
     return Stores(
         events=events,
         configurations=MemoryConfigurations(changes, log, tell),
-        gateways=MemoryGateways(changes),
+        gateways=MemoryGateways(changes, tell),
         tokens=MemoryTokens(),
         exports=exports,
         users=MemoryUsers(),
@@ -655,8 +662,9 @@ class MemoryConfigurations:
 class MemoryGateways:
     """What each gateway last said."""
 
-    def __init__(self, changes: MemoryChanges) -> None:
+    def __init__(self, changes: MemoryChanges, tell: Tell) -> None:
         self._changes = changes
+        self._tell = tell
         self._records: dict[str, GatewayRecord] = {}
 
     def put(
@@ -672,6 +680,8 @@ class MemoryGateways:
         )
         self._records[report.id] = record
         self._changes.announce("gateways")
+        switched = of_gateway(before.report if before else None, report, now=now)
+        self._tell([switched] if switched is not None else [])
         return record
 
     def get(self, gateway_id: str) -> GatewayRecord:
@@ -740,9 +750,10 @@ class MemoryTokens:
 class MemoryExports:
     """Export jobs with the time of their last progress."""
 
-    def __init__(self, changes: MemoryChanges, custody: MemoryCustody) -> None:
+    def __init__(self, changes: MemoryChanges, custody: MemoryCustody, tell: Tell) -> None:
         self._changes = changes
         self._custody = custody
+        self._tell = tell
         self._lock = threading.Lock()
         self._jobs: dict[str, tuple[ExportJob, datetime]] = {}
 
@@ -795,6 +806,7 @@ class MemoryExports:
             if custody is not None:
                 self._custody.add(custody)
             self._jobs[job.id] = (job, now)
+            self._tell([of_export(job, now=now)] if concerns_incident(job) else [])
         self._changes.announce("exports")
 
     def all(self) -> list[ExportJob]:

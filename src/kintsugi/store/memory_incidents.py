@@ -11,6 +11,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import incident_leaf
+from kintsugi.model.captured import CAPTURED, FILLED_MAX, captured, filled_since
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.incident import (
     ENDED,
@@ -26,10 +27,11 @@ from kintsugi.model.incident import (
 )
 from kintsugi.model.incident_access import may_see, visibility_of
 from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.model.notice import Notice
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.model.retention import Keeper
 from kintsugi.store.cursors import decode_cursor, encode_cursor
-from kintsugi.store.incidents import NEVER, check_event_ids, check_version
+from kintsugi.store.incidents import NEVER, begins_anew, check_event_ids, check_version
 from kintsugi.store.memory_followups import MemoryFollowups
 from kintsugi.store.memory_notices import Tell
 
@@ -43,6 +45,7 @@ class MemoryIncidents:
         known: whether an event is stored.
         tell: keeps notices.
         followups: where actions and the like are kept.
+        told_before: notices of some types within a window.
     """
 
     def __init__(
@@ -52,12 +55,14 @@ class MemoryIncidents:
         known: Callable[[str], bool],
         tell: Tell,
         followups: MemoryFollowups,
+        told_before: Callable[..., list[Notice]],
     ) -> None:
         self._add_leaf = add_leaf
         self._announce = announce
         self._known = known
         self._tell = tell
         self._followups = followups
+        self._told_before = told_before
         self._lock = threading.RLock()
         self._incidents: dict[str, Incident] = {}
         self._entries: list[Entry] = []
@@ -78,6 +83,9 @@ class MemoryIncidents:
             for change in changes:
                 self._check(change)
             stored = tuple(self._store(change, now=now) for change in changes)
+            for change, incident in zip(changes, stored, strict=True):
+                if change.entries and begins_anew(before, incident):
+                    self._fill_in(incident, now=now)
         self._announce()
         return stored
 
@@ -231,6 +239,26 @@ class MemoryIncidents:
                 leaf = incident_leaf(self.get(incident_id), told, now=now)
                 self._add_leaf(leaf, now=now)
         self._announce()
+
+    def capture(self, notices: Sequence[Notice]) -> None:
+        """What ``store.timelines.capture`` does."""
+        wanted = [one for one in notices if one.type in CAPTURED]
+        with self._lock:
+            for one in wanted:
+                for incident in list(self._incidents.values()):
+                    named = one.data.get("incident_id")
+                    if incident.state not in ENDED or named in (incident.id, incident.reference):
+                        self._tell_once(captured(one, incident, now=one.at))
+
+    def _fill_in(self, incident: Incident, *, now: datetime) -> None:
+        since = filled_since(incident)
+        for one in self._told_before(CAPTURED, since=since, until=now, limit=FILLED_MAX):
+            self._tell_once(captured(one, incident, now=now))
+
+    def _tell_once(self, entry: Entry | None) -> None:
+        known = {(one.incident_id, one.source) for one in self._entries if one.source}
+        if entry is not None and (entry.incident_id, entry.source) not in known:
+            self._entries.append(entry)
 
     def tie(self, incident_id: str, events: Sequence[str]) -> None:
         """Tie events; ``recount`` says so afterwards."""

@@ -27,6 +27,7 @@ class MemoryNotices:
         self._notices: list[Notice] = []
         self._waiting: set[str] = set()
         self._once: set[str] = set()
+        self.capture: Tell = lambda _: None
         self.delivering: Callable[[str], bool] = lambda _: False
 
     def add(self, notices: Sequence[Notice]) -> None:
@@ -36,6 +37,14 @@ class MemoryNotices:
             self._notices += notices
             self._waiting |= {one.id for one in notices}
         self._announce()
+        self.capture(notices)
+
+    def told_before(
+        self, types: Sequence[str], *, since: datetime, until: datetime, limit: int
+    ) -> list[Notice]:
+        """Those of these types within a window, newest first."""
+        found = [one for one in self._notices if one.type in types and since <= one.at <= until]
+        return sorted(found, key=lambda one: (one.at, one.id), reverse=True)[:limit]
 
     def add_once(self, key: str, one: Notice) -> bool:
         with self._lock:

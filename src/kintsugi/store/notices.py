@@ -14,6 +14,7 @@ from kintsugi.model.notice import Notice
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.statements import load_statements
+from kintsugi.store.timelines import capture
 from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("notices")
@@ -39,6 +40,7 @@ def add_notices(connection: Connection, notices: Sequence[Notice]) -> None:
         ],
     )
     connection.execute(_SQL["announce"])
+    capture(connection, notices)
 
 
 def add_notice_once(connection: Connection, key: str, one: Notice) -> bool:

@@ -6,8 +6,8 @@ SET
     report = excluded.report, last_seen_at = excluded.last_seen_at, differs = excluded.differs
 RETURNING registered_at
 
--- name: lock_differs
-SELECT differs FROM kintsugi.gateways WHERE id = %s FOR UPDATE
+-- name: lock_last
+SELECT differs, report FROM kintsugi.gateways WHERE id = %s FOR UPDATE
 
 -- name: announce
 SELECT pg_notify('kt_gateways', '')

@@ -11,3 +11,20 @@ SELECT record FROM kintsugi.incidents WHERE id = %s
 
 -- name: announce
 SELECT pg_notify('kt_incidents', '')
+
+-- name: to_be_told
+-- Those that are open, the newest first, and those that are named.
+(
+    SELECT record FROM kintsugi.incidents WHERE id = ANY(%s::uuid[]) OR number = ANY(%s::integer[])
+)
+UNION
+(
+    SELECT record FROM kintsugi.incidents WHERE NOT ended ORDER BY reported_at DESC, id DESC LIMIT %s
+)
+
+-- name: told_before
+SELECT record
+FROM kintsugi.notices
+WHERE type = ANY(%s::text[]) AND at >= %s AND at <= %s
+ORDER BY at DESC, id DESC
+LIMIT %s
