@@ -238,7 +238,7 @@ def _in_force(
         time.sleep(_POLL_SECONDS)
         found = dict(client.get(f"/v1/containments/{made['containment']['id']}"))
     found["seconds"] = round(time.monotonic() - began, 3)
-    found["preview"] = made["preview"]
+    found |= {"preview": made["preview"], "snapshot": made["snapshot"]}
     output.result(found, lambda: _told(found))
     if not found["everywhere"] and any(one["connected"] for one in found["gateways"]):
         raise typer.Exit(1)
