@@ -21,6 +21,7 @@ from kintsugi.api.permissions import Scope
 from kintsugi.errors import StoreUnavailable
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Quarantine, RaisedEscalation
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.stores import EventFilter, StoredEvent, Stores
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.memory import MemoryChanges, memory_stores
@@ -277,7 +278,7 @@ def test_a_follower_hears_at_once_what_people_decide(server: Server) -> None:
         server.stores.events.append([escalated, frozen])
         assert next(stream).data["quarantines"][0]["subject"] == "s-1"
         now = escalated.timestamp
-        oversight.resolve(escalated.id, approved=True, by="rita", reason="known", now=now)
+        oversight.resolve(escalated.id, Judgement(True, "rita", "known"), now=now)
         (approval,) = next(stream).data["resolutions"]
         assert approval["action_digest"] == "sha256:action"
         assert approval["approved"] is True

@@ -18,6 +18,7 @@ from kintsugi.api.permissions import Scope
 from kintsugi.errors import StoreUnavailable
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import RaisedEscalation
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import Clock, bearer, blocked_event, make_event, make_token
@@ -192,7 +193,7 @@ def test_the_outcome_of_a_review_is_part_of_the_chain(
     event = make_event(1, trace_id=TRACE_ID, verdict=Verdict.ESCALATE)
     raised = RaisedEscalation(event.id, Phase.INPUT, "sha256:1", clock.now.replace(hour=23))
     stores.events.append([msgspec.structs.replace(event, escalation=raised)])
-    stores.oversight.resolve(event.id, approved=False, by="rita", reason="no", now=clock())
+    stores.oversight.resolve(event.id, Judgement(False, "rita", "no"), now=clock())
     nodes = client.get(f"/v1/traces/{TRACE_ID}").json()["data"]["nodes"]
     assert [(node["source"], node.get("status")) for node in nodes] == [
         ("decision", "answered"),

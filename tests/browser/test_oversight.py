@@ -23,6 +23,7 @@ from kintsugi.model.event import (
 )
 from kintsugi.model.facts import Counter, RemoteAnswer
 from kintsugi.model.ids import uuid7
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.signal import Observation
 from kintsugi.model.stores import Cosigned, Stores, Witnessed
 from kintsugi.model.verdict import Verdict
@@ -86,7 +87,7 @@ def furnish(stores: Stores) -> dict[str, str]:
     )
     stores.events.append([waiting, own])
     stores.events.append([decided, cold, rich])
-    stores.oversight.resolve(decided.id, approved=True, by="rita", reason="known", now=now)
+    stores.oversight.resolve(decided.id, Judgement(True, "rita", "known"), now=now)
     stores.configurations.put(
         config_id="support-prod",
         content=RELAXED,

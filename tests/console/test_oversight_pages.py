@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from kintsugi.api.permissions import Scope
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import DecisionEvent, Quarantine, RaisedEscalation
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import NOON, Clock, make_event, make_token
@@ -117,7 +118,7 @@ def test_what_somebody_else_decided_first_is_refused_and_shown(
     stores.events.append([event])
     page = f"/escalations/{event.id}"
     form = {"form_key": form_key(rita.get(page).text), "decide": "approve", "reason": "fine"}
-    stores.oversight.resolve(event.id, approved=False, by="otto", reason="no", now=NOON)
+    stores.oversight.resolve(event.id, Judgement(False, "otto", "no"), now=NOON)
     late = rita.post(page, data={**form, "confirmed": "yes"})
     assert late.status_code == 409
     assert "the escalation is rejected by now" in late.text
@@ -237,7 +238,7 @@ def test_a_quarantine_is_released_in_two_steps_once(rita: TestClient, stores: St
 
 def test_lists_have_filters_and_pages(rita: TestClient, stores: Stores) -> None:
     stores.events.append([escalated(number) for number in range(55)])
-    stores.oversight.resolve(escalated(3).id, approved=True, by="otto", reason="y", now=NOON)
+    stores.oversight.resolve(escalated(3).id, Judgement(True, "otto", "y"), now=NOON)
     first = rita.get("/oversight").text
     assert first.count('href="/escalations/') == 50
     (older,) = re.findall(r'href="([^"]+)">Older escalations', first)

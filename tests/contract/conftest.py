@@ -20,6 +20,7 @@ __all__ = ["servers"]
 _EMPTIED = (
     "ALTER TABLE kintsugi.custody DISABLE TRIGGER ALL;"
     "ALTER TABLE kintsugi.audit DISABLE TRIGGER ALL;"
+    "ALTER TABLE kintsugi.overrides DISABLE TRIGGER ALL;"
     "ALTER TABLE kintsugi.incident_entries DISABLE TRIGGER ALL;"
     + "".join(
         f"DELETE FROM kintsugi.{table};"
@@ -28,8 +29,15 @@ _EMPTIED = (
             *("decisions_per_minute", "stored_by_gateway", "configuration_versions"),
             *("gateways", "tokens", "exports", "idempotent_answers"),
             *("users", "sessions", "invitations", "sign_ins"),
-            *("escalations", "quarantines", "containments", "holds"),
             *("signals", "custody", "audit"),
+            *(
+                "escalations",
+                "escalation_contents",
+                "overrides",
+                "quarantines",
+                "containments",
+                "holds",
+            ),
             *("journal_series", "journal_gaps"),
             *("spans", "span_contents", "traces"),
             *("vault_keys", "data_keys", "erasures"),
@@ -51,6 +59,7 @@ _EMPTIED = (
     + "UPDATE kintsugi.log_edge SET size = 0, hashes = '{}';"
     + "ALTER TABLE kintsugi.custody ENABLE TRIGGER ALL;"
     + "ALTER TABLE kintsugi.audit ENABLE TRIGGER ALL;"
+    + "ALTER TABLE kintsugi.overrides ENABLE TRIGGER ALL;"
     + "ALTER TABLE kintsugi.incident_entries ENABLE TRIGGER ALL;"
 )
 

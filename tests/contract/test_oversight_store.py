@@ -12,6 +12,7 @@ from kintsugi.errors import Forbidden, InvalidInput, NotFound, StateConflict
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import DecisionEvent, Quarantine, RaisedEscalation
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.oversight import Escalation, EscalationReport
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
@@ -41,9 +42,7 @@ def use(stores: Stores, escalation_id: str, *, by: str = "e-1", at: datetime = N
 
 
 def approve(stores: Stores, escalation_id: str, *, by: str = "rita") -> Escalation:
-    return stores.oversight.resolve(
-        escalation_id, approved=True, by=by, reason="expected", now=NOON
-    )
+    return stores.oversight.resolve(escalation_id, Judgement(True, by, "expected"), now=NOON)
 
 
 def test_escalated_events_wait_for_a_person_however_often_they_arrive(stores: Stores) -> None:
@@ -130,9 +129,7 @@ def test_nobody_decides_about_their_own_or_what_another_has_claimed(stores: Stor
     stores.oversight.claim(identifier, by="rita", now=NOON)
     with pytest.raises(StateConflict, match="rita"):
         approve(stores, identifier, by="otto")
-    rejected = stores.oversight.resolve(
-        identifier, approved=False, by="rita", reason="no", now=NOON
-    )
+    rejected = stores.oversight.resolve(identifier, Judgement(False, "rita", "no"), now=NOON)
     assert (rejected.status, rejected.resolved_by, rejected.reason) == ("rejected", "rita", "no")
     with pytest.raises(StateConflict, match="rejected"):
         approve(stores, identifier)

@@ -37,7 +37,7 @@ from kintsugi.model.decision import Phase
 from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.facts import Counter, CounterNeed
 from kintsugi.model.oversight import (
-    EscalationReport,
+    HeldEscalation,
     OversightPush,
     QuarantineRecord,
     Resolution,
@@ -46,7 +46,7 @@ from tests.gateway.playbook import NOW
 
 NEED = CounterNeed(key="k", amount=1, limit=3, window_seconds=3600)
 FROZEN = Quarantine("019aa5e0-0000-7000-8000-000000000001", "session", "s-1")
-REPORT = EscalationReport(
+REPORT = HeldEscalation(
     id="esc-1",
     created_at=NOW,
     expires_at=NOW,

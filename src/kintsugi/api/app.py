@@ -47,6 +47,7 @@ from kintsugi.api import (
     log_audit,
     notices,
     obligations,
+    overrides,
     playbooks,
     problems,
     quarantines,
@@ -94,6 +95,7 @@ from kintsugi.notify.worker import NotifyWorker
 
 RESOURCES: tuple[Routes, ...] = (
     events.routes,
+    overrides.routes,
     escalations.routes,
     configurations.routes,
     gateways.routes,

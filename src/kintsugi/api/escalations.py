@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
+from kintsugi.api.escalation_content import content_of, reveal_held, seen_by, shown
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.hygiene import decode_json
 from kintsugi.api.permissions import Scope
@@ -24,7 +25,15 @@ from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Phase
 from kintsugi.model.ids import uuid7_time
-from kintsugi.model.oversight import Escalation, EscalationReport, EscalationStatus
+from kintsugi.model.overrides import Classification, Judgement, Override
+from kintsugi.model.oversight import (
+    CLAIM_LASTS,
+    Escalation,
+    EscalationStatus,
+    HeldEscalation,
+)
+from kintsugi.model.stores import Token
+from kintsugi.model.workflow import RiskTier
 
 routes = Routes("escalations")
 
@@ -36,6 +45,9 @@ _STATUS_SCHEMA: dict[str, Any] = {
     "type": "string",
     "enum": [*get_args(Status), *_SYNONYMS],
 }
+
+# Two directions of text, each as it is shown and as it was.
+REPORT_BYTES_MAX = 8 * 1024 * 1024
 
 EscalationId = Annotated[str, Path(max_length=64)]
 Reason = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -54,7 +66,26 @@ class EscalationQuery(PageQuery):
 
 
 class Decided(BaseModel):
-    """Why a reviewer decided so."""
+    """Why a reviewer decided so.
+
+    Attributes:
+        classification: whether the policy was right to ask; proposes a regression case.
+        seen: ``shown_digest`` as the reviewer had it; kept as the proof of what was looked at.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason
+    classification: Annotated[
+        Classification,
+        Field(description="false_positive proposes an allow case, confirmed a block case."),
+    ] = ""
+    incident: Annotated[str, Field(max_length=64, description="Id or reference.")] = ""
+    seen: Annotated[str | None, Field(max_length=100)] = None
+
+
+class Asked(BaseModel):
+    """Why somebody wants to see what is masked."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -85,6 +116,9 @@ class EscalationView(msgspec.Struct, frozen=True):
         approvable: whether an approval would let something through: the action is known to the
             byte. What was stopped in the middle of a stream is not.
         used_by: the exchange (event id) that used the approval up.
+        tier: how grave it is; ``due_at`` follows from it.
+        overdue: nobody has decided, and it is due.
+        claimed_until: when the claim ends by itself; null where nobody has claimed it.
     """
 
     id: str
@@ -115,6 +149,40 @@ class EscalationView(msgspec.Struct, frozen=True):
     reason: str
     used_at: datetime | None
     used_by: str
+    tier: RiskTier
+    due_at: datetime | None
+    overdue: bool
+    claimed_until: datetime | None
+    classification: Classification
+    incident_id: str
+
+
+class EscalationDetail(EscalationView, frozen=True, kw_only=True):
+    """One escalation with what is said, redacted.
+
+    Attributes:
+        held: what is said is known from its gateway; the event follows.
+        request, response: empty where nothing was recorded, or for who may not read events.
+        shown_digest: of what is shown here; send it as ``seen`` with a decision.
+        overrides: how it was decided, newest first.
+    """
+
+    held: bool
+    request: str
+    response: str
+    masked: int
+    truncated: bool
+    unreadable: str
+    shown_digest: str
+    overrides: list[Override]
+
+
+class RevealedHeld(msgspec.Struct, frozen=True):
+    """What is held, without redaction."""
+
+    request: str
+    response: str
+    truncated: bool
 
 
 @routes.add(
@@ -143,30 +211,51 @@ def list_escalations(control: Ctl, query: Annotated[EscalationQuery, Query()]) -
     "/v1/escalations",
     Scope.GATEWAYS_WRITE,
     answer=One[EscalationView],
-    takes=EscalationReport,
+    takes=HeldEscalation,
     status=201,
+    body_bytes_max=REPORT_BYTES_MAX,
 )
 def report_escalation(control: Ctl, body: RawBody) -> Response:
     """A gateway holds an answer for a reviewer; again is no error."""
     decode_json(body or b"null")
     try:
-        report = msgspec.json.decode(body, type=EscalationReport)
+        held = msgspec.json.decode(body, type=HeldEscalation)
+        report = held.report()
         uuid7_time(report.id)
     except (msgspec.MsgspecError, ValueError) as error:
         raise Invalid([FieldError("body", str(error))]) from None
     for moment in (report.created_at, report.expires_at, report.held_until):
         if moment is not None and moment.tzinfo is None:
             raise Invalid([FieldError("body", "a time has no zone; write 2026-01-01T00:00:00Z")])
-    raised = control.stores.oversight.raise_escalation(report)
+    raised = control.stores.oversight.raise_escalation(report, held.payload)
     return one(view_of(raised, now=control.clock()), status=201)
 
 
 @routes.add(
-    "GET", "/v1/escalations/{escalation_id}", Scope.ESCALATIONS_READ, answer=One[EscalationView]
+    "GET", "/v1/escalations/{escalation_id}", Scope.ESCALATIONS_READ, answer=One[EscalationDetail]
 )
-def show_escalation(control: Ctl, escalation_id: EscalationId) -> Response:
-    """One escalation."""
-    return _shown(control, control.stores.oversight.escalation(escalation_id))
+def show_escalation(control: Ctl, caller: Caller, escalation_id: EscalationId) -> Response:
+    """One escalation with what is said, redacted, also while the answer is held."""
+    found = control.stores.oversight.escalation(escalation_id)
+    return one(detail_of(control, caller, found))
+
+
+@routes.add(
+    "POST",
+    "/v1/escalations/{escalation_id}/reveal",
+    Scope.PAYLOADS_REVEAL,
+    answer=One[RevealedHeld],
+)
+def reveal_escalation(
+    control: Ctl, caller: Caller, request: Request, escalation_id: EscalationId, asked: Asked
+) -> Response:
+    """See what is held without redaction; that is kept in custody, with the reason."""
+    found = control.stores.oversight.escalation(escalation_id)
+    reason = _said(asked.reason)
+    payload = reveal_held(control, caller, found.id, reason=reason)
+    # Whoever repeats the request must give a reason again.
+    request.state.answer_to_keep = msgspec.json.encode(One(RevealedHeld("", "", True)))
+    return one(RevealedHeld(payload.request, payload.response, payload.truncated))
 
 
 @routes.add(
@@ -191,7 +280,7 @@ def approve_escalation(
     control: Ctl, caller: Caller, escalation_id: EscalationId, decided: Decided
 ) -> Response:
     """Let exactly this action through, once."""
-    return _resolve(control, escalation_id, approved=True, by=caller.name, reason=decided.reason)
+    return _resolve(control, caller, escalation_id, decided, approved=True)
 
 
 @routes.add(
@@ -204,7 +293,7 @@ def reject_escalation(
     control: Ctl, caller: Caller, escalation_id: EscalationId, decided: Decided
 ) -> Response:
     """Do not let it through."""
-    return _resolve(control, escalation_id, approved=False, by=caller.name, reason=decided.reason)
+    return _resolve(control, caller, escalation_id, decided, approved=False)
 
 
 @routes.add(
@@ -258,18 +347,65 @@ def view_of(escalation: Escalation, *, now: datetime) -> EscalationView:
         reason=escalation.reason,
         used_at=escalation.used_at,
         used_by=escalation.used_by,
+        tier=escalation.tier,
+        due_at=escalation.due_at,
+        overdue=escalation.overdue(now),
+        claimed_until=(
+            escalation.claimed_at + CLAIM_LASTS
+            if escalation.claimed_at is not None and escalation.is_claimed(now)
+            else None
+        ),
+        classification=escalation.classification,
+        incident_id=escalation.incident_id,
     )
+
+
+def detail_of(control: Control, caller: Token, escalation: Escalation) -> EscalationDetail:
+    """With what is said, as this caller may see it."""
+    content = content_of(control, caller, escalation.id)
+    view = view_of(escalation, now=control.clock())
+    held = control.stores.oversight.held_payload(escalation.id) is not None
+    return EscalationDetail(
+        **{name: getattr(view, name) for name in view.__struct_fields__},
+        held=held,
+        request=content.request,
+        response=content.response,
+        masked=content.masked,
+        truncated=content.truncated,
+        unreadable=content.unreadable,
+        shown_digest=shown(escalation, content).digest,
+        overrides=control.stores.overrides.of(escalation.id),
+    )
+
+
+def incident_of(control: Control, key: str) -> str:
+    """The id of the incident that a decision belongs to; empty for none.
+
+    Raises:
+        NotFound: there is none.
+    """
+    return control.stores.incidents.get(key).id if key else ""
 
 
 def _resolve(
-    control: Control, escalation_id: str, *, approved: bool, by: str, reason: str
+    control: Control, caller: Token, escalation_id: str, decided: Decided, *, approved: bool
 ) -> Response:
+    oversight = control.stores.oversight
+    judgement = Judgement(
+        approved=approved,
+        by=caller.name,
+        reason=_said(decided.reason),
+        classification=decided.classification,
+        incident_id=incident_of(control, decided.incident),
+        seen=seen_by(control, caller, oversight.escalation(escalation_id), decided.seen),
+    )
+    return _shown(control, oversight.resolve(escalation_id, judgement, now=control.clock()))
+
+
+def _said(reason: str) -> str:
     if not reason.strip():
         raise InvalidInput("body.reason: say why; it is kept with the decision")
-    resolved = control.stores.oversight.resolve(
-        escalation_id, approved=approved, by=by, reason=reason.strip(), now=control.clock()
-    )
-    return _shown(control, resolved)
+    return reason.strip()
 
 
 def _shown(control: Control, escalation: Escalation) -> Response:

@@ -31,6 +31,12 @@ class ApiMetrics:
             ("outcome",),
             registry=self._registry,
         )
+        self.escalations = Gauge(
+            "kintsugi_escalations",
+            "Escalations that wait for a person: pending or claimed.",
+            ("status",),
+            registry=self._registry,
+        )
         self.streams = Gauge(
             "kintsugi_api_streams",
             "Open event streams, by kind.",

@@ -11,11 +11,13 @@ from starlette.responses import Response
 
 from kintsugi import __version__
 from kintsugi.api.answers import One, one, reply
-from kintsugi.api.control import Ctl
+from kintsugi.api.control import Control, Ctl
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.reconciliation import Reconciliation, reconcile
 from kintsugi.api.relaxed import RelaxedView, relaxed_now, relaxed_periods
 from kintsugi.api.routing import Routes
+from kintsugi.errors import StoreUnavailable
+from kintsugi.model.oversight import OPEN
 
 routes = Routes("status")
 
@@ -77,9 +79,21 @@ def metrics(control: Ctl) -> Response:
     states = Counter(one.state for one in periods)
     for state in ("in_time", "overdue"):
         control.metrics.relaxed.labels(state).set(states[state])
+    _count_escalations(control)
     return Response(
         control.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
+
+
+def _count_escalations(control: Control) -> None:
+    """As they are now; while the database is away, as they were."""
+    oversight, now = control.stores.oversight, control.clock()
+    try:
+        for status in OPEN:
+            count = oversight.count_escalations(status, now=now)
+            control.metrics.escalations.labels(status).set(count)
+    except StoreUnavailable:
+        return
 
 
 @routes.add("GET", "/v1/status", Scope.STATUS_READ, answer=One[Status])

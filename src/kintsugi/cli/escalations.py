@@ -8,16 +8,28 @@ from typing import Annotated, Any
 import typer
 
 from kintsugi.cli.client import Client
+from kintsugi.cli.escalation_reviews import ClassificationOption, IncidentOption, add_to
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, facts, table
 from kintsugi.cli.parts import program
 
 app = typer.Typer(help="Decisions that wait for a person.", no_args_is_help=True)
+add_to(app)
 
-_COLUMNS = ("id", "status", "created_at", "held_until", "policy_name", "reason_code", "user_id")
+_COLUMNS = (
+    *("id", "status", "tier", "due_at", "overdue", "held_until", "policy_name", "reason_code"),
+    "user_id",
+)
 
 EscalationArgument = Annotated[str, typer.Argument(help="As `kt escalations list` shows it.")]
+SeenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seen",
+        help="shown_digest as `kt escalations show` printed it: the proof of what you looked at.",
+    ),
+]
 ReasonOption = Annotated[
     str, typer.Option("--reason", help="Why; kept with the decision.", show_default=False)
 ]
@@ -53,7 +65,7 @@ def show(
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
-    """Show one escalation. What was asked is in its event: `kt events show ID`."""
+    """Show one escalation with what is said, redacted, also while the answer is held."""
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         found = client.get(f"/v1/escalations/{escalation_id}")
     _say(found, as_json=as_json)
@@ -78,13 +90,19 @@ def approve(
     context: typer.Context,
     escalation_id: EscalationArgument,
     reason: ReasonOption,
+    classification: ClassificationOption = "",
+    incident: IncidentOption = "",
+    seen: SeenOption = None,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
     """Let exactly this action through, once: a held answer now, else when it is asked again."""
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        approved = client.post(f"/v1/escalations/{escalation_id}/approve", {"reason": reason})
+        approved = client.post(
+            f"/v1/escalations/{escalation_id}/approve",
+            _body(reason, classification, incident, seen),
+        )
     _say(approved, as_json=as_json)
 
 
@@ -93,14 +111,25 @@ def reject(
     context: typer.Context,
     escalation_id: EscalationArgument,
     reason: ReasonOption,
+    classification: ClassificationOption = "",
+    incident: IncidentOption = "",
+    seen: SeenOption = None,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
     """Do not let it through."""
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        rejected = client.post(f"/v1/escalations/{escalation_id}/reject", {"reason": reason})
+        rejected = client.post(
+            f"/v1/escalations/{escalation_id}/reject",
+            _body(reason, classification, incident, seen),
+        )
     _say(rejected, as_json=as_json)
+
+
+def _body(reason: str, classification: str, incident: str, seen: str | None) -> dict[str, Any]:
+    body = {"reason": reason, "classification": classification, "incident": incident}
+    return {**body, "seen": seen} if seen else body
 
 
 def _say(found: Mapping[str, Any], *, as_json: bool) -> None:

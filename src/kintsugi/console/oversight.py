@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from kintsugi import __version__
 from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
+from kintsugi.api.escalation_content import content_of, seen_by, shown
 from kintsugi.api.escalations import EscalationView, view_of
 from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.problems import HTTP_STATUS
@@ -28,7 +29,8 @@ from kintsugi.console.frame import Con, Console, page_routes
 from kintsugi.console.rendering import laid_out, render
 from kintsugi.errors import Forbidden, InvalidInput, NotFound, StateConflict
 from kintsugi.model.decision import Phase
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.oversight import OPEN, Escalation, QuarantineRecord, is_own
 from kintsugi.model.stores import Token
 from kintsugi.policy.reasons import REASONS, Reason
@@ -115,7 +117,9 @@ class EscalationPage(Shell, frozen=True, kw_only=True):
         about: what is known of its reason code; None where it is not registered here.
         action: what would happen after an approval, in words.
         event: the decision; None while it has not arrived because the answer is held.
-        request, response: as recorded, redacted; empty where nothing is.
+        content: what is said, redacted; from its gateway while the answer is held.
+        request, response: the same, laid out; empty where nothing is recorded.
+        seen: digest of what this page shows; it goes with the decision.
         decision: how far the reviewer is.
     """
 
@@ -126,8 +130,10 @@ class EscalationPage(Shell, frozen=True, kw_only=True):
     about: Reason | None
     action: str
     event: DecisionEvent | None
+    content: Payload
     request: str
     response: str
+    seen: str
     decision: Decision
 
 
@@ -255,9 +261,9 @@ def decide_escalation(
             raise InvalidInput("Choose whether to approve or to reject.")
         elif form.confirmed:
             approved = step == "approve"
-            oversight.resolve(
-                found.id, approved=approved, by=caller.name, reason=form.reason(), now=now
-            )
+            seen = seen_by(control, caller, found, form["seen"])
+            judgement = Judgement(approved, caller.name, form.reason(), seen=seen)
+            oversight.resolve(found.id, judgement, now=now)
         else:
             form.reason()
             asked = msgspec.structs.replace(decision, step=step)
@@ -283,6 +289,7 @@ def _escalation(
     now = control.clock()
     view = view_of(found, now=now)
     event = _event(control, caller, found.id)
+    content = content_of(control, caller, found.id)
     absent = "" if view.status not in OPEN else _absent(found, caller)
     page = EscalationPage(
         title=f"Escalation {found.id}",
@@ -293,8 +300,10 @@ def _escalation(
         about=REASONS.get(view.reason_code),
         action=action_in_words(view, event),
         event=event,
-        request=laid_out(event.payload.request) if event else "",
-        response=laid_out(event.payload.response) if event else "",
+        content=content,
+        request=laid_out(content.request),
+        response=laid_out(content.response),
+        seen=shown(found, content).digest,
         decision=msgspec.structs.replace(decision, absent=absent),
     )
     return render(console.templates, page, status=status)

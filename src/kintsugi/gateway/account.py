@@ -276,7 +276,7 @@ class Account:
             quarantine=self.quarantine,
             containments=self.containments,
             facts=recorded(self),
-            payload=self._payload(),
+            payload=self.payload(),
         )
 
     def _attempts(self) -> tuple[Attempt, ...]:
@@ -288,7 +288,7 @@ class Account:
             found += decision.evaluations
         return found
 
-    def _payload(self) -> Payload:
+    def payload(self) -> Payload:
         """Both directions as evidence keeps them: redacted, and where the configuration asks for
         everything and it differs, as they were as well. What was never judged was never masked,
         so nothing of it is in the redacted form."""

@@ -11,7 +11,7 @@ import msgspec
 from kintsugi.gateway.events import Headers
 from kintsugi.model.event import Admission, DecisionEvent, Quarantine
 from kintsugi.model.facts import CounterNeed
-from kintsugi.model.oversight import EscalationReport
+from kintsugi.model.oversight import HeldEscalation
 
 # Status, headers and body of a whole answer.
 Reply = tuple[int, Headers, bytes]
@@ -106,7 +106,7 @@ class Redeem(msgspec.Struct, frozen=True, gc=False):
 class Hold(msgspec.Struct, frozen=True, gc=False):
     """Tell reviewers, and report HoldOver when one has decided or the time is over."""
 
-    report: EscalationReport
+    report: HeldEscalation
     seconds: float
 
 

@@ -12,7 +12,7 @@ import msgspec
 from kintsugi.model.containment import Containment
 from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.facts import Counter, CounterNeed
-from kintsugi.model.oversight import EscalationReport, Resolution
+from kintsugi.model.oversight import HeldEscalation, Resolution
 
 # What a list of quarantines or approvals may come to.
 LINE_BYTES_MAX = 64 * 1024 * 1024
@@ -139,7 +139,7 @@ class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
     settle: Settle | None = None
     redeem: Redeem | None = None
     quarantined: Quarantined | None = None
-    held: EscalationReport | None = None
+    held: HeldEscalation | None = None
     contained: tuple[str, ...] | None = None
 
 

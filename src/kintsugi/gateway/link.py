@@ -23,7 +23,7 @@ from kintsugi.gateway.control import Redeem as RedeemWish
 from kintsugi.gateway.oversight import Oversight
 from kintsugi.model.event import UsedApproval
 from kintsugi.model.facts import Counter, CounterNeed
-from kintsugi.model.oversight import EscalationReport, Resolution
+from kintsugi.model.oversight import HeldEscalation, Resolution
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +127,7 @@ class Link:
             told(approval)
 
     def hold(
-        self, report: EscalationReport, seconds: float, told: Callable[[bool | None], None]
+        self, report: HeldEscalation, seconds: float, told: Callable[[bool | None], None]
     ) -> Cancel:
         """Tell reviewers; ``told`` hears once what they decided, or None when they did not."""
         self._send(FromWorker(held=report))

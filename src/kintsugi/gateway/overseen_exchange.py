@@ -23,7 +23,7 @@ from kintsugi.gateway.recorded_exchange import (
 )
 from kintsugi.model.decision import Decision, Phase
 from kintsugi.model.event import Quarantine, RaisedEscalation
-from kintsugi.model.oversight import EscalationReport
+from kintsugi.model.oversight import HeldEscalation
 from kintsugi.model.transform import Escalation
 from kintsugi.model.verdict import Verdict
 
@@ -130,7 +130,7 @@ class OverseenExchange(RecordedExchange):
         in_force = self._in_force
         self.state = State.HOLDING
         now = self._now(at_ns)
-        report = EscalationReport(
+        report = HeldEscalation(
             id=account.event_id,
             created_at=now,
             expires_at=asked.raised.expires_at,
@@ -144,6 +144,7 @@ class OverseenExchange(RecordedExchange):
             model=account.request.model if account.request is not None else "",
             identity=account.identity,
             held_until=now + timedelta(seconds=terms.hold_seconds),
+            payload=account.payload(),
         )
         self._asked = msgspec.structs.replace(
             asked, raised=msgspec.structs.replace(asked.raised, held=True)

@@ -23,7 +23,7 @@ from kintsugi.gateway.control_plane import ControlPlane, problem_of
 from kintsugi.ledger.journal_files import write_whole
 from kintsugi.model.containment import Containment
 from kintsugi.model.event import Quarantine, UsedApproval
-from kintsugi.model.oversight import EscalationReport, OversightPush, QuarantineRecord
+from kintsugi.model.oversight import HeldEscalation, OversightPush, QuarantineRecord
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +126,7 @@ class OversightKeeper:
             self._resolutions = push.resolutions
             self._tell(ToWorker(resolutions=push.resolutions))
 
-    def held(self, report: EscalationReport) -> None:
+    def held(self, report: HeldEscalation) -> None:
         """An answer waits for a reviewer: the control plane must know now, not when it is over."""
         if self._control_plane is not None:
             self._thread.submit(self._report, report)
@@ -150,7 +150,7 @@ class OversightKeeper:
         if self._control_plane is not None:
             self._control_plane.abort()
 
-    def _report(self, report: EscalationReport) -> None:
+    def _report(self, report: HeldEscalation) -> None:
         path = "/v1/escalations"
         why = self._post(path, msgspec.json.encode(report))[1]
         if why:

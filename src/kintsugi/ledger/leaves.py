@@ -18,6 +18,7 @@ from kintsugi.model.containment import Containment, ContainmentAct
 from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
+from kintsugi.model.overrides import Override
 from kintsugi.model.report import Report, report_digest
 from kintsugi.model.retention import RetentionRun
 from kintsugi.model.workflow import Workflow
@@ -96,6 +97,21 @@ class ContainmentLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="contai
     id: str
     act: ContainmentAct
     lever: str
+    record_digest: str
+    recorded_at: datetime
+
+
+class OverrideLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="override"):
+    """A person's decision in place of a policy, or that nobody decided in time. Who and why are in
+    the record, so the leaf holds its digest.
+
+    Attributes:
+        record_digest: ``sha256:...`` of the override's record.
+    """
+
+    id: str
+    escalation: str
+    outcome: str
     record_digest: str
     recorded_at: datetime
 
@@ -181,6 +197,7 @@ Leaf = (
     | ErasureLeaf
     | ContainmentLeaf
     | IncidentLeaf
+    | OverrideLeaf
     | WorkflowLeaf
     | RetentionLeaf
     | ReportLeaf
@@ -257,6 +274,17 @@ def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:
 def audit_leaf(entry: AuditEntry) -> AuditLeaf:
     """The leaf of a call: a function of its entry alone, so that it can be found by it."""
     return AuditLeaf(entry.id, audit_digest(audit_record(entry)), entry.at)
+
+
+def override_leaf(override: Override) -> OverrideLeaf:
+    """The leaf of an override: a function of its record alone."""
+    digest = f"sha256:{sha256(override_record(override)).hexdigest()}"
+    return OverrideLeaf(override.id, override.escalation_id, override.outcome, digest, override.at)
+
+
+def override_record(override: Override) -> bytes:
+    """An override as it is stored and digested: canonical JSON."""
+    return _encode(override)
 
 
 def incident_leaf(incident: Incident, entries: Sequence[Entry], *, now: datetime) -> IncidentLeaf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 import msgspec
 
@@ -89,6 +90,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     erased: ErasedNote | None = None
     expired: ExpiredNote | None = None
     unreadable: str = ""
+
+
+NO_PAYLOAD: Final = Payload()
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):

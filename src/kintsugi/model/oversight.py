@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -10,11 +10,30 @@ import msgspec
 from kintsugi.model.containment import Containment
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
-from kintsugi.model.event import DecisionEvent, Quarantine
+from kintsugi.model.event import DecisionEvent, Payload, Quarantine
+from kintsugi.model.overrides import Classification, Override, Seen
+from kintsugi.model.signal import Observation
 from kintsugi.model.transform import QuarantineScope
+from kintsugi.model.workflow import RiskTier
 
 EscalationStatus = Literal["pending", "claimed", "approved", "rejected", "expired"]
 OPEN: Final[tuple[EscalationStatus, ...]] = ("pending", "claimed")
+
+# Whoever claims one and goes home must not keep others from it.
+CLAIM_LASTS: Final = timedelta(minutes=30)
+# How soon somebody should have decided, by the tier of the workflow that asks.
+ANSWER_WITHIN: Final[dict[RiskTier, timedelta]] = {
+    "critical": timedelta(minutes=15),
+    "high": timedelta(hours=1),
+    "medium": timedelta(hours=8),
+    "low": timedelta(hours=24),
+}
+# A queue that can be flooded is no control: beyond so many open ones of one requester, or in all,
+# nobody is asked, and what was asked for stays refused.
+OPEN_OF_ONE_MAX: Final = 100
+OPEN_MAX: Final = 1000
+BACKLOG_WARNING: Final = 20
+BACKLOG_CRITICAL: Final = 50
 
 
 class EscalationReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,6 +61,21 @@ class EscalationReport(msgspec.Struct, frozen=True, omit_defaults=True):
     held_until: datetime | None = None
 
 
+class HeldEscalation(EscalationReport, frozen=True, omit_defaults=True):
+    """An escalation whose answer waits, as its gateway tells it.
+
+    Attributes:
+        payload: what is held, as the event will hold it; sealed apart until the event is here.
+    """
+
+    payload: Payload = Payload()
+
+    def report(self) -> EscalationReport:
+        """It without the content."""
+        names = EscalationReport.__struct_fields__
+        return EscalationReport(**{name: getattr(self, name) for name in names})
+
+
 class Escalation(msgspec.Struct, frozen=True):
     """An escalation and what became of it.
 
@@ -50,6 +84,9 @@ class Escalation(msgspec.Struct, frozen=True):
         claimed_by, resolved_by: names of the tokens that did it.
         reason: the reviewer's words.
         used_at, used_by: when, and by which exchange (event id), an approval was used up.
+        tier: of the workflow that asked, or as ``default_tier`` says.
+        due_at: when somebody should have decided; None for those from before there was one.
+        classification, incident_id: as the reviewer said.
     """
 
     report: EscalationReport
@@ -61,6 +98,10 @@ class Escalation(msgspec.Struct, frozen=True):
     reason: str = ""
     used_at: datetime | None = None
     used_by: str = ""
+    tier: RiskTier = "medium"
+    due_at: datetime | None = None
+    classification: Classification = ""
+    incident_id: str = ""
 
     @property
     def id(self) -> str:
@@ -71,7 +112,21 @@ class Escalation(msgspec.Struct, frozen=True):
         """The status as it is now: nobody has to remember to end one."""
         if self.status in OPEN and now >= self.report.expires_at:
             return "expired"
+        if self.status == "claimed" and not self.is_claimed(now):
+            return "pending"
         return self.status
+
+    def is_claimed(self, now: datetime) -> bool:
+        """Whether somebody looks into it, and not too long ago."""
+        return (
+            self.status == "claimed"
+            and self.claimed_at is not None
+            and now < self.claimed_at + CLAIM_LASTS
+        )
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether somebody should have decided by now."""
+        return self.at(now) in OPEN and self.due_at is not None and now >= self.due_at
 
 
 class Resolution(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,6 +176,81 @@ class OversightPush(msgspec.Struct, frozen=True):
     quarantines: tuple[QuarantineRecord, ...] = ()
     released: tuple[str, ...] = ()
     containments: tuple[Containment, ...] = ()
+
+
+def asker_of(report: EscalationReport) -> str:
+    """Who fills the queue where they ask often: the user, agent or key, else the gateway."""
+    who = report.identity
+    named = who.user_id or who.agent_id or who.key_name or report.gateway_id
+    return f"{report.policy_name} {named}"[:200]
+
+
+def not_asked(of_one: int, in_all: int) -> str:
+    """Why nobody is asked, where so many wait already; empty where somebody is."""
+    if of_one >= OPEN_OF_ONE_MAX:
+        return f"nobody was asked: {OPEN_OF_ONE_MAX} of this requester wait already"
+    if in_all >= OPEN_MAX:
+        return f"nobody was asked: {OPEN_MAX} escalations wait already"
+    return ""
+
+
+def flooded(report: EscalationReport, why: str) -> Observation:
+    """The queue is being flooded; one signal for each requester and day."""
+    asker = asker_of(report)
+    return Observation(
+        kind="escalations_flooded",
+        key=f"escalations_flooded:{asker}:{report.created_at:%Y-%m-%d}",
+        severity="high",
+        subject=f"policy:{report.policy_name}",
+        summary=f"{why} ({asker})",
+        detail={"asker": asker, "reason_code": report.reason_code},
+    )
+
+
+def default_tier(report: EscalationReport) -> RiskTier:
+    """How grave it is where its workflow is not in the inventory: what acts on the world is graver
+    than what is only said."""
+    return "high" if report.phase is Phase.TOOL else "medium"
+
+
+def due_of(report: EscalationReport, tier: RiskTier) -> datetime:
+    """When somebody should have decided: as the tier says, and before it is too late anyway."""
+    ends = [report.created_at + ANSWER_WITHIN[tier], report.expires_at]
+    return min([*ends, report.held_until] if report.held_until is not None else ends)
+
+
+def override_of(
+    escalation: Escalation, *, override_id: str, now: datetime, bulk_id: str = "", seen: Seen
+) -> Override:
+    """The record of how an escalation was decided, from the escalation as it is afterwards."""
+    report = escalation.report
+    outcome = escalation.status
+    if outcome not in ("approved", "rejected", "expired"):
+        raise ValueError(f"an escalation that is {outcome} was not decided")
+    return Override(
+        id=override_id,
+        escalation_id=report.id,
+        at=now,
+        by=escalation.resolved_by,
+        outcome=outcome,
+        reason=escalation.reason,
+        policy_name=_printable(report.policy_name),
+        reason_code=_printable(report.reason_code),
+        config_version=_printable(report.config_version),
+        workflow=_printable(report.identity.workflow),
+        tier=escalation.tier,
+        waited_seconds=max((now - report.created_at).total_seconds(), 0.0),
+        late=escalation.due_at is not None and now > escalation.due_at,
+        classification=escalation.classification,
+        incident_id=escalation.incident_id,
+        bulk_id=bulk_id,
+        seen=seen,
+    )
+
+
+def _printable(text: str) -> str:
+    """Half a surrogate pair, which only the event's record can hold, as a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def is_own(identity: Identity, name: str) -> bool:

@@ -19,7 +19,7 @@ from kintsugi.model.audit import AuditStore
 from kintsugi.model.containment import ContainmentStore
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.erasure import ErasureStore
-from kintsugi.model.event import DecisionEvent, ExpiredNote, Payload
+from kintsugi.model.event import NO_PAYLOAD, DecisionEvent, ExpiredNote, Payload
 from kintsugi.model.event_filter import EventFilter as EventFilter
 from kintsugi.model.followup import FollowupStore
 from kintsugi.model.freeze import FreezeStore
@@ -28,6 +28,7 @@ from kintsugi.model.incident import IncidentStore
 from kintsugi.model.journal import CheckedRange, JournalHead, MissingLines
 from kintsugi.model.notice import NoticeStore
 from kintsugi.model.notify import NotifyStore
+from kintsugi.model.overrides import Judgement, OverrideStore
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.packages import PackageStore
 from kintsugi.model.query import QueryResult as QueryResult
@@ -615,8 +616,18 @@ class IdempotencyStore(Protocol):
 class OversightStore(Protocol):
     """Escalations and quarantines. Those that decision events tell of are kept with the events."""
 
-    def raise_escalation(self, report: EscalationReport) -> Escalation:
-        """Keep one that a gateway tells of before its event; again is no error."""
+    def raise_escalation(
+        self, report: EscalationReport, payload: Payload = NO_PAYLOAD
+    ) -> Escalation:
+        """Keep one that a gateway tells of before its event; again is no error.
+
+        Args:
+            payload: what is held; kept sealed, until its event is stored or for a week.
+        """
+
+    def held_payload(self, escalation_id: str, entry: CustodyEntry | None = None) -> Payload | None:
+        """What is held, redacted; as it was where it is revealed, which the entry keeps. None where
+        nothing is kept (any more)."""
 
     def escalation(self, escalation_id: str) -> Escalation:
         """One escalation.
@@ -641,10 +652,12 @@ class OversightStore(Protocol):
     def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
         """See ``store.oversight_moves.claim``; ``resolve`` and ``use`` likewise."""
 
-    def resolve(
-        self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
-    ) -> Escalation:
-        """Approve or reject one."""
+    def resolve(self, escalation_id: str, said: Judgement, *, now: datetime) -> Escalation:
+        """Approve or reject one; the override and its leaf are stored with it."""
+
+    def expire(self, *, now: datetime, limit: int) -> int:
+        """End at most ``limit`` of those that nobody decided in time, each with its override; how
+        many those were."""
 
     def use(
         self, escalation_id: str, *, action_digest: str, revision: str, by: str, now: datetime
@@ -724,6 +737,7 @@ class Stores(msgspec.Struct, frozen=True):
     reach: ReachStore
     notices: NoticeStore
     notify: NotifyStore
+    overrides: OverrideStore
     followups: FollowupStore
     workflows: WorkflowStore
     reports: ReportStore

@@ -8,11 +8,18 @@ from typing import Final
 
 from kintsugi.model.notice import Notice
 from kintsugi.model.notice_sources import of_containment, of_obligation
+from kintsugi.model.oversight import BACKLOG_CRITICAL, BACKLOG_WARNING
+from kintsugi.model.signal import Observation, Severity
 from kintsugi.model.stores import Stores
 
 _PAGE: Final = 200
 _PAGES_MAX: Final = 20
 _SOON_MOST: Final = timedelta(days=3)  # no clock is due soon before that
+_DAY: Final = timedelta(days=1)
+_BACKLOGS: Final[tuple[tuple[str, int, Severity], ...]] = (
+    ("warning", BACKLOG_WARNING, "high"),
+    ("critical", BACKLOG_CRITICAL, "critical"),
+)
 _LOOKED_BACK: Final = timedelta(days=7)
 
 
@@ -27,6 +34,9 @@ class Watch:
         """Tell of what has come about since the last look."""
         self._obligations(now)
         self._containments(now)
+        while self._stores.oversight.expire(now=now, limit=_PAGE) == _PAGE:
+            pass
+        self._backlog(now)
 
     def _obligations(self, now: datetime) -> None:
         cursor = None
@@ -40,6 +50,28 @@ class Watch:
             due_at = found[-1].obligation.due_at if found else None
             if cursor is None or due_at is None or due_at > now + _SOON_MOST:
                 return
+
+    def _backlog(self, now: datetime) -> None:
+        """Seed 001's two thresholds, as signals that end by themselves."""
+        pending = self._stores.oversight.count_escalations("pending", now=now)
+        for name, threshold, severity in _BACKLOGS:
+            # A person's word holds for the day; what is still too much tomorrow is said again.
+            days = {one: f"escalation_backlog:{name}:{one:%Y-%m-%d}" for one in (now, now - _DAY)}
+            if pending > threshold:
+                self._stores.signals.observe(
+                    Observation(
+                        kind="escalation_backlog",
+                        key=days[now],
+                        severity=severity,
+                        subject="escalations",
+                        summary=f"{pending} escalations wait for a person (more than {threshold})",
+                        detail={"pending": pending, "threshold": threshold},
+                    ),
+                    now=now,
+                )
+                continue
+            for key in days.values():
+                self._stores.signals.over(key, resolution=f"{pending} wait", now=now)
 
     def _containments(self, now: datetime) -> None:
         for one in self._stores.containments.expired(

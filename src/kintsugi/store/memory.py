@@ -83,6 +83,7 @@ from kintsugi.store.memory_holds import MemoryHolds
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_notices import MemoryNotices, Tell
 from kintsugi.store.memory_notify import MemoryNotify
+from kintsugi.store.memory_overrides import MemoryOverrides
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_reach import MemoryReach
@@ -121,10 +122,18 @@ def memory_stores(
     notices.capture = lambda told: incidents.capture(told)
     notify = MemoryNotify(notices, lambda: changes.announce("notices"))
     notices.delivering = notify.known
-    oversight = MemoryOversight(lambda: changes.announce("oversight"), tell)
     signals = MemorySignals(lambda: changes.announce("signals"), tell)
     custody = MemoryCustody(log.add)
     workflows = MemoryWorkflows(log.add, signals, tell)
+    overrides = MemoryOverrides(log.add)
+    oversight = MemoryOversight(
+        lambda: changes.announce("oversight"),
+        tell,
+        signals,
+        overrides,
+        workflows.tier_of,
+        custody,
+    )
     spans = MemorySpans(custody, workflows, now)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     followups = MemoryFollowups()
@@ -187,6 +196,7 @@ def memory_stores(
         reach=MemoryReach(events, spans),
         notices=notices,
         notify=notify,
+        overrides=overrides,
         followups=followups,
         workflows=workflows,
         reports=MemoryReports(incidents, custody, log.add, tell),

@@ -9,19 +9,30 @@ from datetime import datetime
 import msgspec
 
 from kintsugi.errors import NotFound
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.custody import CustodyEntry, CustodyStore
+from kintsugi.model.event import NO_PAYLOAD, DecisionEvent, Payload
 from kintsugi.model.notice_sources import of_escalation, of_quarantine
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.oversight import (
     OPEN,
     Escalation,
     EscalationReport,
     QuarantineRecord,
+    asker_of,
+    default_tier,
+    due_of,
     escalation_of,
+    flooded,
+    not_asked,
     quarantine_of,
 )
+from kintsugi.model.signal import SignalStore
+from kintsugi.model.workflow import RiskTier
 from kintsugi.store import oversight_moves as moves
+from kintsugi.store.contents import redacted, whole
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_notices import Tell
+from kintsugi.store.memory_overrides import MemoryOverrides
 
 
 class MemoryOversight:
@@ -30,21 +41,45 @@ class MemoryOversight:
     Args:
         announce: wakes whoever waits for a change.
         tell: keeps notices.
+        tier: of a workflow by name; None for one that is not registered.
     """
 
-    def __init__(self, announce: Callable[[], None], tell: Tell) -> None:
+    def __init__(
+        self,
+        announce: Callable[[], None],
+        tell: Tell,
+        signals: SignalStore,
+        overrides: MemoryOverrides,
+        tier: Callable[[str], RiskTier | None],
+        custody: CustodyStore,
+    ) -> None:
+        self._custody = custody
+        self._signals = signals
+        self._overrides = overrides
+        self._tier = tier
         self._tell = tell
         self._announce = announce
         self._lock = threading.Lock()
         self._escalations: dict[str, Escalation] = {}
+        self._held: dict[str, Payload] = {}
         self._quarantines: dict[str, QuarantineRecord] = {}
 
-    def raise_escalation(self, report: EscalationReport) -> Escalation:
+    def raise_escalation(
+        self, report: EscalationReport, payload: Payload = NO_PAYLOAD
+    ) -> Escalation:
         with self._lock:
+            if payload != NO_PAYLOAD and report.id not in self._escalations:
+                self._held[report.id] = payload
             if report.id not in self._escalations:
-                raised = self._escalations[report.id] = Escalation(report)
-                self._tell([of_escalation(raised, "created", now=report.created_at)])
+                self._raise(report)
             return self._escalations[report.id]
+
+    def held_payload(self, escalation_id: str, entry: CustodyEntry | None = None) -> Payload | None:
+        found = self._held.get(escalation_id.lower())
+        if found is None or entry is None:
+            return redacted(found) if found is not None else None
+        self._custody.add(entry)
+        return whole(found)
 
     def escalation(self, escalation_id: str) -> Escalation:
         try:
@@ -75,14 +110,20 @@ class MemoryOversight:
             escalation_id, lambda before: moves.claim(before, by=by, now=now), now=now
         )
 
-    def resolve(
-        self, escalation_id: str, *, approved: bool, by: str, reason: str, now: datetime
-    ) -> Escalation:
+    def resolve(self, escalation_id: str, said: Judgement, *, now: datetime) -> Escalation:
         return self._move(
-            escalation_id,
-            lambda before: moves.resolve(before, approved=approved, by=by, reason=reason, now=now),
-            now=now,
+            escalation_id, lambda before: moves.resolve(before, said, now=now), now=now, said=said
         )
+
+    def expire(self, *, now: datetime, limit: int) -> int:
+        over = [
+            one
+            for one in self._newest_first()
+            if one.status in OPEN and one.report.expires_at <= now
+        ][:limit]
+        for one in over:
+            self._move(one.id, moves.expire, now=now)
+        return len(over)
 
     def use(
         self, escalation_id: str, *, action_digest: str, revision: str, by: str, now: datetime
@@ -156,6 +197,7 @@ class MemoryOversight:
         found = False
         for event in events:
             report, record = escalation_of(event), quarantine_of(event)
+            self._held.pop(event.id, None)
             if report is not None:
                 self.raise_escalation(report)
             if record is not None and record.id not in self._quarantines:
@@ -172,14 +214,37 @@ class MemoryOversight:
             reverse=True,
         )
 
+    def _raise(self, report: EscalationReport) -> None:
+        now, asker = report.created_at, asker_of(report)
+        waiting = [one for one in self._escalations.values() if one.at(now) in OPEN]
+        refused = not_asked(sum(asker_of(one.report) == asker for one in waiting), len(waiting))
+        tier = self._tier(report.identity.workflow) or default_tier(report)
+        raised = self._escalations[report.id] = Escalation(
+            report,
+            status="expired" if refused else "pending",
+            reason=refused,
+            tier=tier,
+            due_at=due_of(report, tier),
+        )
+        self._tell([of_escalation(raised, "created", now=now)])
+        if refused:
+            self._signals.observe(flooded(report, refused), now=now)
+
     def _move(
-        self, escalation_id: str, move: Callable[[Escalation], Escalation], *, now: datetime
+        self,
+        escalation_id: str,
+        move: Callable[[Escalation], Escalation],
+        *,
+        now: datetime,
+        said: Judgement | None = None,
     ) -> Escalation:
         with self._lock:
             before = self.escalation(escalation_id)
             after = self._escalations[before.id] = move(before)
             if after.status != before.status and after.status != "pending":
                 self._tell([of_escalation(after, after.status, now=now)])
+                if after.status != "claimed":
+                    self._overrides.add(after, said, now=now)
         if after != before:
             self._announce()
         return after

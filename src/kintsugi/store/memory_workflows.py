@@ -16,6 +16,7 @@ from kintsugi.model.seen_parts import Sighting
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.workflow import (
     NewSighting,
+    RiskTier,
     SeenPart,
     SeenWorkflow,
     Standing,
@@ -76,6 +77,11 @@ class MemoryWorkflows:
                 return one
         shown = name if version is None else f"{name}@{version}"
         raise NotFound(f'there is no workflow "{shown}"; `kt workflows list` shows all')
+
+    def tier_of(self, name: str) -> RiskTier | None:
+        """The tier of a registered workflow; None for others."""
+        found = self._versions.get(name)
+        return found[-1].tier if found else None
 
     def versions(self, name: str) -> list[Workflow]:
         return self._versions.get(name, [])[::-1]

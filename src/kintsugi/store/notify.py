@@ -12,7 +12,6 @@ import msgspec
 
 from kintsugi.errors import (
     InvalidInput,
-    KeyUnavailable,
     NotFound,
     StateConflict,
     VersionConflict,
@@ -33,9 +32,9 @@ from kintsugi.model.notify import (
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.keyring import Keyring
+from kintsugi.store.own_keys import OwnKeys
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
-from kintsugi.vault.sealing import CannotOpen, new_key, seal, unseal, unwrap, wrap
 
 _SQL: Final = load_statements("notify")
 _TARGET: Final = msgspec.json.Decoder(AnyTarget)
@@ -60,7 +59,7 @@ class PostgresNotify:
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
-        self._keyring = keyring
+        self._keys = OwnKeys(keyring)
 
     def add_target(self, target: AnyTarget, secrets: Secrets) -> None:
         identifier = parse_uuid(target.id)
@@ -73,7 +72,8 @@ class PostgresNotify:
                 raise StateConflict(f'"{target.name}" is taken; choose another name')
             if row is not None and row[0] >= TARGETS_MAX:
                 raise StateConflict(f"there are {TARGETS_MAX} webhooks and channels; remove one")
-            sealed = self._seal(connection, identifier, secrets, now=target.created_at, new=True)
+            self._keys.add(connection, identifier, now=target.created_at)
+            sealed = self._seal(connection, target.id, secrets)
             values = [target.id, target.name, target.enabled, target.created_at, _json(target)]
             if connection.execute(_SQL["add_target"], [*values, sealed]).rowcount == 0:
                 raise InvalidInput(f'"{target.id}" cannot be the id of a new target')
@@ -105,8 +105,7 @@ class PostgresNotify:
                 raise StateConflict(f'"{target.name}" is taken; choose another name')
             target = msgspec.structs.replace(target, version=before.version + 1)
             if anew != secrets:
-                identifier = UUID(target.id)
-                sealed = self._seal(connection, identifier, anew, now=target.created_at)
+                sealed = self._seal(connection, target.id, anew)
             # What was waiting for a target that failed is tried at once with what is new.
             soon = before.created_at
             values = [target.name, target.enabled, _json(target), sealed, soon, target.id]
@@ -119,7 +118,7 @@ class PostgresNotify:
             target, _ = _find(connection, key, _SQL["lock_target"])
             connection.execute(_SQL["remove_deliveries"], [target.id])
             connection.execute(_SQL["remove_target"], [target.id])
-            connection.execute(_SQL["remove_data_key"], [target.id])
+            self._keys.remove(connection, UUID(target.id))
         return target
 
     def fan_out(self, *, now: datetime, limit: int) -> int:
@@ -246,50 +245,12 @@ class PostgresNotify:
         with self._database.transaction() as connection:
             return connection.execute(_SQL["forget"], [before, limit]).rowcount
 
-    def _seal(
-        self,
-        connection: Connection,
-        identifier: UUID,
-        secrets: Secrets,
-        *,
-        now: datetime,
-        new: bool = False,
-    ) -> bytes:
-        if not self._keyring.seals:
-            raise KeyUnavailable("secrets are only kept sealed, and this server has no key for it")
-        if new:
-            key = new_key()
-            by = self._keyring.newest(connection, now=now)
-            wrapped = wrap(key, self._keyring.key(by), data_key=identifier.bytes)
-            values = [identifier, by, wrapped, now]
-            if connection.execute(_SQL["add_data_key"], values).rowcount == 0:
-                raise InvalidInput(f'"{identifier}" cannot be the id of a new target')
-        else:
-            key = self._key(connection, identifier)
-        text = msgspec.json.encode(secrets)
-        return seal(text, key, data_key=identifier.bytes, event=identifier.bytes).data
+    def _seal(self, connection: Connection, target_id: str, secrets: Secrets) -> bytes:
+        return self._keys.seal(connection, UUID(target_id), msgspec.json.encode(secrets))
 
     def _open(self, connection: Connection, target_id: str, sealed: bytes) -> Secrets:
-        identifier = UUID(target_id)
-        key = self._key(connection, identifier)
-        try:
-            text, _ = unseal(sealed, key, data_key=identifier.bytes, event=identifier.bytes)
-        except CannotOpen:
-            raise KeyUnavailable(
-                f"the secrets of {target_id} were changed in the database"
-            ) from None
+        text = self._keys.open(connection, UUID(target_id), sealed)
         return msgspec.json.decode(text, type=Secrets)
-
-    def _key(self, connection: Connection, identifier: UUID) -> bytes:
-        row = connection.execute(_SQL["data_key"], [identifier]).fetchone()
-        if row is None:
-            raise KeyUnavailable(f"the key that seals the secrets of {identifier} is gone")
-        try:
-            return unwrap(row[1], self._keyring.key(row[0]), data_key=identifier.bytes)
-        except CannotOpen:
-            raise KeyUnavailable(
-                f"the key that seals the secrets of {identifier} was changed in the database"
-            ) from None
 
 
 def check_version(before: AnyTarget, expected: int | None) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from kintsugi.errors import Forbidden, StateConflict
+from kintsugi.model.overrides import Judgement
 from kintsugi.model.oversight import OPEN, Escalation, is_own
 
 
@@ -19,31 +20,43 @@ def claim(before: Escalation, *, by: str, now: datetime) -> Escalation:
     """
     _require_open(before, now)
     _require_other(before, by)
-    if before.status == "claimed" and before.claimed_by != by:
+    if before.is_claimed(now) and before.claimed_by != by:
         raise StateConflict(f'"{before.claimed_by}" has claimed it already')
-    if before.status == "claimed":
+    if before.is_claimed(now):
         return before
     return msgspec.structs.replace(before, status="claimed", claimed_by=by, claimed_at=now)
 
 
-def resolve(
-    before: Escalation, *, approved: bool, by: str, reason: str, now: datetime
-) -> Escalation:
+def resolve(before: Escalation, said: Judgement, *, now: datetime) -> Escalation:
     """Approve or reject it; again with the same outcome by the same reviewer is no error.
 
     Raises:
         StateConflict: it is not open any more, or somebody else claimed it.
         Forbidden: it is about the reviewer's own request.
     """
-    status = "approved" if approved else "rejected"
+    status = "approved" if said.approved else "rejected"
+    by = said.by
     if before.status == status and before.resolved_by == by:
         return before
     _require_open(before, now)
     _require_other(before, by)
-    if before.status == "claimed" and before.claimed_by != by:
+    if before.is_claimed(now) and before.claimed_by != by:
         raise StateConflict(f'"{before.claimed_by}" has claimed it')
     return msgspec.structs.replace(
-        before, status=status, resolved_by=by, resolved_at=now, reason=reason
+        before,
+        status=status,
+        resolved_by=by,
+        resolved_at=now,
+        reason=said.reason,
+        classification=said.classification,
+        incident_id=said.incident_id,
+    )
+
+
+def expire(before: Escalation) -> Escalation:
+    """Nobody decided in time: what was asked for stays refused."""
+    return msgspec.structs.replace(
+        before, status="expired", reason=before.reason or "nobody decided in time"
     )
 
 

@@ -41,6 +41,7 @@ from kintsugi.store.log import PostgresLog
 from kintsugi.store.migrate import prepare_database
 from kintsugi.store.notices import PostgresNotices
 from kintsugi.store.notify import PostgresNotify
+from kintsugi.store.overrides import PostgresOverrides
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
@@ -135,7 +136,7 @@ def open_stores(
         exports=PostgresExports(database),
         log=log,
         idempotency=PostgresIdempotency(database),
-        oversight=PostgresOversight(database),
+        oversight=PostgresOversight(database, keyring),
         spans=PostgresSpans(database, sealer, opener, now=now),
         vault=PostgresVault(database, keyring, sealer, now=now),
         erasures=PostgresErasures(database, now=now),
@@ -153,6 +154,7 @@ def open_stores(
         reach=PostgresReach(database),
         notices=PostgresNotices(database),
         notify=PostgresNotify(database, keyring),
+        overrides=PostgresOverrides(database),
         followups=PostgresFollowups(database),
         workflows=PostgresWorkflows(database),
         reports=PostgresReports(database, sealer, opener),

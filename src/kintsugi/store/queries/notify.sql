@@ -15,18 +15,6 @@ INSERT INTO kintsugi.notify_targets (id, name, enabled, ready_at, record, sealed
 VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING
 
--- name: add_data_key
--- A key of its own, as contents of nobody in particular have one: rotation brings it over.
-INSERT INTO kintsugi.data_keys (id, current, key_id, wrapped, created_at)
-VALUES (%s, false, %s, %s, %s)
-ON CONFLICT DO NOTHING
-
--- name: data_key
-SELECT key_id, wrapped FROM kintsugi.data_keys WHERE id = %s AND wrapped IS NOT NULL
-
--- name: remove_data_key
-DELETE FROM kintsugi.data_keys WHERE id = %s
-
 -- name: target
 SELECT record, sealed FROM kintsugi.notify_targets
 WHERE id = %(id)s::uuid OR name = %(name)s
