@@ -27,6 +27,7 @@ from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.memory_archives import MemoryArchives
+from tests.contract.retention import run_all
 from tests.control_plane import blocked_event, make_event
 from tests.databases import NOON
 
@@ -332,3 +333,28 @@ def test_a_month_is_old_enough_when_whole_months_lie_between() -> None:
     for wrong in ("2026-13", "26-01", "2026-1", "2026-01-01", ""):
         with pytest.raises(ValueError, match="is no month"):
             parse_month(wrong)
+
+
+def test_an_archived_month_expires_with_its_files(stores: Stores) -> None:
+    events = fill(stores)
+    archive = archived(stores)
+    first = stores.archives.files(archive.id)[0]
+    later = NOON + timedelta(days=1900)
+    before = run_all(stores, 1, now=NOON + timedelta(days=60))
+    assert before.of("events").removed == 0
+    assert stores.archives.remove_expired(now=NOON) == 0
+    run = run_all(stores, 2, now=later)
+    assert run.of("events").removed >= 6
+    with pytest.raises(NotFound, match="January 2026 expired"):
+        stores.events.get(events[0].id)
+    assert stores.archives.in_force() == []
+    assert stores.archives.remove_expired(now=later) == 1
+    assert stores.archives.remove_expired(now=later) == 0
+    found = stores.archives.get(archive.id)
+    assert (found.expired_at, found.removed_at, first.rows) == (later, later, first.rows)
+    with pytest.raises(StateConflict, match="has expired"):
+        stores.archives.request_again(archive.id, "restore", now=later)
+    [entry] = [
+        one for one in stores.custody.of([f"archive:{archive.id}"]) if one.action == "delete"
+    ]
+    assert "2026-01" in entry.reason

@@ -48,6 +48,8 @@ class Retention:
             self._run = retention.claim(now=now, stale_after_seconds=STALE_AFTER_SECONDS)
         if self._run is None:
             self._sweep_files()
+            if self._stores.archives.place:
+                self._stores.archives.remove_expired(now=now)
             return False
         run, self._run = self._run, None
         try:

@@ -16,6 +16,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.custody import CustodyEntry, custody_entry
 from kintsugi.model.query import QueryResult
 
 ArchiveTask = Literal["write", "verify", "restore"]
@@ -71,6 +72,8 @@ class Archive(msgspec.Struct, frozen=True, omit_defaults=True):
         manifest_sha256: of ``manifest.json``, which names every file with its digest.
         archived_at: since when the database does without what is in the files.
         restored_at: since when it has it again.
+        expired_at: since when its records' time is over.
+        removed_at: since when its files are gone, after that.
         verified_at, findings: the last verification; at most ``FINDINGS_MAX`` are kept.
     """
 
@@ -95,6 +98,8 @@ class Archive(msgspec.Struct, frozen=True, omit_defaults=True):
     manifest_sha256: str = ""
     archived_at: datetime | None = None
     restored_at: datetime | None = None
+    expired_at: datetime | None = None
+    removed_at: datetime | None = None
     verified_at: datetime | None = None
     findings: tuple[ArchiveFinding, ...] = ()
     error: str = ""
@@ -104,7 +109,7 @@ class Archive(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def in_force(self) -> bool:
         """Whether reads depend on its files."""
-        return self.archived_at is not None and self.restored_at is None
+        return self.archived_at is not None and self.restored_at is None and self.expired_at is None
 
     @property
     def folder(self) -> str:
@@ -201,6 +206,14 @@ class ArchiveStore(Protocol):
     def files(self, archive_id: str) -> list[ArchivedFile]:
         """The files of one, in order."""
 
+    def remove_expired(self, *, now: datetime) -> int:
+        """Remove the files of archives whose records' time is over, each with an entry of custody;
+        of how many archives.
+
+        Raises:
+            ArchiveUnavailable: the place cannot be reached; what is left goes with the next call.
+        """
+
     def claim(self, *, now: datetime, stale_after_seconds: float) -> Archive | None:
         """Take the oldest queued task, or a running one that showed no progress for so long."""
 
@@ -277,3 +290,15 @@ def is_old_enough(month: str, *, months: int, now: datetime) -> bool:
     index = end.year * 12 + end.month - 1 + months
     until = datetime(index // 12, index % 12 + 1, 2, tzinfo=UTC)
     return now >= until
+
+
+def removed_entry(archive: Archive, *, now: datetime) -> CustodyEntry:
+    """What custody says when the files of an archive are gone."""
+    return custody_entry(
+        "delete",
+        f"archive:{archive.id}",
+        actor="system/retention",
+        now=now,
+        reason=f"the records of {archive.month} expired: {archive.files} files removed",
+        digest_before=f"sha256:{archive.manifest_sha256}",
+    )

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -117,6 +117,16 @@ class Shelf:
                 for one in some
             }
 
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files; those that are gone already are no error.
+
+        Raises:
+            ArchiveUnavailable: one of them cannot be removed.
+        """
+        for name in names:
+            with self._told(name, "removed") as store, suppress(FileNotFoundError):
+                store.delete(name)
+
     @contextmanager
     def _told(self, name: str, done: str, *, make: bool = False) -> Iterator[Any]:
         from obstore.exceptions import BaseError  # here: only whoever has an archive pays for it
@@ -177,6 +187,11 @@ class Copies:
             draft.replace(kept)
         self._make_room()
         return kept
+
+    def forget(self, digests: Sequence[str]) -> None:
+        """Remove the copies of files that are gone."""
+        for sha256 in digests:
+            (self._folder / f"{sha256}.parquet").unlink(missing_ok=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -23,6 +23,7 @@ from kintsugi.model.archive import (
     ArchiveTask,
     MonthSize,
     parse_month,
+    removed_entry,
 )
 from kintsugi.model.query import QueryResult
 from kintsugi.store.archive_query import run_over_archive
@@ -30,6 +31,7 @@ from kintsugi.store.archive_shelf import Copies, Shelf
 from kintsugi.store.archive_tasks import MANIFEST, Tasks
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.custody import add_custody
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -119,6 +121,21 @@ class PostgresArchives:
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["files"], [parse_uuid(archive_id)]).fetchall()
         return [ArchivedFile(*row) for row in rows]
+
+    def remove_expired(self, *, now: datetime) -> int:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["expired"]).fetchall()
+        for (record,) in rows:
+            archive = _ARCHIVE.decode(record)
+            names = self._shelf.sizes(archive.folder)
+            self._shelf.remove([f"{archive.folder}/{name}" for name in names])
+            self._copies.forget([file.sha256 for file in self.files(archive.id)])
+            gone = msgspec.structs.replace(archive, removed_at=now)
+            with self._database.transaction() as connection:
+                if _locked(connection, archive.id).removed_at is None:
+                    _save(connection, gone, now=now)
+                    add_custody(connection, removed_entry(gone, now=now), now=now)
+        return len(rows)
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> Archive | None:
         stale = now - timedelta(seconds=stale_after_seconds)
@@ -230,6 +247,7 @@ def asked_again(archive: Archive, task: ArchiveTask) -> Archive:
         return msgspec.structs.replace(archive, state="queued", error="", finished_at=None)
     if not archive.in_force:
         now = "was brought back" if archive.restored_at else "was never finished"
+        now = "has expired" if archive.expired_at else now
         raise StateConflict(f"archive {archive.id} of {archive.month} {now}")
     # Bringing back goes on where it was; a verification looks at everything anew.
     goes_on = task == "restore" == archive.task and archive.state != "done"

@@ -152,6 +152,9 @@ def memory_stores(
     holds = MemoryHolds(custody, tell)
     exports = MemoryExports(changes, custody, tell)
     saved = MemoryIdempotency()
+    archives = MemoryArchives(
+        shelf, events.all_stored, custody, lambda: changes.announce("archives")
+    )
     retention = MemoryRetention(
         log=log,
         custody=custody,
@@ -163,6 +166,7 @@ def memory_stores(
         exports=exports,
         signals=signals,
         answers=saved,
+        archives=archives,
         announce=lambda: changes.announce("retention"),
     )
     events.expired_months = lambda at: retention.expired_months(since=at, until=at + _MOMENT)
@@ -189,9 +193,7 @@ def memory_stores(
         retention=retention,
         incidents=incidents,
         freezes=MemoryFreezes(incidents, holds, custody),
-        archives=MemoryArchives(
-            shelf, events.all_stored, custody, lambda: changes.announce("archives")
-        ),
+        archives=archives,
         affected=MemoryAffected(incidents),
         reach=MemoryReach(events, spans),
         notices=notices,

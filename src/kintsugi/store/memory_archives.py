@@ -25,6 +25,7 @@ from kintsugi.model.archive import (
     ArchiveTask,
     MonthSize,
     month_of,
+    removed_entry,
 )
 from kintsugi.model.custody import CustodyStore, custody_entry
 from kintsugi.model.event import DecisionEvent
@@ -151,6 +152,28 @@ class MemoryArchives:
 
     def files(self, archive_id: str) -> builtins.list[ArchivedFile]:
         return list(self._files.get(archive_id, []))
+
+    def expire(self, month: str, *, now: datetime) -> None:
+        """The records of a month are gone, and so are its archives."""
+        for archive in self.in_force(month=month):
+            self._keep(msgspec.structs.replace(archive, expired_at=now), now)
+
+    def unfinished(self, month: str) -> list[str]:
+        """Ids of the archives of a month that somebody works on."""
+        found = [one for one, _ in self._archives.values() if one.month == month]
+        return [one.id for one in found if one.unfinished]
+
+    def remove_expired(self, *, now: datetime) -> int:
+        due = [one for one, _ in self._archives.values() if one.expired_at and not one.removed_at]
+        for archive in due:
+            for file in self.files(archive.id):
+                path = f"{archive.folder}/{file.name}"
+                self.shelf.files.pop(path, None)
+                self.shelf.digests.pop(path, None)
+            gone = msgspec.structs.replace(archive, removed_at=now)
+            self._custody.add(removed_entry(gone, now=now))
+            self._keep(gone, now)
+        return len(due)
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> Archive | None:
         stale = now - timedelta(seconds=stale_after_seconds)

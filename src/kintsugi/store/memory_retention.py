@@ -36,6 +36,7 @@ from kintsugi.model.retention import (
 from kintsugi.model.span import TraceSummary
 from kintsugi.model.stores import ExportJob, expired
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_archives import MemoryArchives
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
@@ -95,6 +96,7 @@ class MemoryRetention:
         exports: Exports,
         signals: MemorySignals,
         answers: Answers,
+        archives: MemoryArchives,
         announce: Callable[[], None],
     ) -> None:
         self._log = log
@@ -107,6 +109,7 @@ class MemoryRetention:
         self._exports = exports
         self._signals = signals
         self._answers = answers
+        self._archives = archives
         self._announce = announce
         self._lock = threading.RLock()
         self._settings = [DEFAULTS]
@@ -249,6 +252,7 @@ class MemoryRetention:
             if event.id > after
             and event.timestamp < before - _TOLERANCE
             and self._vault.has_content(event.id)
+            and not self._archives.shelf.month(event.id)
         ]
         some = past[:limit]
         keepers = {event.id: self._keepers_of(event) for event in some}
@@ -342,9 +346,14 @@ class MemoryRetention:
         first, events = past[0], months[past[0]]
         name = first.strftime("%Y-%m")
         keepers = [keeper for event in events for keeper in self._keepers_of(event)]
+        keepers += [
+            Keeper(f"archive:{one}", f"{name} is being archived or brought back", len(events))
+            for one in self._archives.unfinished(name)
+        ]
         if keepers:
             return Step((), 0, len(events), added_up(keepers), name)
         if removal is not None:
+            self._archives.expire(name, now=removal.now)
             run, outcome, now = removal
             self._events.drop([event.id for event in events])
             self._spans.forget_expired(before=next_month(first))

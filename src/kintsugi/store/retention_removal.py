@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 from psycopg.sql import SQL, Identifier
 
+from kintsugi.model.archive import Archive
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import ExpiredNote
 from kintsugi.model.event_filter import EventFilter, both
@@ -44,6 +45,7 @@ from kintsugi.store.retention_keepers import (
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("retention")
+_ARCHIVE: Final = msgspec.json.Decoder(Archive)
 _JOB: Final = msgspec.json.Decoder(ExportJob)
 _BEFORE_ALL: Final = (datetime(1970, 1, 1, tzinfo=UTC), "")
 _NO_ID: Final = UUID(int=0)
@@ -290,9 +292,14 @@ def _months(
     keepers = keepers_in(connection, EventFilter(since=first_day, until=_last_moment(first_day)))
     if removal is not None and (came := _came_since(connection, table, last)):
         keepers.append(Keeper("log", "events of this month were still arriving", came))
+    archives = [
+        _ARCHIVE.decode(record)
+        for (record,) in connection.execute(_SQL["archives"], [name]).fetchall()
+    ]
     keepers += [
-        Keeper(f"archive:{archive}", name, events)
-        for (archive,) in connection.execute(_SQL["archives"], [name]).fetchall()
+        Keeper(f"archive:{one.id}", f"{name} is being archived or brought back", events)
+        for one in archives
+        if one.unfinished
     ]
     if events and not keepers:
         asked = {"positions": positions, "first": first, "last": last}
@@ -303,6 +310,10 @@ def _months(
         return Step((), 0, events, added_up(keepers), name)
     if removal is not None:
         _drop_month(connection, first_day, positions, events, removal)
+        for one in archives:
+            gone = msgspec.structs.replace(one, expired_at=removal.now)
+            values = [msgspec.json.encode(gone).decode(), one.id]
+            connection.execute(_SQL["expire_archive"], values)
     return Step((name,), events, 0, (), name)
 
 

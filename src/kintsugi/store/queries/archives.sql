@@ -175,3 +175,12 @@ INSERT INTO kintsugi.event_texts (id, timestamp, document)
 SELECT id, timestamp, document::tsvector
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::text[]) AS new (id, timestamp, document)
 ON CONFLICT DO NOTHING
+
+-- name: expired
+-- Archives of months whose records have expired, and whose files are still to be removed.
+SELECT record
+FROM kintsugi.archives
+WHERE NOT in_force AND position('"expired_at":' IN record) > 0
+    AND position('"removed_at":' IN record) = 0
+ORDER BY created_at
+LIMIT 20

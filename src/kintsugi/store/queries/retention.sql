@@ -179,8 +179,13 @@ ORDER BY 1
 
 -- name: archives
 -- What was moved of a month, or is being moved.
-SELECT id::text FROM kintsugi.archives
+SELECT record
+FROM kintsugi.archives
 WHERE month = %s AND (in_force OR state = 'queued' OR state = 'running')
+FOR UPDATE
+
+-- name: expire_archive
+UPDATE kintsugi.archives SET in_force = false, record = %s WHERE id = %s
 
 -- name: lock_ingest
 SELECT last_position FROM kintsugi.ingest_position FOR UPDATE
