@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from kintsugi.errors import Blocked, InvalidInput, NotFound, VersionConflict
-from kintsugi.incidents import access, notes, opening, relations
+from kintsugi.incidents import access, commands, notes, opening, relations
 from kintsugi.incidents.commands import Act
 from kintsugi.incidents.lifecycle import moved
 from kintsugi.model.incident import (
@@ -406,3 +406,30 @@ def test_clocks_of_restricted_incidents_are_for_those_who_see_them(stores: Store
         return len(stores.incidents.obligations(terminal=None, limit=9, viewer=viewer)[0])
 
     assert (owed(None), owed("ana"), owed("bo")) == (1, 1, 0)
+
+
+def test_terms_are_shared_by_the_newest_and_follow_each_change(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("kintsugi.store.incidents", "kintsugi.store.memory_incidents"):
+        monkeypatch.setattr(f"{module}.NEWEST", 2)
+    made = [declare(stores, "refund promised", minutes) for minutes in range(3)]
+    shared = stores.incidents.sharing(["word:refund", "word:never"], besides=made[0].id)
+    assert set(shared) == {("word:refund", one.id) for one in made[1:]}
+    stores.incidents.change(
+        [made[2].id],
+        lambda found: (
+            commands.changed(
+                found[0],
+                [commands.entry(found[0], "description", "x", act(9))],
+                act(9),
+                title="other",
+            ),
+        ),
+        now=NOON + 9 * MINUTE,
+    )
+    shared = stores.incidents.sharing(["word:refund", "word:other"], besides=new_id(NOON))
+    assert set(shared) == {
+        *(("word:refund", one.id) for one in made[:2]),
+        ("word:other", made[2].id),
+    }

@@ -155,7 +155,7 @@ class Tie(Doing):
     """Another incident, and what it is to this one."""
 
     to: Annotated[str, Field(min_length=1, max_length=64)]
-    kind: Literal["recurrence_of", "recurred_in", "related"] = "related"
+    kind: Literal["recurrence_of", "recurred_in", "related", "not_similar"] = "related"
 
 
 class Part(Doing):
@@ -588,7 +588,8 @@ def link_incident(
     given: Tie,
     if_match: IfMatch = None,
 ) -> Response:
-    """Tie it to another: a recurrence of it, or just related. Both tell of it."""
+    """Tie it to another: a recurrence of it, just related, or not similar, so that it is not
+    suggested again. Both tell of it."""
     act = given.act(control, caller)
     return changed(
         control,

@@ -206,6 +206,10 @@ class SeenIncidents:
             raise NotFound(f'there is no obligation "{obligation_id}"')
         return owed
 
+    def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
+        # Ids alone; whoever shows them asks for the incidents.
+        return self._incidents.sharing(terms, besides=besides)
+
     def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
         return self._incidents.restricted(ids, viewer=viewer)
 

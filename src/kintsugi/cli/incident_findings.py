@@ -375,7 +375,9 @@ def link(
     context: typer.Context,
     incident: IncidentArgument,
     to: Annotated[str, typer.Option(help="The other incident.")],
-    kind: Annotated[str, typer.Option(help="related, recurrence_of or recurred_in.")] = "related",
+    kind: Annotated[
+        str, typer.Option(help="related, recurrence_of, recurred_in or not_similar.")
+    ] = "related",
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     state: StateOption = None,

@@ -28,6 +28,7 @@ from kintsugi.cli.incident_options import (
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, table
 from kintsugi.cli.parts import program
+from kintsugi.cli.similar import similar
 from kintsugi.incidents.lifecycle import TRANSITIONS, Transition
 
 app = typer.Typer(help="Incidents: declared, contained, understood, closed.", no_args_is_help=True)
@@ -180,6 +181,7 @@ for _row in TRANSITIONS:
 add_to(app)
 reviews.add_to(app)
 incident_access.add_to(app)
+app.command("similar")(similar)
 incident_freezes.add_to(app)
 incident_impact.add_to(app)
 incident_hypotheses.add_to(app)

@@ -28,6 +28,7 @@ _OTHER_WAY: Final[dict[LinkKind, LinkKind]] = {
     "recurrence_of": "recurred_in",
     "recurred_in": "recurrence_of",
     "related": "related",
+    "not_similar": "not_similar",
 }
 
 
@@ -112,7 +113,7 @@ def unmerged(incident: Incident, into: Incident, act: Act) -> tuple[Change, Chan
 
 
 def linked(incident: Incident, other: Incident, kind: LinkKind, act: Act) -> tuple[Change, Change]:
-    """Tie two incidents: a recurrence, or just related. Both tell of it.
+    """Tie two incidents: a recurrence, just related, or not similar after all. Both tell of it.
 
     Raises:
         Blocked: to itself, or twice, or a recurrence of something that is not over.
@@ -126,7 +127,11 @@ def linked(incident: Incident, other: Incident, kind: LinkKind, act: Act) -> tup
     if any(one.incident_id == other.id and one.kind == kind for one in incident.links):
         found.append(Blocker("to", "linked", f"{other.reference} is linked already"))
     earlier = other if kind == "recurrence_of" else incident
-    if kind != "related" and earlier.state not in ("monitoring", "review", "closed"):
+    if kind in ("recurrence_of", "recurred_in") and earlier.state not in (
+        "monitoring",
+        "review",
+        "closed",
+    ):
         found.append(
             Blocker(
                 "to",

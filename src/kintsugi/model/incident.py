@@ -38,7 +38,14 @@ Harm = Literal["none", "near_miss", "harm"]
 CaughtBy = Literal["designed_control", "unplanned_human", "chance"]
 Role = Literal["commander", "risk_owner", "domain_expert", "ai_lead", "communications"]
 CausePart = Literal["trigger", "propagation", "mechanism", "missed_detection", "systemic_factors"]
-LinkKind = Literal["recurrence_of", "recurred_in", "split_from", "split_into", "related"]
+LinkKind = Literal[
+    "recurrence_of",
+    "recurred_in",
+    "split_from",
+    "split_into",
+    "related",
+    "not_similar",  # suggested as similar, and rejected
+]
 Gate = Literal[
     "commander",
     "roles",
@@ -500,6 +507,10 @@ class IncidentStore(Protocol):
             terminal: only those with nothing more owed, or only the others; None for all.
             viewer: without those of incidents that are restricted, unless this person may see them.
         """
+
+    def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
+        """Pairs of a term and the id of an incident that has it, of each term those of the newest
+        incidents (``model/incident_terms.py``), without one incident."""
 
     def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
         """Those of these ids whose incident this person may not see; ids of anything else are

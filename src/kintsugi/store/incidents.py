@@ -26,6 +26,7 @@ from kintsugi.model.incident import (
 )
 from kintsugi.model.incident_access import seers_of, visibility_of
 from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.model.incident_terms import NEWEST, terms_of
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -172,6 +173,11 @@ class PostgresIncidents:
             rows = connection.execute(_SQL["incidents_of"], [event_id]).fetchall()
         return [_INCIDENT.decode(record) for (record,) in rows]
 
+    def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
+        values = {"terms": list(terms), "besides": besides, "newest": NEWEST}
+        with self._database.transaction() as connection:
+            return connection.execute(_SQL["sharing"], values).fetchall()
+
     def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
         wanted = [one for one in ids if uuid_in(one) is not None]
         with self._database.transaction() as connection:
@@ -290,6 +296,9 @@ def _store(connection: Connection, change: Change, *, now: datetime) -> Incident
         connection.execute(
             _SQL["save"], [incident.version, *shown, into, *sight, record, incident.id]
         )
+    terms = list(terms_of(incident))
+    connection.execute(_SQL["forget_terms"], [incident.id, terms])
+    connection.execute(_SQL["keep_terms"], [incident.id, terms])
     for entry in change.entries:
         add_entry(connection, entry)
     for one in incident.obligations:

@@ -27,6 +27,7 @@ from kintsugi.model.incident import (
 )
 from kintsugi.model.incident_access import may_see, visibility_of
 from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.model.incident_terms import NEWEST, terms_of
 from kintsugi.model.notice import Notice
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.model.retention import Keeper
@@ -155,6 +156,16 @@ class MemoryIncidents:
             one
             for one in self.page(IncidentFilter(), limit=1_000_000)[0]
             if event_id.lower() in self._tied.get(one.id, ())
+        ]
+
+    def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
+        newest = sorted(self._incidents.values(), key=lambda one: one.id, reverse=True)
+        return [
+            (term, one.id)
+            for term in terms
+            for one in [one for one in newest if one.id != besides and term in terms_of(one)][
+                :NEWEST
+            ]
         ]
 
     def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:

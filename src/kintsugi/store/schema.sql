@@ -1086,6 +1086,7 @@ CREATE TABLE kintsugi.report_links (
 CREATE INDEX report_links_created_at ON kintsugi.report_links (created_at, id);
 
 -- What people decided in place of policies. "record" is canonical JSON, whose digest is in the log;
+
 -- the columns beside it are what listing and counting need. Nothing here is ever changed.
 CREATE TABLE kintsugi.overrides (
     id uuid NOT NULL,
@@ -1125,6 +1126,16 @@ CREATE TABLE kintsugi.escalation_contents (
 );
 
 CREATE INDEX escalation_contents_created_at ON kintsugi.escalation_contents (created_at);
+
+-- By which terms incidents resemble each other; kept with the incident's record, in the same
+-- transaction. Of each term the newest incidents are read.
+CREATE TABLE kintsugi.incident_terms (
+    term text COLLATE "C" NOT NULL,
+    incident_id uuid NOT NULL,
+    PRIMARY KEY (term, incident_id)
+);
+
+CREATE INDEX incident_terms_incident ON kintsugi.incident_terms (incident_id);
 
 -- The contract's views: names and columns stay as they are.
 CREATE VIEW public.ai_decision_events AS

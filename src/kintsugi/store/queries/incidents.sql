@@ -178,3 +178,23 @@ WHERE o.id = %s
 
 -- name: announce
 SELECT pg_notify('kt_incidents', '')
+
+-- name: forget_terms
+DELETE FROM kintsugi.incident_terms WHERE incident_id = %s AND term <> ALL(%s)
+
+-- name: keep_terms
+INSERT INTO kintsugi.incident_terms (incident_id, term)
+SELECT %s, unnest(%s::text[])
+ON CONFLICT DO NOTHING
+
+-- name: sharing
+-- As many rows as terms times newest at most, however many incidents there are.
+SELECT wanted.term, found.incident_id::text
+FROM unnest(%(terms)s::text[]) AS wanted (term)
+CROSS JOIN LATERAL (
+    SELECT t.incident_id
+    FROM kintsugi.incident_terms AS t
+    WHERE t.term = wanted.term AND t.incident_id <> %(besides)s
+    ORDER BY t.incident_id DESC
+    LIMIT %(newest)s
+) AS found
