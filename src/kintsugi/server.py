@@ -22,12 +22,14 @@ import uvicorn
 from fastapi import FastAPI
 from psycopg.pq import PGconn, Ping
 
-from kintsugi.api.app import end_streams
+from kintsugi.api.app import end_streams, utc_now
 from kintsugi.api.credentials import ensure_first_tokens
 from kintsugi.api.vault_worker import reapply
 from kintsugi.cli.parts import Address, ServerStart
 from kintsugi.cli.runfile import ServerRun, server_path, write_json
 from kintsugi.console.app import build_control_plane
+from kintsugi.console.oidc import Provider
+from kintsugi.console.oidc_settings import client_secret, read_oidc_settings
 from kintsugi.errors import DatabaseUnusable, KeyUnavailable
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.model.stores import Stores
@@ -68,11 +70,13 @@ def run(start: ServerStart) -> int:
         ensure_first_tokens(stores, start.state, now=datetime.now(UTC))
         log_key_file = start.log_key_file or start.state / "log-key"
         load_keys(log_key_file)  # made on the first start; a bad one is found out now
+        provider = _provider(start.state)
         app = build_control_plane(
             stores,
             state_dir=start.state,
             log_key_file=log_key_file,
             archive_after_months=start.archive_after_months,
+            provider=provider,
         )
         runs.write()
         stack.callback(runs.remove)
@@ -86,6 +90,16 @@ def _archive(start: ServerStart) -> Place | None:
     if not start.archive_url:
         return None
     return Place(address_of(start.archive_url), start.state / "archive-copies")
+
+
+def _provider(state: Path) -> Provider | None:
+    """The OpenID provider that people sign in at. A file that cannot be used is found out now; a
+    provider that is away is not waited for."""
+    settings = read_oidc_settings(state, os.environ)
+    if settings is None:
+        return None
+    log.info("oidc.configured", issuer=settings.issuer, callback=settings.callback_url)
+    return Provider(settings, client_secret(settings, os.environ), utc_now)
 
 
 def _look_for_key(stores: Stores) -> None:

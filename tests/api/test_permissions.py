@@ -35,6 +35,8 @@ PUBLIC = {
     ("POST", "/sign-out"),
     ("GET", "/invitation"),
     ("POST", "/invitation"),
+    ("POST", "/sign-in/oidc"),
+    ("GET", "/sign-in/oidc/callback"),
     ("GET", "/static/{version}/{name:path}"),
     # The signature of the message counts instead.
     ("POST", "/v1/report-sources/{name}/signed-deliveries"),

@@ -83,7 +83,7 @@ def test_the_classes_are_values() -> None:
 def test_every_page_belongs_to_a_section() -> None:
     sections = {name for name, _ in NAVIGATION}
     outside = {
-        *("sign_in.html", "invitation.html", "welcome.html", "error.html"),
+        *("sign_in.html", "invitation.html", "welcome.html", "forward.html", "error.html"),
         *("report_outside.html", "report_receipt.html", "report_status.html"),
     }
     for page in PAGES:

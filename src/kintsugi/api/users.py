@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -28,14 +29,17 @@ routes = Routes("users")
 INVITATION_LIFETIME: Final = timedelta(days=3)
 INVITATION_PATH: Final = "/invitation"
 
+NAME_CHARS_MAX: Final = 200
+# A slash would end the name where actors are written as NAME/ID.
+NAME: Final = re.compile(r"[^\x00-\x20/\x7f]([^\x00-\x1f/\x7f]*[^\x00-\x20/\x7f])?")
+
 UserKey = Annotated[str, Path(max_length=200, description="A name, or an id.")]
 PersonName = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=200,
-        # A slash would end the name where actors are written as NAME/ID.
-        pattern=r"^[^\x00-\x20/\x7f]([^\x00-\x1f/\x7f]*[^\x00-\x20/\x7f])?$",
+        max_length=NAME_CHARS_MAX,
+        pattern=f"^{NAME.pattern}$",
         description="As people are named in incidents; nobody else ever gets it. No slash.",
     ),
 ]

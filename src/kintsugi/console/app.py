@@ -22,6 +22,7 @@ from kintsugi.console import (
 from kintsugi.console.assets import Assets
 from kintsugi.console.attempts import Attempts
 from kintsugi.console.frame import Console
+from kintsugi.console.oidc import Provider
 from kintsugi.console.pages import show_problem
 from kintsugi.console.rendering import environment
 from kintsugi.console.sessions import Sessions
@@ -35,8 +36,13 @@ def build_control_plane(
     log_key_file: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
     archive_after_months: int | None = None,
+    provider: Provider | None = None,
 ) -> FastAPI:
-    """The API with the console at its root; see :func:`kintsugi.api.app.build_api`."""
+    """The API with the console at its root; see :func:`kintsugi.api.app.build_api`.
+
+    Args:
+        provider: vouches for people; None where they come in by invitations and tokens alone.
+    """
     app = build_api(
         stores,
         state_dir=state_dir,
@@ -56,8 +62,12 @@ def build_control_plane(
     )
     assets = Assets()
     app.state.console = Console(
-        sessions=Sessions(session_secret(state_dir)),
+        sessions=Sessions(
+            session_secret(state_dir),
+            secure=provider is not None and provider.settings.public_url.startswith("https:"),
+        ),
         attempts=Attempts(),
+        provider=provider,
         assets=assets,
         templates=environment(assets),
     )

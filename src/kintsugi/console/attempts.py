@@ -51,6 +51,14 @@ class Attempts:
             while len(self._failed) > self._keys_max:
                 self._failed.popitem(last=False)
 
+    def succeeded(self, keys: Sequence[str]) -> None:
+        """Take a failure back that was counted beforehand."""
+        with self._lock:
+            for key in keys:
+                if key in self._failed:
+                    since, count = self._failed[key]
+                    self._failed[key] = (since, max(0, count - 1))
+
 
 def keys_of(address: str, account: str = "") -> list[str]:
     """What a sign-in is counted by. Of IPv6 a whole /64, which one customer has for themselves."""

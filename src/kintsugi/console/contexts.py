@@ -207,6 +207,21 @@ class InvitationPage(Shell, frozen=True, kw_only=True):
     error: str
 
 
+class ForwardPage(Shell, frozen=True, kw_only=True):
+    """A page that leads on by itself. A redirect would not do: browsers let no form end elsewhere,
+    and hold strict cookies back from what another site began.
+
+    Attributes:
+        address: where to; a path on this server, or the provider's address.
+        whereto: the same in words.
+    """
+
+    template: ClassVar[str] = "forward.html"
+
+    address: str
+    whereto: str
+
+
 class WelcomePage(Shell, frozen=True, kw_only=True):
     """What somebody who was just let in is told.
 

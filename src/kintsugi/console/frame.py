@@ -12,6 +12,7 @@ from kintsugi.api.control import Control
 from kintsugi.api.routing import Routes
 from kintsugi.console.assets import Assets
 from kintsugi.console.attempts import Attempts
+from kintsugi.console.oidc import Provider
 from kintsugi.console.sessions import Sessions
 from kintsugi.model.stores import Token
 
@@ -22,6 +23,7 @@ class Console:
 
     sessions: Sessions
     attempts: Attempts
+    provider: Provider | None
     assets: Assets
     templates: Environment
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import re
+import secrets
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from hashlib import sha256
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -18,18 +22,23 @@ from kintsugi.api.auth import as_caller, authorise
 from kintsugi.api.control import Control, Ctl, RawBody
 from kintsugi.api.credentials import keep, mint, secret_sha256
 from kintsugi.api.permissions import Access, Scope, allows
-from kintsugi.api.users import code_sha256
+from kintsugi.api.users import NAME, NAME_CHARS_MAX, code_sha256, require_free_name
 from kintsugi.console.attempts import keys_of
-from kintsugi.console.contexts import InvitationPage, SignInPage, WelcomePage
+from kintsugi.console.contexts import ForwardPage, InvitationPage, SignInPage, WelcomePage
 from kintsugi.console.frame import Con, Console, page_routes
+from kintsugi.console.oidc import Provider
+from kintsugi.console.oidc_settings import OidcSettings
 from kintsugi.console.rendering import render
 from kintsugi.console.sessions import require_same_origin
-from kintsugi.errors import Unauthenticated
-from kintsugi.model.user import User
+from kintsugi.errors import Forbidden, KintsugiError, NotFound, StateConflict, Unauthenticated
+from kintsugi.model.incident import new_id
+from kintsugi.model.user import SignInFlow, User
 
 routes = page_routes()
 
 PERSONAL_TOKEN_LIFETIME: Final = timedelta(days=90)
+SIGN_IN_LIFETIME: Final = timedelta(minutes=10)
+FLOW_COOKIE: Final = "kt_sign_in"
 _FORM_BYTES_MAX = 10_000
 _TOKEN_ID = re.compile(r"kt_([0-9a-z]{1,32})_.*")
 
@@ -136,6 +145,111 @@ async def accept_invitation(
     return await _welcome(control, console, request, user)
 
 
+@routes.add("POST", "/sign-in/oidc", Access.PUBLIC, raw_body=True, body_bytes_max=_FORM_BYTES_MAX)
+async def leave_for_provider(
+    control: Ctl, console: Con, request: Request, body: RawBody
+) -> Response:
+    """Send the browser to the organisation's OpenID provider."""
+    form = _form(request, body)
+    provider = _provider_of(console)
+    keys = keys_of(request.client.host if request.client else "")
+    now = control.clock()
+    console.attempts.check(keys, now)
+    # Counted as failed until it comes back, so that nobody fills the store with departures.
+    console.attempts.failed(keys, now)
+    leaving = await run_in_threadpool(provider.departure)
+    browser = secrets.token_hex(32)
+    flow = SignInFlow(
+        _sha256(browser),
+        leaving.nonce,
+        leaving.verifier,
+        own_address(form.get("next", "/")),
+        now + SIGN_IN_LIFETIME,
+    )
+    await run_in_threadpool(
+        control.stores.sessions.send_away, flow, state_sha256=_sha256(leaving.state), now=now
+    )
+    response = _forward(control, console, leaving.address, provider.settings.label)
+    response.set_cookie(
+        FLOW_COOKIE,
+        browser,
+        max_age=int(SIGN_IN_LIFETIME.total_seconds()),
+        path="/sign-in/oidc",
+        httponly=True,
+        samesite="lax",  # it has to come along when the provider sends the browser back
+        secure=console.sessions.secure(request),
+    )
+    return response
+
+
+@routes.add("GET", "/sign-in/oidc/callback", Access.PUBLIC, parameters=True, audited=True)
+async def return_from_provider(control: Ctl, console: Con, request: Request) -> Response:
+    """Take back a browser that the provider vouches for; begin its session."""
+    provider = _provider_of(console)
+    keys = keys_of(request.client.host if request.client else "")
+    console.attempts.check(keys, control.clock())
+    request.state.audit_actor = ""
+    try:
+        flow = await run_in_threadpool(_flow_of, control, request, provider.settings.issuer)
+        claims = await run_in_threadpool(
+            partial(
+                provider.claims,
+                request.query_params.get("code", ""),
+                verifier=flow.verifier,
+                nonce=flow.nonce,
+            )
+        )
+        user = await run_in_threadpool(vouched_for, control, provider.settings, claims)
+    except KintsugiError:
+        console.attempts.failed(keys, control.clock())
+        raise
+    console.attempts.succeeded(keys)
+    request.state.audit_actor = f"{user.name}/{user.id}"
+    response = _forward(control, console, flow.address, "the console", signed_in_as=user.name)
+    await console.sessions.begin(response, request, control, user=user.id)
+    response.delete_cookie(FLOW_COOKIE, path="/sign-in/oidc", httponly=True, samesite="lax")
+    return response
+
+
+def vouched_for(control: Control, settings: OidcSettings, claims: Mapping[str, Any]) -> User:
+    """The person whom the provider means, let in for the first time where need be; with the roles
+    that the provider gives now, where it decides about them.
+
+    Raises:
+        Forbidden: the name is somebody else's, or none.
+        Unauthenticated: the person was deactivated.
+    """
+    users, now = control.stores.users, control.clock()
+    subject = str(claims["sub"])
+    roles = settings.roles_of(claims)
+    known = users.known_as(settings.issuer, subject)
+    if known is None:
+        known = User(
+            id=new_id(now),
+            name=_name_in(claims, settings),
+            roles=settings.default_roles if roles is None else roles,
+            created_at=now,
+            created_by=f"system/{settings.issuer}",
+            email=str(claims.get("email") or "")[:320],
+            issuer=settings.issuer,
+            subject=subject,
+        )
+        try:
+            require_free_name(control, known.name)
+            users.add(known)
+        except StateConflict as error:
+            raise Forbidden(
+                f"You are not known here yet, and your name is taken ({error}). Ask an "
+                f"administrator to add you with --issuer {settings.issuer} --subject {subject}."
+            ) from None
+        return note_sign_in(control, known.id)
+    if roles is not None and roles != known.roles:
+        users.change(known.id, lambda found: msgspec.structs.replace(found, roles=roles))
+        control.stores.sessions.end_all(known.id)
+        control.authenticator.forget()
+    return note_sign_in(control, known.id)
+
+
 def note_sign_in(control: Control, user_id: str) -> User:
     """Note that a person signs in.
 
@@ -179,6 +293,54 @@ async def _welcome(control: Control, console: Console, request: Request, user: U
     return response
 
 
+def _provider_of(console: Console) -> Provider:
+    if console.provider is None:
+        raise NotFound("no OpenID provider is set up here; sign in with a token")
+    return console.provider
+
+
+def _flow_of(control: Control, request: Request, issuer: str) -> SignInFlow:
+    """The sign-in that this browser was sent away with, which nobody takes twice."""
+    query = request.query_params
+    browser = request.cookies.get(FLOW_COOKIE, "")
+    flow = control.stores.sessions.come_back(_sha256(query.get("state", "")), now=control.clock())
+    if flow is None or not hmac.compare_digest(flow.browser_sha256, _sha256(browser)):
+        raise Forbidden("This sign-in was not begun here, took too long, or was used; begin again.")
+    if query.get("iss", issuer) != issuer:  # RFC 9207
+        raise Forbidden("Another provider answered than the one that was asked; begin again.")
+    if "error" in query:
+        raise Forbidden("The provider did not let you in; begin again, or ask an administrator.")
+    return flow
+
+
+def _name_in(claims: Mapping[str, Any], settings: OidcSettings) -> str:
+    for claim in (settings.name_claim, "email", "sub"):
+        name = str(claims.get(claim) or "").strip()
+        if name and NAME.fullmatch(name) and len(name) <= NAME_CHARS_MAX:
+            return name
+    raise Forbidden(
+        f'What the provider gives as "{settings.name_claim}" is no name here; ask an administrator.'
+    )
+
+
+def _forward(
+    control: Control, console: Console, address: str, whereto: str, *, signed_in_as: str = ""
+) -> Response:
+    page = ForwardPage(
+        title="Signing in",
+        signed_in_as=signed_in_as,
+        now=control.clock(),
+        version=__version__,
+        address=address,
+        whereto=whereto,
+    )
+    return render(console.templates, page)
+
+
+def _sha256(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
 def _form(request: Request, body: bytes) -> Mapping[str, str]:
     require_same_origin(request)
     form = parse_qs(body.decode("utf-8", "replace"))
@@ -193,7 +355,7 @@ def _sign_in_form(
         signed_in_as="",
         now=control.clock(),
         version=__version__,
-        provider="",
+        provider=console.provider.settings.label if console.provider else "",
         next_address=own_address(address),
         error=error,
     )
