@@ -80,7 +80,13 @@ def _numbers(control: Control, incident: Incident, now: datetime) -> tuple[Numbe
     label = "Incorrectly blocked" if over_block else "Blocked during the window"
     asked = [
         ("Decisions during the window", f"count(*) FROM ai_decision_events WHERE {window}"),
-        (label, f"count(*) FROM ai_decision_events WHERE {blocked}"),
+        (
+            label,
+            (
+                f"count(*) FILTER (WHERE decision = 'blocked') AS blocked, count(*) AS decisions "
+                f"FROM ai_decision_events WHERE {window}"
+            ),
+        ),
         (
             "Users with a blocked request",
             f"count(DISTINCT nullif(user_id, '')) FROM ai_decision_events WHERE {blocked}",
@@ -100,7 +106,9 @@ def _asked(control: Control, label: str, rest: str) -> Number:
         answer = control.stores.query.run(statement, row_limit=1, timeout_seconds=_QUERY_SECONDS)
     except KintsugiError as error:
         return Number(label, "", query, str(error))
-    return Number(label, f"{int(answer.rows[0][0]):,}", query)
+    count, *of = (int(value) for value in answer.rows[0])
+    share = f" ({count / of[0]:.0%} of {of[0]:,})" if of and of[0] else ""
+    return Number(label, f"{count:,}{share}", query)
 
 
 def _tied(control: Control, incident: Incident) -> Number:
@@ -123,13 +131,17 @@ def _environment(control: Control, incident: Incident) -> tuple[Number, ...]:
         "Models": Counter(one.response_model or one.model for one in events),
         "Providers": Counter(one.provider for one in events),
         "Workflows": Counter(one.workflow for one in events),
-        "Users": Counter(one.user_id for one in events),
-        "Teams": Counter(one.team_id for one in events),
         "Verdicts": Counter(one.verdict.value for one in events),
         "Policies that decided": Counter(one.policy_name for one in events),
     }
-    return tuple(
-        Number(label, _most(counter), query) for label, counter in named.items() if any(counter)
+    # Who was in it is counted, not named: a review is read by many.
+    people = {
+        "Users": len({one.user_id for one in events if one.user_id}),
+        "Teams": len({one.team_id for one in events if one.team_id}),
+    }
+    return (
+        *(Number(label, _most(counter), query) for label, counter in named.items() if any(counter)),
+        *(Number(label, f"{count}", query) for label, count in people.items()),
     )
 
 
@@ -141,4 +153,4 @@ def _most(counter: Counter[str]) -> str:
 
 
 def _sql_time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%fZ}"

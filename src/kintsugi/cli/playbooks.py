@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, table
+from kintsugi.cli.output import Output, facts, table
 from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
@@ -23,7 +23,6 @@ app = typer.Typer(
 
 _COLUMNS = ("id", "version", "title", "applies_to", "steps")
 _STEP_COLUMNS = ("id", "phase", "owner", "title", "command", "done_when")
-_RUN_COLUMNS = ("playbook", "step", "state", "phase", "owner", "title", "command", "reason")
 
 PlaybookArgument = Annotated[
     str, typer.Argument(metavar="PLAYBOOK", help="As `kt playbooks list` shows it.")
@@ -163,12 +162,22 @@ def _post(
 
 
 def _show(value: Any, runs: list[dict[str, Any]], *, as_json: bool) -> None:
-    rows = (
-        [
-            *(run["playbook"], one["id"], "retired" if one["retired"] else one["state"]),
-            *(one[name] for name in ("phase", "owner", "title", "command", "reason")),
-        ]
-        for run in runs
-        for one in run["steps"]
-    )
-    Output(json=as_json).result(value, lambda: table(_RUN_COLUMNS, rows, empty="none attached"))
+    pairs = [pair for run in runs for pair in _lines(run)] or [("", "none attached")]
+    Output(json=as_json).result(value, lambda: facts(pairs))
+
+
+def _lines(run: dict[str, Any]) -> list[tuple[str, str]]:
+    newer = run["newest_version"] > run["version"]
+    again = f"; version {run['newest_version']} can be applied" if newer else ""
+    head = f"{run['title']}, version {run['version']}: {run['open']} steps open{again}"
+    return [(run["playbook"], head), *(_step_line(one) for one in run["steps"])]
+
+
+def _step_line(one: dict[str, Any]) -> tuple[str, str]:
+    mark = {"open": " ", "done": "x", "skipped": "-"}[one["state"]]
+    said = [f"{one['title']} ({one['owner']})"]
+    if one["state"] == "open":
+        said += [word for word in (one["command"], f"done when: {one['done_when']}") if word]
+    elif one["reason"]:
+        said.append(one["reason"])
+    return f"  [{mark}] {one['id']}", "\n".join(said)
