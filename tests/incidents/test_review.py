@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.incidents import actions, reviewing
-from kintsugi.incidents.review import Number, ReviewFacts, duration_text, review_text
+from kintsugi.incidents.review import Number, ReviewFacts, duration_text, people_in, review_text
 from kintsugi.incidents.review_html import review_html
 from kintsugi.incidents.review_markdown import EMPTY, parse_review, plain
 from kintsugi.incidents.reviewing import for_strangers, read_import, wording_of
@@ -216,6 +216,7 @@ def test_an_edition_needs_the_words_of_people_and_the_commander() -> None:
             act(ANA),
             audience="internal",
             number=1,
+            names={},
         )
     assert {one.where for one in caught.value.blockers} == {
         *("actor", "review.surprise", "review.lesson")
@@ -230,18 +231,20 @@ def test_a_redacted_edition_holds_no_names_anchors_or_markers() -> None:
         cause={"trigger": Cause("bo changed the index", "known", "bo/2", NOON)},
     )
     words = {part: Words("Ana saw it.", "ana/1", NOON) for part in ("cause", "surprise", "lesson")}
-    text = review_text(facts(named, words=words))
+    owned = msgspec.structs.replace(ACTION, owner="Dora", title="Dora rebuilds it")
+    made = facts(named, words=words, actions=(owned,))
+    text, names = review_text(made), people_in(made)
     change = reviewing.published(
-        named, text, act(), audience="redacted", number=2, terms=["Contoso"]
+        *(named, text, act()), audience="redacted", number=2, names=names, terms=["Contoso"]
     )
     [edition] = change.keep
     assert isinstance(edition, Edition)
     assert edition.number == 2
     assert change.entries[0].detail["digest"] == edition.digest
-    for word in ("Ana", "Contoso", "example.com", "<!--", "[r1]", "019db9a0", "---\n"):
+    for word in ("Ana", "Dora", "Contoso", "example.com", "<!--", "[r1]", "019db9a0", "---\n"):
         assert word not in edition.text, word
     assert "the commander saw it." in edition.text
-    assert for_strangers(named, text, terms=["Contoso"]) == edition.text
+    assert for_strangers(text, names, terms=["Contoso"]) == edition.text
 
 
 @pytest.mark.parametrize(
@@ -264,9 +267,9 @@ def test_remarks_name_lines_of_the_review() -> None:
     words = {"lesson": Words("Look twice.\nBo should have known.", "ana/1", NOON)}
     text = review_text(facts(words=words))
     lines = text.split("\n")
-    for finding in wording_of(INCIDENT, text):
+    for finding in wording_of(text, {}):
         assert finding.words in lines[finding.line - 1]
-    assert "should have" in [one.words for one in wording_of(INCIDENT, text)]
+    assert "should have" in [one.words for one in wording_of(text, {})]
 
 
 @pytest.mark.parametrize(

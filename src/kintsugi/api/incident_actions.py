@@ -6,7 +6,7 @@ caller has read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -138,10 +138,15 @@ class ActionVocabulary(msgspec.Struct, frozen=True):
     kinds: dict[str, str]
 
 
-def view_of(control: Control, action: Action) -> ActionView:
-    """As the API and the console show it."""
+def views_of(control: Control, found: Sequence[Action]) -> list[ActionView]:
+    """As the API and the console show them; each incident is looked up once."""
+    wanted = dict.fromkeys(incident for action in found for incident in action.incidents)
+    references = {one.id: one.reference for one in seen_among(control.stores, wanted)}
     now = control.clock()
-    found = seen_among(control.stores, action.incidents)
+    return [_view(action, references, now=now) for action in found]
+
+
+def _view(action: Action, references: Mapping[str, str], *, now: datetime) -> ActionView:
     return ActionView(
         id=action.id,
         version=action.version,
@@ -153,7 +158,7 @@ def view_of(control: Control, action: Action) -> ActionView:
         due_by_default=action.due_by_default,
         overdue=action.overdue(now),
         age_days=round(((action.ended_at or now) - action.created_at).total_seconds() / 86_400, 2),
-        incidents=tuple(one.reference for one in found),
+        incidents=tuple(references[one] for one in action.incidents if one in references),
         detail=action.detail,
         ticket=action.ticket,
         evidence=action.evidence,
@@ -179,7 +184,7 @@ def list_actions(control: Ctl, query: Annotated[ActionsQuery, Query()]) -> Respo
     found, cursor = control.stores.followups.page(
         where, order="due", limit=max(query.limit, 1), cursor=query.cursor
     )
-    views: list[Any] = [view_of(control, one) for one in found if isinstance(one, Action)]
+    views: list[Any] = views_of(control, [one for one in found if isinstance(one, Action)])
     return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
 
 
@@ -204,7 +209,7 @@ def show_action(control: Ctl, action_id: FollowupId) -> Response:
 def list_incident_actions(control: Ctl, incident_id: IncidentKey) -> Response:
     """Every action of one incident, in the order in which they were agreed."""
     found = control.stores.incidents.get(incident_id)
-    return whole([view_of(control, each) for each in all_of(control, found, "action")])
+    return whole([*views_of(control, all_of(control, found, "action"))])
 
 
 @routes.add(
@@ -393,7 +398,8 @@ def _decided(
 
 def _shown(control: Control, action: Action, *, status: int = 200) -> Response:
     headers = {"etag": etag(action.version)}
-    return one(view_of(control, action), status=status, headers=headers)
+    [shown] = views_of(control, [action])
+    return one(shown, status=status, headers=headers)
 
 
 def _due(text: str, now: datetime) -> datetime:

@@ -13,7 +13,7 @@ from typing import Final
 from kintsugi.api.control import Control
 from kintsugi.api.followups import all_of
 from kintsugi.errors import KintsugiError
-from kintsugi.incidents.review import Number, ReviewFacts, review_text, window_of
+from kintsugi.incidents.review import Number, ReviewFacts, people_in, review_text, window_of
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.incident import Entry, Incident
 from kintsugi.model.review import Review
@@ -26,9 +26,10 @@ _NAMED_MAX: Final = 5
 _COUNT_CEILING: Final = 100_001
 
 
-def current_review(control: Control, incident: Incident) -> str:
-    """The review of an incident as it is generated now."""
-    return review_text(review_facts(control, incident))
+def current_review(control: Control, incident: Incident) -> tuple[str, dict[str, str]]:
+    """The review of an incident as it is generated now, and the people who may be named in it."""
+    facts = review_facts(control, incident)
+    return review_text(facts), people_in(facts)
 
 
 def stored_review(control: Control, incident: Incident) -> Review | None:

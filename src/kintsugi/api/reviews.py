@@ -122,9 +122,9 @@ def show_incident_review(
 ) -> Response:
     """The review as it is generated now, with what people have written."""
     incident = control.stores.incidents.get(incident_id)
-    text = current_review(control, incident)
+    text, names = current_review(control, incident)
     if query.redacted:
-        text = for_strangers(incident, text)
+        text = for_strangers(text, names)
     return _rendered(text, incident, query.format)
 
 
@@ -137,7 +137,7 @@ def show_incident_review(
 def check_incident_review(control: Ctl, incident_id: IncidentKey) -> Response:
     """Remarks on its wording: what puts the blame on people, and what to write instead."""
     incident = control.stores.incidents.get(incident_id)
-    remarks = wording_of(incident, current_review(control, incident))
+    remarks = wording_of(*current_review(control, incident))
     return one(ReviewView(incident.reference, (), (), tuple(remarks)))
 
 
@@ -161,7 +161,7 @@ def import_incident_review(
     def decide(found: Incident) -> Change:
         review = stored_review(control, found)
         words = {} if review is None else review.parts
-        text = current_review(control, found)
+        text, _ = current_review(control, found)
         read[:] = [reviewing.read_import(found, edited.text, text, words)]
         return reviewing.written(found, review, read[0].words, act)
 
@@ -169,7 +169,7 @@ def import_incident_review(
     # Where nothing of people's changed nothing is written; edits are told all the same.
     if read[0].words and not query.dry_run:
         kept(control, incident.id, decide)
-    remarks = wording_of(incident, current_review(control, incident))
+    remarks = wording_of(*current_review(control, incident))
     view = ReviewView(
         incident.reference, tuple(sorted(read[0].words)), read[0].findings, tuple(remarks)
     )
@@ -190,12 +190,14 @@ def publish_incident_review(
     act = given.act(control, caller)
 
     def decide(found: Incident) -> Change:
+        text, names = current_review(control, found)
         return reviewing.published(
             found,
-            current_review(control, found),
+            text,
             act,
             audience=given.audience,
             number=len(all_of(control, found, "edition")) + 1,
+            names=names,
             terms=given.redact,
         )
 

@@ -14,7 +14,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput
 from kintsugi.incidents.commands import Act, changed, entry, refuse, wanted_reason
-from kintsugi.incidents.redaction import names_in, redacted
+from kintsugi.incidents.redaction import names_in, person_of, redacted
 from kintsugi.incidents.templates import (
     Filled,
     Template,
@@ -104,11 +104,11 @@ def approved(incident: Incident, communication: Communication, act: Act) -> Chan
                 "have one of them do it, or use a token with incidents:command",
             )
         )
-    if _person(communication.written_by) == act.actor.name:
+    if person_of(communication.written_by) == act.actor.name:
         blockers.append(
             Blocker("actor", "own", "you wrote it", "somebody else has to stand behind it")
         )
-    if any(_person(one.by) == act.actor.name for one in standing(communication, message)):
+    if any(person_of(one.by) == act.actor.name for one in standing(communication, message)):
         blockers.append(Blocker("actor", "approved", "you have approved this text already"))
     refuse("approve it", blockers)
     given = Approval(act.actor.reference, role or "", act.now, message.digest)
@@ -318,7 +318,3 @@ def _told(
 ) -> Any:
     about = {"communication": communication.id, "audience": communication.audience}
     return entry(incident, "communication", text, act, detail={**about, **detail})
-
-
-def _person(reference: str) -> str:
-    return reference.rpartition("/")[0] or reference

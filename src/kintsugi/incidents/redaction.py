@@ -59,18 +59,19 @@ def redacted(text: str, names: Mapping[str, str], *, terms: Iterable[str] = ()) 
 
 def names_in(incident: Incident) -> dict[str, str]:
     """The people of an incident, each as the role that they have had in it."""
-    people = {_name(incident.reported_by): "a reporter"}
+    people = {person_of(incident.reported_by): "a reporter"}
     for part in incident.cause.values():
-        people[_name(part.by)] = "an investigator"
+        people[person_of(part.by)] = "an investigator"
     for term in incident.roles:
-        people[_name(term.assigned_by)] = "a responder"
+        people[person_of(term.assigned_by)] = "a responder"
     for term in incident.roles:
         people[term.person] = f"the {term.role.replace('_', ' ')}"
     return {name: role for name, role in people.items() if name}
 
 
-def _name(reference: str) -> str:
-    return reference.partition("/")[0]
+def person_of(reference: str) -> str:
+    """The name in ``NAME/ID``."""
+    return reference.rpartition("/")[0] or reference
 
 
 def _masked(text: str) -> str:

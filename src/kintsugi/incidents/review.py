@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kintsugi.incidents.gates import CAUSE_PARTS
+from kintsugi.incidents.redaction import names_in, person_of
 from kintsugi.incidents.review_markdown import EMPTY, digest_of, marked, plain
 from kintsugi.incidents.rules import fields
 from kintsugi.model.action import Action
@@ -123,6 +124,19 @@ def review_text(facts: ReviewFacts) -> str:
         **{str(part): digest_of("\n".join(lines).strip()) for part, lines in people.items()},
     }
     return "\n".join([*_front_matter(facts, digests), "", *body, ""])
+
+
+def people_in(facts: ReviewFacts) -> dict[str, str]:
+    """Everybody who may be named in it, each as what they were to the incident."""
+    return {
+        **{
+            person_of(entry.actor): "a responder"
+            for entry in facts.entries
+            if not entry.actor.startswith("kintsugi/")
+        },
+        **{action.owner: "an owner" for action in facts.actions if action.owner},
+        **names_in(facts.incident),
+    }
 
 
 def window_of(incident: Incident, now: datetime) -> tuple[datetime, datetime]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from kintsugi.errors import InvalidInput
 from kintsugi.incidents.commands import Act, changed, entry, in_command, refuse
-from kintsugi.incidents.redaction import names_in, redacted
+from kintsugi.incidents.redaction import redacted
 from kintsugi.incidents.review_markdown import EMPTY, Document, Section, digest_of, parse_review
 from kintsugi.incidents.wording import WordingFinding, check_wording
 from kintsugi.model.blocker import Blocker
@@ -130,6 +130,7 @@ def published(
     *,
     audience: ReviewAudience,
     number: int,
+    names: Mapping[str, str],
     terms: Sequence[str] = (),
 ) -> Change:
     """Publish an edition, which never changes; its digest is in the timeline, and so in the log.
@@ -137,6 +138,7 @@ def published(
     Args:
         text: the review as it is generated now.
         number: of this edition.
+        names: what stands for each person before strangers.
         terms: further words that no stranger may read.
     """
     document = parse_review(text)
@@ -147,7 +149,7 @@ def published(
                 Blocker(f"review.{part}", "review", f"nobody has written: {part}", "write it")
             )
     refuse(f"publish the review of {incident.reference}", blockers)
-    shown = text if audience == "internal" else for_strangers(incident, text, terms=terms)
+    shown = text if audience == "internal" else for_strangers(text, names, terms=terms)
     edition = Edition(
         id=new_id(act.now),
         incidents=(incident.id,),
@@ -157,7 +159,7 @@ def published(
         created_by=act.actor.reference,
         text=shown,
         digest=digest_of(shown),
-        findings=len(wording_of(incident, text)),
+        findings=len(wording_of(text, names)),
     )
     detail: dict[str, Any] = {
         "edition": edition.id,
@@ -171,12 +173,12 @@ def published(
     return changed(incident, [told], act, keep=[edition])
 
 
-def for_strangers(incident: Incident, text: str, *, terms: Sequence[str] = ()) -> str:
+def for_strangers(text: str, names: Mapping[str, str], *, terms: Sequence[str] = ()) -> str:
     """The review without front matter, markers, anchors and names."""
     lines = body_of(text).split("\n")
     kept = "\n".join(line for line in lines if not line.startswith("<!-- "))
     kept = _ANCHOR.sub("", _LINK_DEFINITION.sub("", kept))
-    return redacted(kept, names_in(incident), terms=terms).strip() + "\n"
+    return redacted(kept, names, terms=terms).strip() + "\n"
 
 
 def body_of(text: str) -> str:
@@ -185,15 +187,14 @@ def body_of(text: str) -> str:
     return "\n".join(text.split("\n")[len(front) + 2 :]) if front else text
 
 
-def wording_of(incident: Incident, text: str) -> list[WordingFinding]:
+def wording_of(text: str, names: Collection[str]) -> list[WordingFinding]:
     """Remarks on the wording of a review, by its lines."""
-    people = [name.partition("/")[0] for name in names_in(incident)]
     sections = parse_review(text).sections
     found = [
         finding
         for name in _JUDGED
         if (section := sections.get(name)) is not None
-        for finding in check_wording(section.lines, people=people, first_line=section.line)
+        for finding in check_wording(section.lines, people=names, first_line=section.line)
     ]
     return sorted(found, key=lambda one: (one.line, one.column))
 
