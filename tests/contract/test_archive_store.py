@@ -320,6 +320,14 @@ def test_a_whole_archive_is_verified_as_such(stores: Stores) -> None:
     assert acts == {("archive", "old enough"), ("verify", "as written")}
 
 
+def test_contents_of_archived_months_outlive_their_time_by_name(stores: Stores) -> None:
+    fill(stores)
+    done = archived(stores)
+    step = stores.retention.look("payloads", before=NOON - timedelta(days=30), after="", limit=100)
+    assert (step.free, step.kept) == ((), 6)
+    assert [(one.by, one.name) for one in step.kept_by] == [(f"archive:{done.id}", "2026-01")]
+
+
 def test_a_month_is_old_enough_when_whole_months_lie_between() -> None:
     def old(month: str, now: datetime) -> bool:
         return is_old_enough(month, months=6, now=now)

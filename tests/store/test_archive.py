@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import re
@@ -33,6 +32,8 @@ from kintsugi.store.archive_shelf import Copies, Place, Shelf, address_of
 from kintsugi.vault.key_sources import FileKeys
 from tests.control_plane import blocked_event, make_event
 from tests.databases import NOON, Server
+from tests.faults.test_database_faults import small_disk
+from tests.store.processes import root_only
 
 pytestmark = pytest.mark.postgres
 MONTHS = itertools.count()
@@ -319,25 +320,25 @@ def test_erasing_a_key_erases_what_is_archived_also_when_it_comes_back(
     assert row == (b"",)
 
 
-def test_a_full_disk_at_the_archive_loses_nothing(
-    stores: PostgresStores, base: datetime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events = [make_event(n, base=base) for n in range(4)]
-    stores.events.append(events)
-    put = Shelf.put
-
-    def full(shelf: Shelf, name: str, source: Path) -> None:
-        with shelf._told(name, "written"):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Shelf, "put", full)
-    with pytest.raises(ArchiveUnavailable, match=r"cannot be written: .*No space left"):
-        archived(stores, base)
-    assert len(stores.events.page(of_month(base), limit=9).events) == 4
-    monkeypatch.setattr(Shelf, "put", put)
-    failed, _ = stores.archives.page(month=f"{base:%Y-%m}", limit=1)
-    assert again(stores, failed[0], "write").events == 4
-    assert len(stores.events.page(of_month(base), limit=9).events) == 4
+@root_only
+def test_a_full_disk_at_the_archive_loses_nothing(server: Server, tmp_path: Path) -> None:
+    conninfo = server.create()
+    base = datetime(2026, 1, 9, tzinfo=UTC)
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        (disk / "ballast").write_bytes(bytes(1_000_000))
+        place = Place(address_of(str(disk)), tmp_path / "copies")
+        keys = [FileKeys(tmp_path / "vault-key")]
+        with open_stores(conninfo, now=lambda: NOON, keys=keys, archive=place) as stores:
+            stores.events.append([make_event(n, base=base) for n in range(400)])
+            before = list(stores.events.scan(EventFilter(), payload=True))
+            with pytest.raises(ArchiveUnavailable, match=r"cannot be written: .*No space left"):
+                archived(stores, base)
+            assert list(stores.events.scan(EventFilter(), payload=True)) == before
+            (disk / "ballast").unlink()
+            failed, _ = stores.archives.page(limit=1)
+            assert again(stores, failed[0], "write").events == 400
+            assert list(stores.events.scan(EventFilter(), payload=True)) == before
+    server.drop(conninfo)
 
 
 def test_a_file_that_does_not_come_back_as_written_stops_everything(

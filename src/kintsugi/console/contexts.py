@@ -102,6 +102,7 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
         filter: the form.
         events: one page of decisions, newest first.
         total: how many match, as words: ``1,204`` or ``more than 10,000``.
+        cold: what is to be said of archived months; mostly nothing.
         next_page: address of the older page, empty on the last one.
         paged: whether this is not the newest page; it then stands still.
         any_events: whether there is any decision at all.
@@ -121,6 +122,7 @@ class DashboardPage(Shell, frozen=True, kw_only=True):
     filter: FilterForm
     events: tuple[DecisionEvent, ...]
     total: str
+    cold: str
     next_page: str
     paged: bool
     any_events: bool

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import ValidationError
 
 from kintsugi import __version__
+from kintsugi.api.answers import EventsMeta
 from kintsugi.api.control import Control
 from kintsugi.api.event_query import EventQuery
 from kintsugi.api.events import page_of_events
@@ -62,7 +63,7 @@ def dashboard(
         totals[count.verdict] += count.count
     cursor = asked.get("cursor")
     events: Sequence[DecisionEvent] = ()
-    total, next_page = "0", ""
+    total, next_page, cold = "0", "", ""
     if not errors:
         try:
             page = page_of_events(control.stores, where, limit=ROWS_PER_PAGE, cursor=cursor)
@@ -73,6 +74,7 @@ def dashboard(
             total = f"{page.meta.total:,}"
             if page.meta.total_is_floor:
                 total = f"more than {total}"
+            cold = _cold(page.meta)
             if page.meta.next_cursor:
                 next_page = f"/?{urlencode({**_filters(asked), 'cursor': page.meta.next_cursor})}"
     filters = _filters(asked)
@@ -102,6 +104,7 @@ def dashboard(
         ),
         events=tuple(events),
         total=total,
+        cold=cold,
         next_page=next_page,
         paged=cursor is not None,
         any_events=bool(events) or control.stores.events.last_position() > 0,
@@ -169,3 +172,10 @@ def _filter(asked: Mapping[str, str], *, now: datetime) -> tuple[EventFilter, di
         }
     except Invalid as error:
         return EventFilter(), {found.where: found.message for found in error.found}
+
+
+def _cold(meta: EventsMeta) -> str:
+    """What a reader should know of archived months."""
+    if meta.not_searched:
+        return f"not searched for words, because archived: {', '.join(meta.not_searched)}"
+    return f"from the archive: {', '.join(meta.from_archive)}" if meta.from_archive else ""

@@ -192,7 +192,7 @@ class Keeper(msgspec.Struct, frozen=True, order=True):
     """What keeps something that has reached its end.
 
     Attributes:
-        by: ``hold:ID``, ``incident:ID`` or ``log``.
+        by: ``hold:ID``, ``incident:ID``, ``archive:ID`` or ``log``.
         name: what people call it.
         things: how many; of months, how many events of it, at most ``COUNT_MAX``.
     """

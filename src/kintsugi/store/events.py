@@ -67,6 +67,8 @@ from kintsugi.store.workflows import note_workflows
 
 _SQL: Final = load_statements("events")
 _SCAN_ROWS_PER_FETCH: Final = 500
+# As many as stand together in an archived file, so that each part of it is read once.
+_COLD_ROWS_PER_FETCH: Final = 4000
 
 # Records are joined from the outside: those that are not there may be archived (cold.py).
 # The page is cut before the records are fetched: fifty lookups, whatever the filter.
@@ -293,8 +295,10 @@ class PostgresEvents:
         ):
             cursor.itersize = _SCAN_ROWS_PER_FETCH
             cursor.execute(statement, condition.values)
-            while rows := cursor.fetchmany(_SCAN_ROWS_PER_FETCH):
+            size = _SCAN_ROWS_PER_FETCH
+            while rows := cursor.fetchmany(size):
                 missing = {row[1]: row[2] for row in rows if row[0] is None}
+                size = _COLD_ROWS_PER_FETCH if missing else _SCAN_ROWS_PER_FETCH
                 cold = self._cold.find(missing, contents=payload)
                 for record, identifier, _, *content in rows:
                     if record is not None:

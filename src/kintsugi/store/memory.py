@@ -515,6 +515,10 @@ class MemoryEvents:
         """Searches read the payloads themselves."""
         return 0
 
+    def archived_in(self, event_id: str) -> str:
+        """The file that an event was moved to; empty where it was not."""
+        return self._shelf.held_in.get(event_id, "")
+
     def all_stored(self) -> list[StoredEvent]:
         """Every event with its position."""
         return list(self._stored)

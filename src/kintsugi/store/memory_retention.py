@@ -56,6 +56,9 @@ class _Log(Protocol):
 class Events(Protocol):
     """What is asked of the events in memory."""
 
+    def archived_in(self, event_id: str) -> str:
+        """The file that an event was moved to; empty where it was not."""
+
     def covered(self, where: EventFilter) -> list[DecisionEvent]:
         """Records that a filter lets through, full text aside."""
 
@@ -256,6 +259,10 @@ class MemoryRetention:
         ]
         some = past[:limit]
         keepers = {event.id: self._keepers_of(event) for event in some}
+        for event in some:
+            if path := self._events.archived_in(event.id):
+                month, archive_id = path.split("/")[:2]
+                keepers[event.id].append(Keeper(f"archive:{archive_id}", month))
         found = _stepped(keepers, some[-1].id if len(past) > limit else "")
         if removal is not None:
             run, outcome, now = removal

@@ -103,8 +103,9 @@ def _payloads(
         lock_keepers(connection)
     asked = [after or _NO_ID, before - _TOLERANCE, limit]
     ids = [one for (one,) in connection.execute(_SQL["payloads"], asked).fetchall()]
+    archived = () if after else _archived_before(connection, before)
     if not ids:
-        return _stepped(ids, {}, "")
+        return _with(_stepped(ids, {}, ""), archived)
     since, until = uuid7_time(ids[0]) - _TOLERANCE, uuid7_time(ids[-1]) + _TOLERANCE
     keepers = keepers_of(connection, "id", ids, since=since, until=until)
     found = _stepped(ids, keepers, ids[-1] if len(ids) == limit else "")
@@ -115,7 +116,22 @@ def _payloads(
         connection.execute(_SQL["expire_payloads"], [run.id, free])
         connection.execute(_SQL["expire_texts"], [free])
         connection.execute(_SQL["drop_own_keys"], [free])
-    return found
+    return _with(found, archived)
+
+
+def _archived_before(connection: Connection, before: datetime) -> tuple[Keeper, ...]:
+    """The archives of whole months past their end: nothing of a file can be taken out."""
+    rows = connection.execute(_SQL["archived_before"], [before - _TOLERANCE]).fetchall()
+    return tuple(Keeper(f"archive:{name}", month, events) for name, month, events in rows)
+
+
+def _with(step: Step, keepers: Sequence[Keeper]) -> Step:
+    """The same, with what stands elsewhere and is kept."""
+    if not keepers:
+        return step
+    kept = step.kept + sum(one.things for one in keepers)
+    told = added_up([*step.kept_by, *keepers])
+    return msgspec.structs.replace(step, kept=kept, kept_by=told)
 
 
 def _traces(

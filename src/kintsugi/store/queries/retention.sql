@@ -187,6 +187,12 @@ FOR UPDATE
 -- name: expire_archive
 UPDATE kintsugi.archives SET in_force = false, record = %s WHERE id = %s
 
+-- name: archived_before
+SELECT id::text, month, (record::json ->> 'events')::bigint
+FROM kintsugi.archives
+WHERE in_force AND (month || '-01 00:00Z')::timestamptz + interval '1 month' <= %s
+ORDER BY month, id
+
 -- name: lock_ingest
 SELECT last_position FROM kintsugi.ingest_position FOR UPDATE
 
