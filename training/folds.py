@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from learning import Text, fit, logits
 from samples import HEADS, family
 from sklearn.linear_model import LogisticRegression
-from train import Text, fit, logits
 
 FOLDS = (
     ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs"),
