@@ -58,7 +58,7 @@ def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, dict[
 # By place: which scores count, and how many harmless texts each may flag.
 PLACES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "user": ((0, 1, 2), (0.005, 0.004, 0.0005)),
-    "tool": ((0, 1, 2), (0.003, 0.002, 0.012)),
+    "tool": ((0, 1, 2), (0.003, 0.002, 0.015)),
     "answer": ((0, 1, 2), (0.003, 0.002, 0.012)),
 }
 

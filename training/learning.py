@@ -25,7 +25,7 @@ POSITIVE_WEIGHT = {"direct": 1.0, "jailbreak": 1.0, "indirect": 1.0}
 
 # A word or a pair of words seen in fewer texts is not learnt from.
 TEXTS_MIN = 2
-# Nor is a word alone that is in more than this share of them: "the" says nothing, and often.
+# In documents a word alone says nothing that is in more than this share of all texts.
 SHARE_MAX = 0.1
 # Pairs that are kept: as many as fit into a table that stays in a processor's nearer caches.
 PAIRS_MAX = 20_000
@@ -66,14 +66,23 @@ def of_kind(*kinds: str) -> np.ndarray:
     return np.fromiter((name[0] in kinds for name in NUMBERS), dtype=bool, count=len(NUMBERS))
 
 
-def uninformative(texts: Sequence[Text]) -> np.ndarray:
-    """The words and pairs that are in too few texts, and the words that are in too many."""
+def text_counts(texts: Sequence[Text]) -> np.ndarray:
+    """In how many texts each feature is."""
     counts = np.zeros(len(NUMBERS), dtype=int)
     for text in texts:
         counts[np.unique(text.features)] += 1
-    seldom = of_kind("word", "pair") & (counts < TEXTS_MIN)
-    everywhere = of_kind("word", "beginning", "ending") & (counts > SHARE_MAX * len(texts))
-    return seldom | everywhere
+    return counts
+
+
+def seldom(texts: Sequence[Text]) -> np.ndarray:
+    """The words and pairs that are in too few texts."""
+    return of_kind("word", "pair") & (text_counts(texts) < TEXTS_MIN)
+
+
+def everywhere(texts: Sequence[Text]) -> np.ndarray:
+    """The words that are in too many."""
+    many = text_counts(texts) > SHARE_MAX * len(texts)
+    return of_kind("word", "beginning", "ending") & many
 
 
 def light_pairs(weights: np.ndarray) -> np.ndarray:
@@ -194,7 +203,7 @@ def fit(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
 
     The second round knows where attacks are; the third has only the pairs that mattered.
     """
-    texts = without(texts, uninformative(texts))
+    texts = without(texts, seldom(texts))
     weights, _ = fit_round(texts, None)
     weights, _ = fit_round(texts, weights)
     texts = without(texts, light_pairs(weights))
@@ -203,6 +212,7 @@ def fit(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray]:
 
 def fit_round(texts: Sequence[Text], previous: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """One training, with windows chosen by the one before."""
+    telling = without(texts, everywhere(texts))
     sizes: dict[tuple[str, bool], int] = defaultdict(int)
     for text in texts:
         sizes[text.sample.source, max(text.sample.labels) == 1] += 1
@@ -210,7 +220,8 @@ def fit_round(texts: Sequence[Text], previous: np.ndarray | None) -> tuple[np.nd
     for head, name in enumerate(HEADS):
         chosen = random.Random(SEED)
         rows = Rows()
-        for text in texts:
+        # In documents frequent words only tell what kind of document it is.
+        for text in telling if name == "indirect" else texts:
             if text.sample.labels[head] < 0:
                 continue
             found = chosen_windows(text, head, chosen, previous)
