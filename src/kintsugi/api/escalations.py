@@ -22,6 +22,7 @@ from kintsugi.api.hygiene import decode_json
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
+from kintsugi.api.sight import reference_for
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Phase
 from kintsugi.model.ids import uuid7_time
@@ -202,7 +203,7 @@ def list_escalations(control: Ctl, query: Annotated[EscalationQuery, Query()]) -
     found, cursor = oversight.escalations(
         query.status, now=now, limit=query.limit, cursor=query.cursor
     )
-    views = [view_of(escalation, now=now) for escalation in found]
+    views = [for_caller(control, view_of(escalation, now=now)) for escalation in found]
     return reply(Page(views, Meta(total=total, next_cursor=cursor)))
 
 
@@ -363,7 +364,7 @@ def view_of(escalation: Escalation, *, now: datetime) -> EscalationView:
 def detail_of(control: Control, caller: Token, escalation: Escalation) -> EscalationDetail:
     """With what is said, as this caller may see it."""
     content = content_of(control, caller, escalation.id)
-    view = view_of(escalation, now=control.clock())
+    view = for_caller(control, view_of(escalation, now=control.clock()))
     held = control.stores.oversight.held_payload(escalation.id) is not None
     return EscalationDetail(
         **{name: getattr(view, name) for name in view.__struct_fields__},
@@ -374,7 +375,19 @@ def detail_of(control: Control, caller: Token, escalation: Escalation) -> Escala
         truncated=content.truncated,
         unreadable=content.unreadable,
         shown_digest=shown(escalation, content).digest,
-        overrides=control.stores.overrides.of(escalation.id),
+        overrides=[
+            msgspec.structs.replace(
+                made, incident_id=reference_for(control.stores, made.incident_id)
+            )
+            for made in control.stores.overrides.of(escalation.id)
+        ],
+    )
+
+
+def for_caller(control: Control, view: EscalationView) -> EscalationView:
+    """Without the incident that it belongs to, where that is restricted."""
+    return msgspec.structs.replace(
+        view, incident_id=reference_for(control.stores, view.incident_id)
     )
 
 
@@ -409,4 +422,4 @@ def _said(reason: str) -> str:
 
 
 def _shown(control: Control, escalation: Escalation) -> Response:
-    return one(view_of(escalation, now=control.clock()))
+    return one(for_caller(control, view_of(escalation, now=control.clock())))

@@ -19,6 +19,7 @@ from kintsugi.api.event_query import PageQuery
 from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
+from kintsugi.api.sight import reference_for
 from kintsugi.errors import Forbidden, InvalidInput, NotFound, StateConflict
 from kintsugi.incidents.commands import Act
 from kintsugi.incidents.notes import noted
@@ -162,7 +163,11 @@ def list_overrides(control: Ctl, query: Annotated[OverrideQuery, Query()]) -> Re
     found, cursor = control.stores.overrides.page(
         OverrideFilter(query.by, query.outcome), limit=query.limit, cursor=query.cursor
     )
-    return reply(Page(found, Meta(len(found), cursor is not None, cursor)))
+    shown = [
+        msgspec.structs.replace(made, incident_id=reference_for(control.stores, made.incident_id))
+        for made in found
+    ]
+    return reply(Page(shown, Meta(len(shown), cursor is not None, cursor)))
 
 
 @routes.add(
@@ -189,7 +194,7 @@ def list_proposals(control: Ctl, query: Annotated[PageQuery, Query()]) -> Respon
             by=made.by,
             at=made.at,
             reason=made.reason,
-            incident_id=made.incident_id,
+            incident_id=reference_for(control.stores, made.incident_id),
             override_id=made.id,
         )
         for made in found

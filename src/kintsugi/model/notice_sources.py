@@ -158,7 +158,9 @@ def of_escalation(
         data["actor"] = escalation.claimed_by
     if act in ("approved", "rejected"):
         data["actor"] = escalation.resolved_by
-    return notice(f"escalation.{act}", f"escalation:{report.id}", data, now=now)
+    # Who asks decides how grave a question is; an answer is as grave as its type says.
+    severity = escalation.tier if act in ("created", "expired") else None
+    return notice(f"escalation.{act}", f"escalation:{report.id}", data, now=now, severity=severity)
 
 
 def of_quarantine(
