@@ -15,6 +15,7 @@ from kintsugi.api.retention_worker import Retention
 from kintsugi.ledger.completeness import completeness
 from kintsugi.model.event import ExpiredNote, Payload
 from kintsugi.model.evidence import State
+from kintsugi.model.retention import DEFAULTS, Relaxation, RetentionPolicy, changed
 from kintsugi.model.stores import Stores
 from tests.contract.test_retention_store import exported, hold, said
 from tests.control_plane import Clock, bearer, make_token
@@ -229,3 +230,12 @@ def test_expired_content_is_told_apart_from_missing_content() -> None:
     assert by_key["prompt"].state is State.PARTIAL
     assert by_key["prompt"].expired[0] == "prompt (1 of 3)"
     assert by_key["prompt"].missing[0] == "prompt (1 of 3)"
+
+
+def test_records_stay_as_long_as_contents_whose_relaxation_has_ended() -> None:
+    short, long = (Relaxation("ana", "law", NOON.date() + days * DAY) for days in (1, 100))
+    policies = [RetentionPolicy("payloads", 30, short), RetentionPolicy("events", 30, long)]
+    settings = changed(DEFAULTS, policies, by="ana", reason="", now=NOON)
+    today, later = NOON.date(), NOON.date() + 2 * DAY
+    assert [settings.in_force(name, today) for name in ("payloads", "events")] == [30, 30]
+    assert [settings.in_force(name, later) for name in ("payloads", "events")] == [183, 183]

@@ -291,7 +291,7 @@ def _previewed(
     stores: Stores, settings: RetentionSettings, name: ClassName, *, now: datetime
 ) -> ClassPreview:
     before = settings.before(name, now)
-    days = settings.of(name).in_force(now.astimezone(UTC).date())
+    days = settings.in_force(name, now.astimezone(UTC).date())
     removed = kept = looked_at = 0
     kept_by: tuple[Keeper, ...] = ()
     cursor, more = "", before is not None
@@ -333,7 +333,7 @@ def _view(settings: RetentionSettings, *, today: date) -> RetentionView:
                 name=one.name,
                 what=one.what,
                 days=(policy := settings.of(one.name)).days,
-                days_in_force=policy.in_force(today),
+                days_in_force=settings.in_force(one.name, today),
                 floor_days=one.floor_days,
                 settable=one.floor_days is not None,
                 relaxed=policy.relaxed,

@@ -227,4 +227,4 @@ def _row(one: dict[str, Any], outcome: str) -> list[str]:
 
 
 def _days(days: int | None) -> str:
-    return _NEVER if days is None else f"{days} day{'' if days == 1 else 's'}"
+    return "for ever" if days is None else f"{days} day{'' if days == 1 else 's'}"

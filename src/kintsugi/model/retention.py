@@ -132,9 +132,18 @@ class RetentionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         known = BY_NAME[name]
         return RetentionPolicy(known.name, known.days)
 
+    def in_force(self, name: str, today: date) -> int | None:
+        """The days that count on this day; None is for ever. Records stay as long as their contents
+        also where a relaxation of those has ended."""
+        days = self.of(name).in_force(today)
+        if name != "events" or days is None:
+            return days
+        contents = self.of("payloads").in_force(today)
+        return None if contents is None else max(days, contents)
+
     def before(self, name: str, now: datetime) -> datetime | None:
         """What is older than this moment has reached its end; None where nothing ever does."""
-        days = self.of(name).in_force(now.astimezone(UTC).date())
+        days = self.in_force(name, now.astimezone(UTC).date())
         return None if days is None else now - timedelta(days=days)
 
 
@@ -279,7 +288,7 @@ def begun(run: RetentionRun, settings: RetentionSettings, *, now: datetime) -> R
         run,
         version=settings.version,
         classes=tuple(
-            ClassOutcome(name, settings.of(name).in_force(today), settings.before(name, now))
+            ClassOutcome(name, settings.in_force(name, today), settings.before(name, now))
             for name in REMOVABLE
         ),
     )
