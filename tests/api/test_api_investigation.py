@@ -58,3 +58,13 @@ def test_a_hypothesis_is_linked_to_what_is_there(client: TestClient, path: str) 
     resting = {**cause, "hypotheses": [1], "evidence": [f"entry:{entry}"]}
     told = client.post(f"{path}/explain", json=resting)
     assert told.json()["data"]["cause"]["trigger"]["hypotheses"] == [1]
+
+
+def test_a_waived_gate_shows_among_everything_relaxed(client: TestClient, path: str) -> None:
+    waiver = {"gate": "cause", "owner": "bo", "expires_at": "2026-05-01T00:00:00Z"}
+    done = client.post(f"{path}/waive", json={**waiver, "reason": "the vendor has not answered"})
+    assert done.status_code == 200, done.text
+    [shown] = client.get("/v1/status").json()["data"]["relaxed"]
+    assert (shown["path"], shown["owner"], shown["state"]) == ("gates.cause", "bo", "in_time")
+    assert shown["config_id"] == path.rpartition("/")[2]
+    assert shown["days_left"] == 8

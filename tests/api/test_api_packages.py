@@ -24,10 +24,12 @@ from kintsugi.model.decision import Phase
 from kintsugi.model.event import Payload, RaisedEscalation, Unredacted
 from kintsugi.model.holds import Hold
 from kintsugi.model.ids import uuid7
+from kintsugi.model.signal import Observation
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import EventFilter, ExportJob, Stores
 from kintsugi.store.memory import MemoryChanges
 from tests.api.test_api_exports import finished
+from tests.api.test_api_freezes import declare, settled
 from tests.control_plane import NOON, Clock, bearer, blocked_event, make_event, make_token
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -334,3 +336,30 @@ def test_legal_holds_over_it_are_told_and_others_are_not(stores: Stores, fetch: 
     assert found.report.holds, found.report.findings
     assert [hold["name"] for hold in found.lines("holds.jsonl")] == ["ada"]
     assert [entry["action"] for entry in found.lines("custody.jsonl")] == ["hold"]
+
+
+def test_a_package_of_an_incident_holds_the_incident(
+    client: TestClient, stores: Stores, fetch: Any
+) -> None:
+    stores.events.append([make_event(1), blocked_event(2)])
+    path = f"/v1/incidents/{declare(client)}"
+    stores.signals.observe(
+        Observation("block_rate", "b", "high", "gateway:gw-1", "45% are blocked"), now=NOON
+    )
+    body = {"filter": {"since": "1h", "until": "2026-04-23T12:00:01Z"}}
+    frozen = client.post(f"{path}/freeze", json=body)
+    where = frozen.headers.get("location", "")
+    settled(client, where)
+    package = fetch(filter={"incident": path.rpartition("/")[2]})
+    assert package.report.findings == ()
+    [incident] = package.lines("incident/incident.jsonl")
+    assert incident["title"] == "It lied"
+    told = [one["entry"]["text"] for one in package.lines("incident/timeline.jsonl")]
+    assert "45% are blocked" in told
+    assert [one["kind"] for one in package.lines("incident/signals.jsonl")] == ["block_rate"]
+    [freeze] = package.lines("incident/freezes.jsonl")
+    assert freeze["frozen"] == 1
+    affected = {one["key"] for one in package.lines("incident/affected.jsonl")}
+    assert affected == {"support", "user-1"}
+    objects = {one["object"] for one in package.lines("custody.jsonl")}
+    assert f"freeze:{freeze['id']}" in objects

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kintsugi.errors import Blocked, InvalidInput
+from kintsugi.incidents.gates import GateFacts
 from kintsugi.incidents.lifecycle import (
     BY_VERB,
     TRANSITIONS,
@@ -20,6 +21,7 @@ from kintsugi.incidents.lifecycle import (
     moves_from,
     transition_of,
 )
+from kintsugi.incidents.severity import duties_of
 from kintsugi.model.incident import Actor, RoleTerm, State, Triage
 from tests.incidents.cases import ANA, BO, CHIEF, FROZEN, NOON, act, complete, incident
 
@@ -136,21 +138,33 @@ class Walk(RuleBasedStateMachine):
         who=st.sampled_from([ANA, BO, CHIEF]),
         reason=st.sampled_from(["", "because"]),
         filled=st.booleans(),
+        facts=st.sampled_from(
+            [FROZEN, GateFacts(), GateFacts(evidence=(), actions=("none agreed",), review=())]
+        ),
     )
-    def move(self, verb: str, who: Actor, reason: str, filled: bool) -> None:
+    def move(self, verb: str, who: Actor, reason: str, filled: bool, facts: GateFacts) -> None:
         if filled:
             self.found = msgspec.structs.replace(
                 complete("high"), state=self.found.state, triage=ANSWERED
             )
         transition = transition_of(verb)
         doing = act(who, reason=reason)
-        stands = blockers(self.found, transition, NEAR_MISS, doing)
+        move = msgspec.structs.replace(NEAR_MISS, facts=facts)
+        stands = blockers(self.found, transition, move, doing)
+        if verb == "close":
+            # What the server computed stands in the way, whoever asks and whatever else is there.
+            told = {one.where for one in stands}
+            applying = duties_of(self.found.severity).gates
+            lacking = bool(facts.evidence) or not self.found.event_count
+            assert ("gate.evidence" in told) == ("evidence" in applying and lacking)
+            if facts.actions and "actions" in applying:
+                assert "gate.actions" in told
         if stands:
             with pytest.raises(Blocked) as error:
-                moved(self.found, verb, doing, NEAR_MISS)
+                moved(self.found, verb, doing, move)
             assert list(error.value.blockers) == stands
             return
-        change = moved(self.found, verb, doing, NEAR_MISS)
+        change = moved(self.found, verb, doing, move)
         assert self.found.state in transition.sources
         assert transition.who != "commander" or who.may_command or who.name == "ana"
         assert len(change.entries) == 1

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
+from kintsugi.api.package_incident import add_incident
 from kintsugi.api.trajectory_job import line_of, trajectories_around
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import ConfigurationLeaf, content_digest, custody_leaf, leaf_data
@@ -20,6 +21,7 @@ from kintsugi.ledger.package.encryption import encrypt
 from kintsugi.ledger.package.files import ArchiveFormat, pack
 from kintsugi.ledger.package.writer import PackageWriter, Selection
 from kintsugi.model.event_filter import both
+from kintsugi.model.freeze import Freeze
 from kintsugi.model.holds import Hold
 from kintsugi.model.span import Span
 from kintsugi.model.stores import ConfigurationVersion, EventFilter, ExportJob, Stores
@@ -109,6 +111,7 @@ def _collect(
     if not writer.events and not writer.spans:
         raise NotFound("nothing matches, so there is nothing to package")
     _add_trajectories(writer, job, stores, progress)
+    freezes = add_incident(writer, job.where.incident, stores) if job.where.incident else []
     for config_version in sorted(writer.config_versions):
         _add_configuration(writer, config_version, stores)
     for event_id in dict.fromkeys(writer.escalated):
@@ -119,7 +122,7 @@ def _collect(
     holds = list(_holds(job, stores))
     for hold in holds:
         writer.add_hold(hold)
-    for entries in _chunks(_objects(writer, job, holds)):
+    for entries in _chunks(_objects(writer, job, holds, freezes)):
         progress(writer.events)
         found = stores.custody.of(entries)
         told = {entry.id: leaf_data(custody_leaf(entry)).decode() for entry in found}
@@ -186,10 +189,13 @@ def _holds(job: ExportJob, stores: Stores) -> Iterator[Hold]:
             yield hold
 
 
-def _objects(writer: PackageWriter, job: ExportJob, holds: Sequence[Hold]) -> Iterator[str]:
+def _objects(
+    writer: PackageWriter, job: ExportJob, holds: Sequence[Hold], freezes: Sequence[Freeze]
+) -> Iterator[str]:
     """What custody entries may be about that concern this package."""
     yield f"package:{job.id}"
     yield from (f"hold:{hold.id}" for hold in holds)
+    yield from (f"freeze:{one.id}" for one in freezes)
     if job.where.trace:
         yield f"trace:{job.where.trace}"
     if job.where.incident:

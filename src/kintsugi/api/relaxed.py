@@ -10,6 +10,8 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import ConfigurationInvalid, NotFound
+from kintsugi.incidents.gates import waived_now
+from kintsugi.model.incident import IncidentFilter
 from kintsugi.model.retention import BY_NAME, RetentionSettings
 from kintsugi.model.stores import ConfigurationVersion, Stores
 from kintsugi.policy.parse import parse_config
@@ -22,6 +24,9 @@ _PARSED_MAX = 64
 # What stands in place of a configuration and of gateways where the control plane itself is relaxed.
 RETENTION: Final = "retention"
 CONTROL_PLANE: Final = "control plane"
+GATES: Final = "gates."
+# Incidents that are looked at for waivers: open ones, and as many of the newest.
+_INCIDENTS_MAX: Final = 500
 
 
 class RelaxedView(msgspec.Struct, frozen=True):
@@ -34,7 +39,7 @@ class RelaxedView(msgspec.Struct, frozen=True):
         expires: its last day (UTC).
         days_left: until then; 0 on that day, negative after it.
         gateways: those that run it, as they said within the last day; "control plane" for what it
-            does itself, with "retention" as ``config_id``.
+            does itself, with "retention" or an incident's reference as ``config_id``.
     """
 
     config_id: str
@@ -66,6 +71,7 @@ def relaxed_now(stores: Stores, *, now: datetime) -> tuple[RelaxedView, ...]:
         for one in relaxed_of(version, now=now, gateways=tuple(sorted(running.get(key, ()))))
     ]
     found += relaxed_periods(stores.retention.settings(), now=now)
+    found += relaxed_gates(stores, now=now)
     return tuple(sorted(found, key=_urgency))
 
 
@@ -114,6 +120,29 @@ def relaxed_periods(settings: RetentionSettings, *, now: datetime) -> Iterator[R
             days_left=(by.expires - today).days,
             gateways=(CONTROL_PLANE,) if state == "in_time" else (),
         )
+
+
+def relaxed_gates(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
+    """Waivers in force of incidents' close gates, also of incidents that were closed by them."""
+    today = now.astimezone(UTC).date()
+    still_open, _ = stores.incidents.page(IncidentFilter(state="open"), limit=_INCIDENTS_MAX)
+    newest, _ = stores.incidents.page(IncidentFilter(), limit=_INCIDENTS_MAX)
+    for incident in {one.id: one for one in (*still_open, *newest)}.values():
+        for waiver in waived_now(incident, now=now):
+            until = waiver.expires_at.astimezone(UTC).date()
+            yield RelaxedView(
+                config_id=incident.reference,
+                version=incident.version,
+                path=f"{GATES}{waiver.gate}",
+                setting="waived",
+                meaning=f"{incident.reference} may be closed without: {waiver.gate}",
+                state="in_time",
+                owner=waiver.owner,
+                reason=waiver.reason,
+                expires=until,
+                days_left=(until - today).days,
+                gateways=(CONTROL_PLANE,),
+            )
 
 
 def running_gateways(stores: Stores, config_id: str, version: int, *, now: datetime) -> list[str]:

@@ -37,6 +37,10 @@ DESCRIPTIONS: Final[Mapping[str, tuple[str, str]]] = {
     contents.CUSTODY: ("Who did what with this evidence", "application/x-ndjson"),
     contents.CONFIGURATIONS: ("Configuration versions that were in force", "application/x-ndjson"),
     contents.CONFIGURATION_FOLDER: ("The text of one of them", "application/yaml"),
+    contents.INCIDENT_FOLDER: (
+        "The incident: its record, timeline, freezes, signals, and what it affected",
+        "application/x-ndjson",
+    ),
     contents.TRAJECTORY_FOLDER: (
         "Conversations and agent runs as trajectories, successes and failures apart",
         "application/x-ndjson",
