@@ -244,6 +244,11 @@ def test_files_come_back_byte_for_byte_and_leave_custody(stores: Stores) -> None
     note = custody_entry("reveal", f"report:{report.id}", actor="ana/1", now=NOON)
     assert stores.reports.file(report.id, name, note) == content
     assert stores.custody.count(CustodyFilter(action="reveal"), ceiling=9) == 1
+    assert (stores.reports.files_of(report.id), stores.reports.files_of("nonsense")) == (1, 0)
+    assert (stores.reports.erase_files(report.id), stores.reports.erase_files(report.id)) == (1, 0)
+    assert stores.reports.files_of(report.id) == 0
+    with pytest.raises(NotFound):
+        stores.reports.file(report.id, name, note)
     for report_id, digest in ((report.id, content_name(b"")), (new_id(NOON), name)):
         with pytest.raises(NotFound):
             stores.reports.file(report_id, digest, note)

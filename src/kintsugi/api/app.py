@@ -74,7 +74,7 @@ from kintsugi.api.auth import Authenticator
 from kintsugi.api.background import Background
 from kintsugi.api.bypasses import BYPASSES_EVERY_SECONDS, BypassJudge
 from kintsugi.api.control import Control
-from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans
+from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans, ReportFiles
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.freeze_worker import FreezeWorker
@@ -196,6 +196,7 @@ def build_api(
         places=(
             ExportedFiles(stores, state_dir, clock),
             ReportedSpans(stores),
+            ReportFiles(stores),
             *more_places,
         ),
     )

@@ -13,6 +13,7 @@ import msgspec
 from kintsugi.api.export_worker import FOLDER, file_name
 from kintsugi.model.erasure import PlaceReached
 from kintsugi.model.holds import narrowed
+from kintsugi.model.report import report_of_subject
 from kintsugi.model.stores import ExportJob, Stores
 from kintsugi.model.vault import Subject
 
@@ -93,3 +94,22 @@ class ReportedSpans:
     def _until(self, erasure_id: str) -> datetime | None:
         """What began later is new content; another control plane may ask long afterwards."""
         return self._stores.erasures.erasure(erasure_id).destroyed_at
+
+
+class ReportFiles:
+    """What came with a report; the report stays, without it."""
+
+    name = "reports"
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def holds(self, subject: Subject, /) -> int:
+        return self._stores.reports.files_of(report_of_subject(subject))
+
+    def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:  # noqa: ARG002
+        removed = self._stores.reports.erase_files(report_of_subject(subject))
+        return PlaceReached(self.name, "done", removed=removed, detail="files of a report")
+
+    def left(self, subject: Subject, /, *, erasure_id: str) -> int:  # noqa: ARG002
+        return self.holds(subject)

@@ -27,6 +27,7 @@ from kintsugi.model.erasure import ErasureJob, ErasureState, PlaceReached, Recei
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.holds import narrowed
 from kintsugi.model.ids import uuid7
+from kintsugi.model.report import report_of_subject
 from kintsugi.model.vault import Subject
 
 routes = Routes("erasures")
@@ -278,7 +279,8 @@ def _subject(control: Control, text: str) -> Subject:
             )
         return owner
     where = narrowed(EventFilter(), subject)
-    if where is None or not control.stores.events.count(where, ceiling=1):
+    found = where is not None and control.stores.events.count(where, ceiling=1)
+    if not found and not control.stores.reports.files_of(report_of_subject(subject)):
         raise NotFound(f'there is no event of "{subject}"')
     return subject
 

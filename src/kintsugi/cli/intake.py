@@ -15,7 +15,7 @@ from kintsugi.cli.gateways import flat
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, facts, table
 from kintsugi.cli.parts import program
-from kintsugi.errors import ApiRefused, InvalidInput
+from kintsugi.errors import ApiRefused, ApiUnreachable, InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -194,11 +194,14 @@ def file_of(
     """Write a file that came with a report, as it came. Leaves an entry in custody."""
     if output.exists():
         raise InvalidInput(f"{output} exists; name another file")
-    with (
-        Client(program(context).settings(state=state, api_url=api_url)) as client,
-        output.open("xb") as into,
-    ):
-        found = client.download(f"/v1/reports/{report_id}/files/{digest}", into, lambda _: None)
+    path = f"/v1/reports/{report_id}/files/{digest}"
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        try:
+            with output.open("xb") as into:
+                found = client.download(path, into, lambda _: None)
+        except (ApiRefused, ApiUnreachable):
+            output.unlink(missing_ok=True)  # it holds nothing, or a part
+            raise
     if f"sha256:{found}" != digest:
         raise InvalidInput(f"what came has the digest sha256:{found}, not {digest}")
     Output().say(f"Written to {output}; its digest is as named.")

@@ -16,6 +16,7 @@ import msgspec
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.incident import Change, Incident
 from kintsugi.model.signal import Severity
+from kintsugi.model.vault import Subject
 
 Channel = Literal[
     "internal",
@@ -250,6 +251,18 @@ class ReportStore(Protocol):
             NotFound: the report has no such file, or its content was erased.
             KeyUnavailable: it cannot be opened now.
         """
+
+    def files_of(self, report_id: str) -> int:
+        """How many files of a report there are that were not erased."""
+
+    def erase_files(self, report_id: str) -> int:
+        """Erase what is in the files of a report; of how many. The report stays."""
+
+
+def report_of_subject(subject: Subject) -> str:
+    """The id of the report whose files an erasure is about; empty where it is about none."""
+    kind, _, report_id = subject.id.partition(":")
+    return report_id if subject.kind == "session" and kind == "report" else ""
 
 
 def report_record(report: Report) -> bytes:

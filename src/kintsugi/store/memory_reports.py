@@ -138,6 +138,16 @@ class MemoryReports:
         self._custody.add(entry)
         return content
 
+    def files_of(self, report_id: str) -> int:
+        return sum(one == report_id for one, _ in self._files)
+
+    def erase_files(self, report_id: str) -> int:
+        with self._lock:
+            gone = [key for key in self._files if key[0] == report_id]
+            for key in gone:
+                del self._files[key]
+        return len(gone)
+
     def _receive(self, one: Arrival, take: Take, *, now: datetime) -> KeptReport:
         report = one.report
         joins = self.joins(report.fingerprint.digest)

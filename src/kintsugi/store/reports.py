@@ -185,6 +185,17 @@ class PostgresReports:
             add_custody(connection, entry, now=entry.at)
         return content
 
+    def files_of(self, report_id: str) -> int:
+        identifier = parse_uuid(report_id)
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["files_of"], [identifier]).fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def erase_files(self, report_id: str) -> int:
+        identifier = parse_uuid(report_id)
+        with self._database.transaction() as connection:
+            return connection.execute(_SQL["erase_files"], [identifier]).rowcount
+
     def _opened(self, report_id: str, digest: str, row: tuple[Any, ...]) -> bytes:
         content, sealed, data_key, wrapped, key_id = row
         if content is not None:

@@ -101,3 +101,13 @@ SELECT pg_notify('kt_incidents', '')
 
 -- name: incident
 SELECT record FROM kintsugi.incidents WHERE id = %s
+
+-- name: files_of
+SELECT count(*)
+FROM kintsugi.report_files
+WHERE report_id = %s AND (content IS NOT NULL OR sealed <> '')
+
+-- name: erase_files
+UPDATE kintsugi.report_files
+SET content = NULL, sealed = ''
+WHERE report_id = %s AND (content IS NOT NULL OR sealed <> '')
