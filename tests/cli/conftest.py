@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import msgspec
 import pytest
+import structlog
 import uvicorn
 
 from kintsugi.api.app import build_api, end_streams
@@ -74,6 +75,8 @@ class _Server(uvicorn.Server):
 @pytest.fixture
 def control_plane(tmp_path: Path) -> Iterator[ControlPlane]:
     state = tmp_path / "state"
+    # It runs in the process of the commands, whose stdout holds their results and nothing else.
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     answers = {STATEMENT: QueryResult(("decision", "user_id"), (("blocked", "=1+1"),) * 3, False)}
     stores = memory_stores(answers=answers)
     ensure_first_tokens(stores, state, now=datetime.now(UTC))
@@ -89,6 +92,7 @@ def control_plane(tmp_path: Path) -> Iterator[ControlPlane]:
     server.should_exit = True
     thread.join(10)
     listener.close()
+    structlog.reset_defaults()
 
 
 @pytest.fixture
