@@ -133,6 +133,21 @@ def test_what_went_through_is_judged_told_and_tied_to_the_incident(
     assert shown["bypassed"]["exchanges"] == 3
 
 
+def test_a_bypass_shows_as_relaxed_while_it_is_in_force(
+    client: TestClient, stores: Stores, clock: Clock
+) -> None:
+    identifier = client.post(AT, json=asking(declared(client))).json()["data"]["containment"]["id"]
+    assert client.get("/v1/status").json()["data"]["relaxed"] == []
+    stores.containments.approve(identifier, by="eve/2", now=clock.now)
+    [one] = client.get("/v1/status").json()["data"]["relaxed"]
+    assert (one["source"], one["setting"]) == ("containment", "bypass: dlp-filter")
+    assert (one["state"], one["days_left"]) == ("in_time", 0)
+    assert one["address"] == f"/containments/{identifier}"
+    assert 'kintsugi_api_relaxed_settings{state="in_time"} 1.0' in client.get("/metrics").text
+    clock.advance(hours=2)
+    assert client.get("/v1/status").json()["data"]["relaxed"] == []
+
+
 def test_where_nothing_would_have_been_stopped_nobody_is_called(
     client: TestClient, stores: Stores, clock: Clock
 ) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 from kintsugi.cli.status import overdue, relaxed_rows
 
 ONE: dict[str, Any] = {
-    "config_id": "support",
-    "version": 3,
+    "source": "support@3",
     "path": "policy.pii-detector.mode",
     "setting": "mode: monitor",
     "state": "overdue",

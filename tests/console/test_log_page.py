@@ -143,8 +143,8 @@ def test_the_status_tells_what_is_relaxed(
     headers = {"authorization": f"Bearer {make_token(stores)}"}
     (one,) = anonymous.get("/v1/status", headers=headers).json()["data"]["relaxed"]
     assert one == {
-        "config_id": "support-prod",
-        "version": 1,
+        "source": "support-prod@1",
+        "address": "/configurations/support-prod/versions/1",
         "path": "policy.prompt-injection.mode",
         "setting": "mode: monitor",
         "meaning": "what it finds is recorded and never stopped",

@@ -12,7 +12,7 @@ import pytest
 
 from kintsugi.errors import Blocked, InvalidInput, NotFound, VersionConflict
 from kintsugi.incidents import access, commands, notes, opening, relations
-from kintsugi.incidents.commands import Act
+from kintsugi.incidents.commands import Act, changed, entry
 from kintsugi.incidents.lifecycle import moved
 from kintsugi.model.incident import (
     Actor,
@@ -20,6 +20,7 @@ from kintsugi.model.incident import (
     Incident,
     IncidentFilter,
     Override,
+    Waiver,
     digest_of,
     new_id,
     record_of,
@@ -270,6 +271,26 @@ def test_two_who_merge_crosswise_do_not_wait_for_ever(stores: Stores) -> None:
     for thread in threads:
         thread.join(30)
     assert sorted(done) == ["blocked", "merged"]
+
+
+def test_incidents_with_a_waiver_are_found_without_looking_at_all(stores: Stores) -> None:
+    plain, waived = declare(stores, "plain"), declare(stores, "waived", 1)
+    until = NOON + timedelta(days=1)
+    waiver = Waiver("learning", "bo", "no proofs yet", until, approver="ana/1", at=NOON)
+    stores.incidents.change(
+        [waived.id],
+        lambda found: (
+            changed(
+                found[0], [entry(found[0], "waiver", "waived", act())], act(), waivers=(waiver,)
+            ),
+        ),
+        now=NOON,
+    )
+    where = IncidentFilter(waived=True)
+    assert [one.id for one in stores.incidents.page(where, limit=9)[0]] == [waived.id]
+    assert stores.incidents.count(where, ceiling=9) == 1
+    assert stores.incidents.count(IncidentFilter(), ceiling=9) == 2
+    assert plain.waivers == ()
 
 
 def test_lists_go_backwards_in_pages_and_by_state_and_severity(stores: Stores) -> None:

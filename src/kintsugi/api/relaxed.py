@@ -1,4 +1,5 @@
-"""What is relaxed in the configurations that gateways run: nothing relaxed is hidden."""
+"""What is relaxed now, in configurations that gateways run, in periods of retention, by a bypass,
+and in the close gates of incidents: nothing relaxed is hidden."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
+from kintsugi.api.gate_facts import gate_facts
 from kintsugi.errors import ConfigurationInvalid, NotFound
-from kintsugi.incidents.gates import waived_now
-from kintsugi.model.incident import IncidentFilter
+from kintsugi.incidents.gates import gates_of, waived_now
+from kintsugi.model.incident import Incident, IncidentFilter, Waiver
 from kintsugi.model.retention import BY_NAME, RetentionSettings
 from kintsugi.model.stores import ConfigurationVersion, Stores
 from kintsugi.policy.parse import parse_config
@@ -21,29 +24,29 @@ from kintsugi.policy.relaxed import Relaxed, State, relaxed
 _GONE_AFTER = timedelta(days=1)
 # Versions that anybody looks at; each is parsed once, which takes some milliseconds.
 _PARSED_MAX = 64
-# What stands in place of a configuration and of gateways where the control plane itself is relaxed.
-RETENTION: Final = "retention"
+# Where the control plane itself is relaxed, it stands in place of gateways.
 CONTROL_PLANE: Final = "control plane"
-GATES: Final = "gates."
-# Incidents that are looked at for waivers: open ones, and as many of the newest.
-_INCIDENTS_MAX: Final = 500
+_BYPASSES_MAX: Final = 100
+_WAIVED_MAX: Final = 50
 
 
 class RelaxedView(msgspec.Struct, frozen=True):
     """One setting that is weaker than it could be.
 
     Attributes:
+        source: what relaxes it: ``support@3``, ``retention@2``, ``containment``, ``INC-000007``.
+        address: its page in the console; empty where there is none.
         path, setting: where it stands, and as its author wrote it: ``mode: monitor``.
         meaning: what that comes to.
         state: ``overdue`` after its last day, ``unowned`` where nobody answers for it.
         expires: its last day (UTC).
         days_left: until then; 0 on that day, negative after it.
         gateways: those that run it, as they said within the last day; "control plane" for what it
-            does itself, with "retention" or an incident's reference as ``config_id``.
+            does itself.
     """
 
-    config_id: str
-    version: int
+    source: str
+    address: str
     path: str
     setting: str
     meaning: str
@@ -70,8 +73,7 @@ def relaxed_now(stores: Stores, *, now: datetime) -> tuple[RelaxedView, ...]:
         for key, version in versions.items()
         for one in relaxed_of(version, now=now, gateways=tuple(sorted(running.get(key, ()))))
     ]
-    found += relaxed_periods(stores.retention.settings(), now=now)
-    found += relaxed_gates(stores, now=now)
+    found += relaxed_elsewhere(stores, now=now)
     return tuple(sorted(found, key=_urgency))
 
 
@@ -82,8 +84,8 @@ def relaxed_of(
     today = now.astimezone(UTC).date()
     for one in _relaxed_in(version.content):
         yield RelaxedView(
-            config_id=version.id,
-            version=version.version,
+            source=f"{version.id}@{version.version}",
+            address=f"/configurations/{quote(version.id, safe='')}/versions/{version.version}",
             path=one.path,
             setting=one.setting,
             meaning=one.meaning,
@@ -94,6 +96,73 @@ def relaxed_of(
             days_left=one.days_left(today),
             gateways=gateways,
         )
+
+
+def relaxed_elsewhere(stores: Stores, *, now: datetime) -> list[RelaxedView]:
+    """What people relaxed outside of configurations."""
+    return [
+        *relaxed_periods(stores.retention.settings(), now=now),
+        *_bypasses(stores, now=now),
+        *_waivers(stores, now=now),
+    ]
+
+
+def _bypasses(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
+    records = stores.gateways.list()
+    for one in stores.containments.in_force(now=now, limit=_BYPASSES_MAX):
+        if not one.lever.loosens:
+            continue
+        kinds = ", ".join(one.lever.policies) or "every policy"
+        until = one.expires_at.astimezone(UTC).date()
+        yield RelaxedView(
+            source="containment",
+            address=f"/containments/{one.id}",
+            path=f"containment.{one.id}",
+            setting=f"bypass: {kinds}",
+            meaning=f"what it finds in scope goes through until {one.expires_at:%H:%M} UTC",
+            state="in_time",
+            owner=one.owner,
+            reason=one.reason,
+            expires=until,
+            days_left=(until - now.astimezone(UTC).date()).days,
+            gateways=tuple(
+                record.report.id
+                for record in records
+                if any(one.id in worker.contained for worker in record.report.workers)
+            ),
+        )
+
+
+def _waivers(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
+    """Waivers in force; and those that ended while what they stood in for is still missing from an
+    incident that was closed on them."""
+    for incident in stores.incidents.page(IncidentFilter(waived=True), limit=_WAIVED_MAX)[0]:
+        in_force = waived_now(incident, now=now)
+        for waiver in in_force:
+            yield _waived(incident, waiver, "in_time", now=now)
+        if incident.state != "closed" or len(in_force) == len(incident.waivers):
+            continue
+        newest = {waiver.gate: waiver for waiver in incident.waivers}
+        for gate in gates_of(incident, gate_facts(stores, incident), now=now):
+            if gate.status == "missing" and gate.gate in newest:
+                yield _waived(incident, newest[gate.gate], "overdue", now=now)
+
+
+def _waived(incident: Incident, waiver: Waiver, state: State, *, now: datetime) -> RelaxedView:
+    until = waiver.expires_at.astimezone(UTC).date()
+    return RelaxedView(
+        source=incident.reference,
+        address="",
+        path=f"gates.{waiver.gate}",
+        setting="waived",
+        meaning="what the gate asks for may be missing when the incident is closed",
+        state=state,
+        owner=waiver.owner,
+        reason=waiver.reason,
+        expires=until,
+        days_left=(until - now.astimezone(UTC).date()).days,
+        gateways=(CONTROL_PLANE,),
+    )
 
 
 def relaxed_periods(settings: RetentionSettings, *, now: datetime) -> Iterator[RelaxedView]:
@@ -108,8 +177,8 @@ def relaxed_periods(settings: RetentionSettings, *, now: datetime) -> Iterator[R
         if state == "overdue":
             meaning = f"{BY_NAME[policy.name].what}: the floor holds again since this has ended"
         yield RelaxedView(
-            config_id=RETENTION,
-            version=settings.version,
+            source=f"retention@{settings.version}",
+            address="",
             path=f"retention.{policy.name}",
             setting=f"days: {policy.days}",
             meaning=meaning,
@@ -120,29 +189,6 @@ def relaxed_periods(settings: RetentionSettings, *, now: datetime) -> Iterator[R
             days_left=(by.expires - today).days,
             gateways=(CONTROL_PLANE,) if state == "in_time" else (),
         )
-
-
-def relaxed_gates(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
-    """Waivers in force of incidents' close gates, also of incidents that were closed by them."""
-    today = now.astimezone(UTC).date()
-    still_open, _ = stores.incidents.page(IncidentFilter(state="open"), limit=_INCIDENTS_MAX)
-    newest, _ = stores.incidents.page(IncidentFilter(), limit=_INCIDENTS_MAX)
-    for incident in {one.id: one for one in (*still_open, *newest)}.values():
-        for waiver in waived_now(incident, now=now):
-            until = waiver.expires_at.astimezone(UTC).date()
-            yield RelaxedView(
-                config_id=incident.reference,
-                version=incident.version,
-                path=f"{GATES}{waiver.gate}",
-                setting="waived",
-                meaning=f"{incident.reference} may be closed without: {waiver.gate}",
-                state="in_time",
-                owner=waiver.owner,
-                reason=waiver.reason,
-                expires=until,
-                days_left=(until - today).days,
-                gateways=(CONTROL_PLANE,),
-            )
 
 
 def running_gateways(stores: Stores, config_id: str, version: int, *, now: datetime) -> list[str]:
@@ -164,9 +210,9 @@ def _running(stores: Stores, *, now: datetime) -> dict[tuple[str, int], set[str]
     return found
 
 
-def _urgency(one: RelaxedView) -> tuple[bool, int, str, int, str]:
+def _urgency(one: RelaxedView) -> tuple[bool, int, str, str]:
     order = {"overdue": 0, "unowned": 1, "in_time": 2}[one.state]
-    return (not one.gateways, order, one.config_id, one.version, one.path)
+    return (not one.gateways, order, one.source, one.path)
 
 
 @lru_cache(_PARSED_MAX)

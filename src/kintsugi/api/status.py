@@ -14,7 +14,7 @@ from kintsugi.api.answers import One, one, reply
 from kintsugi.api.control import Control, Ctl
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.reconciliation import Reconciliation, reconcile
-from kintsugi.api.relaxed import RelaxedView, relaxed_now, relaxed_periods
+from kintsugi.api.relaxed import RelaxedView, relaxed_elsewhere, relaxed_now
 from kintsugi.api.routing import Routes
 from kintsugi.errors import StoreUnavailable
 from kintsugi.model.oversight import OPEN
@@ -75,8 +75,8 @@ def ready(control: Ctl) -> Response:
 @routes.add("GET", "/metrics", Access.PUBLIC, media_types=("text/plain",))
 def metrics(control: Ctl) -> Response:
     """The control plane's own measurements, for Prometheus."""
-    periods = relaxed_periods(control.stores.retention.settings(), now=control.clock())
-    states = Counter(one.state for one in periods)
+    elsewhere = relaxed_elsewhere(control.stores, now=control.clock())
+    states = Counter(one.state for one in elsewhere)
     for state in ("in_time", "overdue"):
         control.metrics.relaxed.labels(state).set(states[state])
     _count_escalations(control)

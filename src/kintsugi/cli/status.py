@@ -197,7 +197,7 @@ def _is_overdue(one: dict[str, Any]) -> bool:
 def overdue(one: dict[str, Any]) -> str:
     """A relaxed setting that runs after its last day, in words."""
     return (
-        f"{one['config_id']}@{one['version']}: {one['path']} ({one['setting']}) was to end on "
+        f"{one['source']}: {one['path']} ({one['setting']}) was to end on "
         f"{one['expires']}; {one['owner']} answers for it"
     )
 
@@ -207,7 +207,7 @@ def relaxed_rows(relaxed: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     for one in relaxed:
         yield (
             f"{one['path']}: {one['setting']}",
-            f"{one['config_id']}@{one['version']}",
+            one["source"],
             one["owner"],
             one["expires"] or "",
             _days(one),

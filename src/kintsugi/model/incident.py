@@ -402,11 +402,13 @@ class IncidentFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         state: one of ``State``, or ``open`` for all that have not ended.
         viewer: without those that are hidden from this person.
+        waived: only those of which a gate was waived, ever.
     """
 
     state: State | Literal["open", ""] = ""
     severity: Severity | Literal["unset", ""] = ""
     viewer: str = ""
+    waived: bool = False
 
 
 class TimelineEntry(msgspec.Struct, frozen=True):

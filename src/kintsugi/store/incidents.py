@@ -288,7 +288,7 @@ def _store(connection: Connection, change: Change, *, now: datetime) -> Incident
     record = record_of(incident).decode()
     shown = [incident.state, incident.severity or "unset", incident.state in ENDED]
     into = incident.merged_into or None
-    sight = [visibility_of(incident), list(seers_of(incident))]
+    sight = [visibility_of(incident), list(seers_of(incident)), bool(incident.waivers)]
     if new:
         values: list[Any] = [incident.id, incident.number, incident.version, *shown]
         connection.execute(_SQL["add"], [*values, incident.reported_at, into, *sight, record])
@@ -347,6 +347,7 @@ def _values(where: IncidentFilter) -> dict[str, Any]:
         "open": where.state == "open",
         "severity": where.severity,
         "viewer": where.viewer,
+        "waived": where.waived,
     }
 
 

@@ -348,6 +348,8 @@ def _due(one: OwedObligation) -> tuple[datetime, str]:
 def _is(incident: Incident, where: IncidentFilter) -> bool:
     if where.viewer and visibility_of(incident) == "hidden" and not may_see(incident, where.viewer):
         return False
+    if where.waived and not incident.waivers:
+        return False
     if where.state == "open":
         if incident.state in ENDED:
             return False

@@ -572,6 +572,7 @@ CREATE TABLE kintsugi.incidents (
     record text COLLATE "C" NOT NULL,
     visibility text COLLATE "C" NOT NULL,
     seers text[] COLLATE "C" NOT NULL,
+    waived boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id),
     UNIQUE (number)
 );
@@ -579,6 +580,7 @@ CREATE TABLE kintsugi.incidents (
 CREATE INDEX incidents_reported_at ON kintsugi.incidents (reported_at, id);
 CREATE INDEX incidents_state ON kintsugi.incidents (state, reported_at, id);
 CREATE INDEX incidents_open ON kintsugi.incidents (reported_at, id) WHERE NOT ended;
+CREATE INDEX incidents_waived ON kintsugi.incidents (reported_at, id) WHERE waived;
 CREATE INDEX incidents_merged ON kintsugi.incidents (merged_into) WHERE merged_into IS NOT NULL;
 
 -- The timelines. "record" is the entry as canonical JSON, whose digest is in the log; "about" is

@@ -21,14 +21,14 @@ SELECT coalesce(max(number), 0) FROM kintsugi.incidents
 INSERT INTO kintsugi.incidents
     (
         id, number, version, state, severity, ended, reported_at, merged_into, visibility, seers,
-        record
+        waived, record
     )
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: save
 UPDATE kintsugi.incidents
 SET version = %s, state = %s, severity = %s, ended = %s, merged_into = %s,
-    visibility = %s, seers = %s, record = %s
+    visibility = %s, seers = %s, waived = %s, record = %s
 WHERE id = %s
 
 -- name: tied
@@ -59,6 +59,7 @@ SELECT record
 FROM kintsugi.incidents
 WHERE (%(state)s::text = '' OR state = %(state)s)
     AND (NOT %(open)s OR NOT ended)
+    AND (NOT %(waived)s OR waived)
     AND (%(severity)s::text = '' OR severity = %(severity)s)
     AND (
         %(viewer)s::text = '' OR visibility <> 'hidden' OR %(viewer)s = ANY(seers)
@@ -77,6 +78,7 @@ FROM (
     FROM kintsugi.incidents
     WHERE (%(state)s::text = '' OR state = %(state)s)
         AND (NOT %(open)s OR NOT ended)
+        AND (NOT %(waived)s OR waived)
         AND (%(severity)s::text = '' OR severity = %(severity)s)
         AND (
             %(viewer)s::text = '' OR visibility <> 'hidden' OR %(viewer)s = ANY(seers)
