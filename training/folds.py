@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from learning import Text, fit, logits
 from samples import HEADS, family
 from sklearn.linear_model import LogisticRegression
+from train import Text, fit, logits
 
 FOLDS = (
     ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs"),
@@ -58,7 +58,7 @@ def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, dict[
 # By place: which scores count, and how many harmless texts each may flag.
 PLACES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "user": ((0, 1, 2), (0.005, 0.004, 0.0005)),
-    "tool": ((0, 1, 2), (0.003, 0.002, 0.015)),
+    "tool": ((0, 1, 2), (0.003, 0.002, 0.012)),
     "answer": ((0, 1, 2), (0.003, 0.002, 0.012)),
 }
 

@@ -66,5 +66,5 @@ def test_a_waived_gate_shows_among_everything_relaxed(client: TestClient, path: 
     assert done.status_code == 200, done.text
     [shown] = client.get("/v1/status").json()["data"]["relaxed"]
     assert (shown["path"], shown["owner"], shown["state"]) == ("gates.cause", "bo", "in_time")
-    assert shown["config_id"] == path.rpartition("/")[2]
+    assert shown["source"] == path.rpartition("/")[2]
     assert shown["days_left"] == 8

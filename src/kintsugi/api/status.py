@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -75,25 +76,26 @@ def ready(control: Ctl) -> Response:
 @routes.add("GET", "/metrics", Access.PUBLIC, media_types=("text/plain",))
 def metrics(control: Ctl) -> Response:
     """The control plane's own measurements, for Prometheus."""
-    elsewhere = relaxed_elsewhere(control.stores, now=control.clock())
-    states = Counter(one.state for one in elsewhere)
-    for state in ("in_time", "overdue"):
-        control.metrics.relaxed.labels(state).set(states[state])
-    _count_escalations(control)
+    with suppress(StoreUnavailable):  # while the database is away, what is counted stays as it was
+        _count_relaxed(control)
+        _count_escalations(control)
     return Response(
         control.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
 
 
+def _count_relaxed(control: Control) -> None:
+    elsewhere = relaxed_elsewhere(control.stores, now=control.clock())
+    states = Counter(one.state for one in elsewhere)
+    for state in ("in_time", "overdue"):
+        control.metrics.relaxed.labels(state).set(states[state])
+
+
 def _count_escalations(control: Control) -> None:
-    """As they are now; while the database is away, as they were."""
     oversight, now = control.stores.oversight, control.clock()
-    try:
-        for status in OPEN:
-            count = oversight.count_escalations(status, now=now)
-            control.metrics.escalations.labels(status).set(count)
-    except StoreUnavailable:
-        return
+    for status in OPEN:
+        count = oversight.count_escalations(status, now=now)
+        control.metrics.escalations.labels(status).set(count)
 
 
 @routes.add("GET", "/v1/status", Scope.STATUS_READ, answer=One[Status])

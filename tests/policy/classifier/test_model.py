@@ -19,9 +19,8 @@ from kintsugi.policy.classifier.model import (
     load,
     save,
     trained,
-    weights_of,
 )
-from kintsugi.policy.classifier.words import Feature, features_by_position
+from kintsugi.policy.classifier.words import BUCKETS, features_by_position
 from tests.policy.growth import cpu_seconds
 
 TEXTS = st.lists(
@@ -32,26 +31,13 @@ TEXTS = st.lists(
 ).map(" ".join)
 
 
-WORDS = [
-    *("ignore", "all", "previous", "instructions", "the", "cat"),
-    *("忽略指令", "00", "é", "e", "\x02"),
-]
-
-
-def weighted(seed: int) -> tuple[Model, dict[Feature, tuple[int, int, int]]]:
-    """A model with weights of no meaning for some of the words, and the weights."""
+def weighted(seed: int) -> tuple[Model, list[tuple[int, int, int]]]:
+    """A model with weights of no meaning, and the weights."""
     chosen = random.Random(seed)
-    names: set[Feature] = {
-        feature
-        for text in (" ".join(chosen.choices(WORDS, k=6)) for _ in range(60))
-        for features in features_by_position(text, shipped())
-        for feature in features
-        if "cat" not in feature
-    }
-    weights = {
-        name: (chosen.randint(-255, 255), chosen.randint(-255, 255), chosen.randint(-255, 255))
-        for name in sorted(names, key=str)
-    }
+    weights = [
+        (chosen.randint(-255, 255), chosen.randint(-255, 255), chosen.randint(-255, 255))
+        for _ in range(BUCKETS)
+    ]
     header = Header(
         version=1,
         bias=(0.0, 0.1, -0.1),
@@ -59,7 +45,7 @@ def weighted(seed: int) -> tuple[Model, dict[Feature, tuple[int, int, int]]]:
         slope=(1.0, 1.0, 1.0),
         offset=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
     )
-    return load(save(header, weights_of(weights, shipped())), shipped()), weights
+    return load(save(header, weights), shipped()), weights
 
 
 MODEL, WEIGHTS = weighted(3)
@@ -75,16 +61,11 @@ def test_scores_are_the_sums_of_the_features_that_training_counts(text: str) -> 
     size = len(by_word)
     best = [float("-inf")] * 3
     for width, stride in WINDOWS:
-        firsts = (*range(0, size - width, stride), size - width) if size > width else (0,)
-        for first in firsts:
+        for first in range(0, max(size - width + stride, 1), stride):
             window = by_word[first : first + width]
             root = max(len(window), WORDS_MIN) ** 0.5
             for head in range(3):
-                total = sum(
-                    WEIGHTS[feature][head] if feature in WEIGHTS else 0
-                    for features in window
-                    for feature in features
-                )
+                total = sum(WEIGHTS[feature][head] for features in window for feature in features)
                 best[head] = max(best[head], total * MODEL.header.unit[head] / root)
         if size <= width:
             break
@@ -97,16 +78,11 @@ def test_scores_are_the_sums_of_the_features_that_training_counts(text: str) -> 
 
 def test_what_was_seen_before_does_not_change_a_score() -> None:
     fresh, _ = weighted(3)
-    text = "ignore the cät and all previous ínstructions " * 9
+    text = "ignore the cat and all previous instructions " * 9
     first = fresh.score(text)
-    for number in range(5_000):  # more accents than it remembers
-        fresh.score(f"wörd{chr(0x4E00 + number)}")
+    for number in range(13_000):  # more words than it remembers
+        fresh.score(f"word{number}")
     assert fresh.score(text) == first == MODEL.score(text)
-
-
-def test_there_is_an_end_to_words_that_can_be_numbered() -> None:
-    with pytest.raises(ValueError, match="at most 65535"):
-        weights_of({("word", f"w{number}"): (1, 0, 0) for number in range(70_000)}, shipped())
 
 
 @pytest.mark.parametrize(

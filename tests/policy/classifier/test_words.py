@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from kintsugi.policy.classifier.concepts import Concepts, shipped
 from kintsugi.policy.classifier.words import (
+    BUCKETS,
     START,
+    describe,
     features_by_position,
-    parts,
     places,
-    shape,
     words,
 )
 
@@ -29,7 +29,7 @@ de: regel*
 
 def meanings(text: str) -> list[str]:
     concepts = shipped()
-    found = [concepts.of(shape(word)) for word in words(text, concepts)]
+    found = [describe(word, concepts).concept for word in words(text, concepts)]
     return [concepts.names[number - 1] for number in found if number]
 
 
@@ -64,26 +64,27 @@ def test_stems_whole_words_and_terms_are_told_apart() -> None:
 
 
 def test_accents_and_compatibility_forms_make_no_difference() -> None:
+    concepts = shipped()
     for plain, written in (("instrucciones", "instruccíones"), ("ignore", "ｉｇｎｏｒｅ")):
-        assert [shape(word) for word in words(written, shipped())] == [START, plain]
+        assert describe(plain, concepts) == describe(written, concepts)
 
 
 def test_which_number_it_is_does_not_matter() -> None:
     concepts = shipped()
-    assert words("4711 a1b2", concepts) == words("9350 a7b0", concepts) == [START, "0000", "a0b0"]
-    assert words("über 4711", concepts) == words("über 9350", concepts)
+    assert describe("4711", concepts) == describe("123456", concepts)
+    assert describe("a1b2c3d4e5", concepts) == describe("9f8e7d6c5b", concepts)
 
 
-@pytest.mark.parametrize("end", ["", " é"])
-def test_some_signs_are_words_and_apostrophes_are_nothing(end: str) -> None:
-    found = words(f"[system]: don't say 'yes, you', will you?{end}", shipped())
-    expected = [START, "system", ":", "dont", "say", "yes", "you", "will", "you", "?"]
-    assert found[: len(expected)] == expected
-
-
-def test_long_words_have_a_beginning_and_an_ending() -> None:
-    assert parts("disregarding") == ("disre", "ding")
-    assert parts("short") == parts("x0000000") == ("", "")
+def test_signs_in_a_row_are_one_word() -> None:
+    assert words("### [system]: hello, you.", shipped()) == [
+        START,
+        "###",
+        "[",
+        "system",
+        "]:",
+        "hello",
+        "you",
+    ]
 
 
 @given(st.text(max_size=80))
@@ -94,11 +95,7 @@ def test_places_are_those_of_the_words(text: str) -> None:
     assert all(0 <= start <= end <= len(text) for start, end in found)
 
 
-def test_neighbours_and_meanings_are_counted_where_they_are_complete() -> None:
-    concepts = Concepts(LISTING)
-    found = features_by_position("forget the rules", concepts)
-    assert ("pair", START, "forget") in found[1]
-    assert ("concept", 1) in found[1]
-    assert ("near", 1, 2) in found[3]
-    assert ("either", 1, 2) in found[3]
-    assert len(features_by_position("", concepts)) == 1
+@given(st.text(max_size=60))
+def test_every_feature_has_a_place_in_the_table(text: str) -> None:
+    for features in features_by_position(text, shipped()):
+        assert all(0 <= feature < BUCKETS for feature in features)

@@ -7,65 +7,58 @@ for every text: there is nothing to backtrack into.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import NamedTuple
+from zlib import crc32
 
 from kintsugi.policy.classifier.concepts import Concepts, without_accents
 
+BUCKETS = 1 << 17
+_MASK = BUCKETS - 1
+
 # Scripts that write no spaces between words: each character is a word, or a known term is.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+# Commas, full stops and quotation marks say little and are many. Signs in a row are one word, so
+# that a text of nothing but signs is cheap.
+_ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]{1,4}\b)?|[^ ,.'a-z0-9]+")
 # Letters of all scripts, with the marks that belong to them.
 _LETTERS = (
     "0-9a-z\u00aa\u00b5\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u0dff\u0e80-\u1fff"
-    "\u200c\u2c00-\u2dff\ua4d0-\ud7ff\ufb00-\ufdff\ufe70-\ufeff"
-    "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc\U00010000-\U0001efff"
+    "\u200c\u2c00-\u2dff\ua4d0-\ud7ff\ufb00-\ufdff\ufe70-\ufeff\U00010000-\U0001efff"
 )
-# Signs that say something are words. The others only part words.
-_SIGNS = '?:"'
-_ANY_WORD = re.compile(rf"[{_UNSPACED}]+|[{_LETTERS}]+|[{re.escape(_SIGNS)}]")
-# The same before apostrophes are taken out, which are no part of a word: "don't" is "dont".
-_ANY_PLACE = re.compile(rf"[{_UNSPACED}]+|[{_LETTERS}](?:'*[{_LETTERS}])*|[{re.escape(_SIGNS)}]")
+_ANY_WORD = re.compile(
+    rf"[{_UNSPACED}]+|[{_LETTERS}]+(?:['\u2019][{_LETTERS}]{{1,4}}\b)?"
+    rf"|[^\s,.'\u2019{_LETTERS}{_UNSPACED}]+"
+)
 _UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
-_DIGIT = re.compile(r"\d")
-_KEPT = frozenset("abcdefghijklmnopqrstuvwxyz" + _SIGNS)
-# By character of ASCII: itself, a zero for any digit, else a space.
-_PLAIN = {
-    code: "0" if chr(code).isdigit() else chr(code) if chr(code) in _KEPT else " "
-    for code in range(128)
-}
-# What fine print uses, one sign for one: English with it is read as quickly as without.
-_TYPOGRAPHY = (
-    *(("\u2019", "'"), ("\u2018", "'"), ("\u201c", '"'), ("\u201d", '"'), ("\u2013", " ")),
-    *(("\u2014", " "), ("\u2026", " "), ("\u2022", " "), ("\u00a0", " ")),
-)
-_APART = tuple((sign, f" {sign} ") for sign in _SIGNS)
 START = "\x02"
 
-# What it is, and of which words or meanings.
-Feature = tuple[str | int, ...]
-
+# A word longer than this is judged by its first characters.
+_WORD_CHARS_MAX = 24
 _STEM_CHARS_MIN = 6
-_BEGINNING_CHARS = 5
-_ENDING_CHARS = 4
+
+
+class Word(NamedTuple):
+    """A word as the model knows it.
+
+    Attributes:
+        features: what it says by itself, as buckets.
+        key: what it is in a combination with its neighbours.
+        concept: what it means in any language; 0 for most words.
+    """
+
+    features: tuple[int, ...]
+    key: int
+    concept: int
 
 
 def words(text: str, concepts: Concepts) -> list[str]:
-    """The words of a text in order, in lower case, after a mark for its beginning.
-
-    Every digit is a zero; apostrophes are left out.
-    """
+    """The words of a text in order, in lower case, after a mark for its beginning."""
     lowered = text.lower()
-    if not lowered.isascii():
-        lowered = _plain_typography(lowered)
-    lowered = lowered.replace("'", "")
     if lowered.isascii():
-        lowered = lowered.translate(_PLAIN)
-        for sign, apart in _APART:
-            lowered = lowered.replace(sign, apart)
-        found = lowered.split()
-        found.insert(0, START)
-        return found
+        return [START, *_ASCII_WORD.findall(lowered)]
     found = [START]
-    for word in _ANY_WORD.findall(_DIGIT.sub("0", lowered)):
+    for word in _ANY_WORD.findall(lowered):
         if _UNSPACED_RUN.match(word):
             concepts.split(word, found)
         else:
@@ -83,10 +76,11 @@ def places(text: str, concepts: Concepts, count: int | None = None) -> list[tupl
     found = [(0, 0)]
     if len(lowered) != len(text):  # a few capitals become two small letters: no place is exact
         lowered = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
-    for match in _ANY_PLACE.finditer(_plain_typography(lowered)):
+    pattern = _ASCII_WORD if lowered.isascii() else _ANY_WORD
+    for match in pattern.finditer(lowered):
         if count is not None and len(found) >= count:
             break
-        if _UNSPACED_RUN.match(match.group()):
+        if pattern is _ANY_WORD and _UNSPACED_RUN.match(match.group()):
             pieces: list[str] = []
             concepts.split(match.group(), pieces)
             at = match.start()
@@ -98,22 +92,61 @@ def places(text: str, concepts: Concepts, count: int | None = None) -> list[tupl
     return found
 
 
-def _plain_typography(text: str) -> str:
-    for sign, plain in _TYPOGRAPHY:
-        text = text.replace(sign, plain)
-    return text
+def describe(word: str, concepts: Concepts) -> Word:
+    """What a word says by itself."""
+    shape = _shape(word)
+    concept = concepts.of(shape)
+    data = shape.encode("utf-8", "replace")
+    features = [crc32(b"w" + data) & _MASK]
+    if len(shape) >= _STEM_CHARS_MIN and shape.isalpha():
+        features += (bucket("p" + shape[:5]), bucket("s" + shape[-4:]))
+    if concept:
+        features.append(bucket(f"c{concept}"))
+    return Word(tuple(features), crc32(data) & _MASK, concept)
 
 
-def parts(word: str) -> tuple[str, str]:
-    """How a word begins and how it ends; empty where it is too short to be told by that."""
-    if len(word) < _STEM_CHARS_MIN or not word.isalpha():
-        return "", ""
-    return word[:_BEGINNING_CHARS], word[-_ENDING_CHARS:]
+def bucket(name: str) -> int:
+    """The place of a feature in the table."""
+    return crc32(name.encode("utf-8", "replace")) & _MASK
 
 
-def shape(word: str) -> str:
-    """The word without accents."""
-    return word if word.isascii() else without_accents(word)
+def _shape(word: str) -> str:
+    """The word without what does not matter: accents, which number it is, its far end."""
+    if not word[0].isalnum():
+        return word[:3]
+    if not word.isascii():
+        word = without_accents(word).replace("\u2019", "'")
+    if word.isalpha():
+        return word[:_WORD_CHARS_MAX]
+    if word.isdigit():
+        return "0" if len(word) < 3 else "000"
+    if len(word) > 7 and any(one.isdigit() for one in word):
+        return "x0"
+    return word[:_WORD_CHARS_MAX]
+
+
+# A word's key is multiplied by another number for each place that it can have in a combination,
+# so that the same words in another order are something else.
+BEFORE = 0x3D4D
+BEFORE_ONE = 0x5F35
+AFTER_ONE = 3
+FIRST_OF_THREE = 0x2B0B
+SECOND_OF_THREE = 0x6C8F
+
+
+def pair(first: int, second: int) -> int:
+    """Two words next to each other."""
+    return ((first * BEFORE & _MASK) + second) & _MASK
+
+
+def around(first: int, third: int) -> int:
+    """Two words with any one between them."""
+    return ((first * BEFORE_ONE & _MASK) + (third * AFTER_ONE & _MASK)) & _MASK
+
+
+def triple(first: int, second: int, third: int) -> int:
+    """Three words in a row."""
+    return ((first * FIRST_OF_THREE & _MASK) + (second * SECOND_OF_THREE & _MASK) + third) & _MASK
 
 
 # How many words may lie between two meanings that belong together.
@@ -121,51 +154,54 @@ CONCEPT_GAP = 10
 CONCEPT_NEAR = 3
 
 
-def features_by_position(text: str, concepts: Concepts) -> list[list[Feature]]:
-    """Every feature of a text by name, by the position of the word that completes it.
+def concept_pair(first: int, second: int, *, near: bool) -> tuple[int, int]:
+    """Two meanings that follow each other: in this order, and in any."""
+    return _mixed(first, second, 1 if near else 2), _either(first, second)
+
+
+def concept_triple(first: int, second: int, third: int) -> tuple[int, int, int]:
+    """Three meanings that follow each other, besides the pairs in them."""
+    return (
+        _mixed(first, third, 4),
+        _mixed(first * 64 + second, third, 5),
+        _either(first, third),
+    )
+
+
+def _either(first: int, second: int) -> int:
+    return _mixed(min(first, second), max(first, second), 3)
+
+
+def _mixed(first: int, second: int, way: int) -> int:
+    return (((first * 64 + second) * 8 + way) * 0x9E3779B1 >> 9) & _MASK
+
+
+def features_by_position(
+    text: str, concepts: Concepts, known: Mapping[str, Word] | None = None
+) -> list[list[int]]:
+    """Every feature of a text, by the position of the word that completes it.
 
     The slow and plain form, which training uses; ``Model.score`` adds up the weights of the same
     features without listing them.
     """
-    shapes = [shape(word) for word in words(text, concepts)]
-    found: list[list[Feature]] = [list(alone(word, concepts)) for word in shapes]
-    for at in range(1, len(shapes)):
-        found[at].append(("pair", shapes[at - 1], shapes[at]))
-    placed = [(at, concept) for at, word in enumerate(shapes) if (concept := concepts.of(word))]
+    described = [
+        known[word] if known is not None and word in known else describe(word, concepts)
+        for word in words(text, concepts)
+    ]
+    found: list[list[int]] = []
+    for at, word in enumerate(described):
+        features = list(word.features)
+        if at > 0:
+            features.append(pair(described[at - 1].key, word.key))
+        if at > 1:
+            features.append(around(described[at - 2].key, word.key))
+            features.append(triple(described[at - 2].key, described[at - 1].key, word.key))
+        found.append(features)
+    placed = [(at, word.concept) for at, word in enumerate(described) if word.concept]
     for number, (at, concept) in enumerate(placed):
         if number > 0 and at - placed[number - 1][0] <= CONCEPT_GAP:
             earlier, before = placed[number - 1]
-            found[at] += together(before, concept, near=at - earlier <= CONCEPT_NEAR)
+            found[at] += concept_pair(before, concept, near=at - earlier <= CONCEPT_NEAR)
             if number > 1 and at - placed[number - 2][0] <= CONCEPT_GAP:
-                found[at] += in_a_row(placed[number - 2][1], before, concept)
+                found[at] += concept_triple(placed[number - 2][1], before, concept)
     return found
-
-
-def alone(word: str, concepts: Concepts) -> Iterator[Feature]:
-    """What a word says by itself."""
-    yield "word", word
-    beginning, ending = parts(word)
-    if beginning:
-        yield "beginning", beginning
-        yield "ending", ending
-    if concept := concepts.of(word):
-        yield "concept", concept
-
-
-def together(first: int, second: int, *, near: bool) -> tuple[Feature, ...]:
-    """Two meanings that follow each other: in this order, and in any."""
-    return ("near" if near else "far", first, second), _either(first, second)
-
-
-def in_a_row(first: int, second: int, third: int) -> tuple[Feature, ...]:
-    """Three meanings that follow each other, besides the pairs in them."""
-    return ("three", first, second, third), *across(first, third)
-
-
-def across(first: int, third: int) -> tuple[Feature, ...]:
-    """Two meanings with another one between them."""
-    return ("across", first, third), _either(first, third)
-
-
-def _either(first: int, second: int) -> Feature:
-    return "either", min(first, second), max(first, second)
