@@ -179,7 +179,6 @@ def build_api(
     feed = ChangeFeed(stores.changes)
     metrics = ApiMetrics()
     worker = ExportWorker(stores, feed, state_dir, clock, log_key_file=log_key_file)
-
     freezer = FreezeWorker(stores, feed, clock)
     archiver = ArchiveWorker(stores, feed, clock, after_months=archive_after_months)
 
@@ -210,7 +209,6 @@ def build_api(
     vault = VaultWorker(
         stores, feed, state_dir, clock, places=control.places, holds=control.holding
     )
-
     reminders = Background(
         "reminders",
         (Reminders(stores, clock).look_once,),
@@ -228,27 +226,17 @@ def build_api(
     )
     notify = NotifyWorker(stores, feed, clock)
 
+    workers = (worker, vault, notify, bypasses, freezer, archiver, reminders, keeper)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         feed.start()
-        worker.start()
-        vault.start()
-        notify.start()
-        bypasses.start()
-        freezer.start()
-        archiver.start()
-        reminders.start()
-        keeper.start()
+        for one in workers:
+            one.start()
         yield
         feed.close()
-        await run_in_threadpool(worker.close)
-        await run_in_threadpool(vault.close)
-        await run_in_threadpool(notify.close)
-        await run_in_threadpool(bypasses.close)
-        await run_in_threadpool(freezer.close)
-        await run_in_threadpool(archiver.close)
-        await run_in_threadpool(reminders.close)
-        await run_in_threadpool(keeper.close)
+        for one in workers:
+            await run_in_threadpool(one.close)
 
     app = FastAPI(
         title="Kintsugi control plane",

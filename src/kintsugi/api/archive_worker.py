@@ -29,7 +29,7 @@ _LOOK_EVERY_SECONDS: Final = 5.0
 _SCHEDULE_EVERY: Final = timedelta(hours=1)
 
 
-class ArchiveWorker:
+class ArchiveWorker(Background):
     """Works on one task at a time, in a thread of its own.
 
     Args:
@@ -46,12 +46,11 @@ class ArchiveWorker:
         after_months: int | None = None,
     ) -> None:
         self._stores = stores
-        self._feed = feed
         self._clock = clock
         self._after_months = after_months
         self._scheduled_at: datetime | None = None
         self._under_way: Archive | None = None
-        self._thread = Background(
+        super().__init__(
             "archives",
             (self.schedule_once, self.work_once),
             feed,
@@ -59,13 +58,9 @@ class ArchiveWorker:
             look_every_seconds=_LOOK_EVERY_SECONDS,
         )
 
-    def start(self) -> None:
-        """Begin to look for tasks."""
-        self._thread.start()
-
     def close(self) -> None:
         """Stop after the step under way, and give its task back, for whoever comes next."""
-        self._thread.close()
+        super().close()
         if self._under_way is not None:
             with suppress(KintsugiError):
                 self._end(self._under_way, state="queued")

@@ -52,18 +52,27 @@ class Background:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a long step should leave off, where it can be taken up again."""
+        return self._stopping.is_set()
+
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Leave off after the step under way, and wait for that."""
+    def stop(self) -> None:
+        """Leave off after the step under way; another process goes on."""
         self._stopping.set()
         self._feed.announce((self._channel,))
+
+    def close(self) -> None:
+        """Stop, and wait for the end."""
+        self.stop()
         self._thread.join(timeout=_JOIN_SECONDS)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while not self.stopping:
             generation = self._feed.generation((self._channel,))
             if self._worked():
                 self._stopping.wait(self._pause_seconds)
@@ -79,4 +88,6 @@ class Background:
                 worked = step() or worked
             except (KintsugiError, OSError) as error:
                 log.warning("background.unavailable", thread=self._name, error=str(error))
+            except Exception:  # the outer edge: a defect in one step must not end all the others
+                log.exception("background.failed", thread=self._name)
         return worked

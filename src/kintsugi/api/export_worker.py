@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from kintsugi.api.background import Background
 from kintsugi.api.export_formats import AUDIT_WRITERS, FORMATS, Format
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.package_job import build_package
@@ -40,7 +40,7 @@ class _Stopped(Exception):
     """The server stops; the job goes back to the queue."""
 
 
-class ExportWorker:
+class ExportWorker(Background):
     """Writes queued exports below ``state_dir``, one at a time."""
 
     def __init__(
@@ -54,38 +54,15 @@ class ExportWorker:
     ) -> None:
         self._stores = stores
         self._log_key_file = log_key_file or state_dir / "log-key"
-        self._feed = feed
         self._state_dir = state_dir
         self._clock = clock
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="export-worker", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look for jobs."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Give the job back that is under way, and take no other."""
-        self._stopping = True
-        self._feed.announce(("exports",))
-
-    def close(self) -> None:
-        """Stop, and wait for the end."""
-        self.stop()
-        self._thread.join(timeout=5.0)
-
-    def _run(self) -> None:
-        while not self._stopping:
-            generation = self._feed.generation(("exports",))
-            try:
-                worked = self.work_once()
-            except (KintsugiError, OSError) as error:
-                log.warning("exports.unavailable", error=str(error))
-                worked = False
-            if not worked:
-                self._feed.wait_in_thread(
-                    "exports", after=generation, timeout_seconds=_LOOK_EVERY_SECONDS
-                )
+        super().__init__(
+            "exports",
+            (self.work_once,),
+            feed,
+            channel="exports",
+            look_every_seconds=_LOOK_EVERY_SECONDS,
+        )
 
     def work_once(self) -> bool:
         """Do one job, if there is any; whether there was."""
@@ -202,7 +179,7 @@ class ExportWorker:
 
         def progress(written: int) -> None:
             nonlocal saved_at
-            if self._stopping:
+            if self.stopping:
                 raise _Stopped
             now = self._clock()
             if (now - saved_at).total_seconds() >= _PROGRESS_EVERY_SECONDS:

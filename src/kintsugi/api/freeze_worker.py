@@ -6,7 +6,6 @@ again reads that part once more, for its digest and its table, and goes on behin
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 
+from kintsugi.api.background import Background
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.freeze_check import check_freeze
 from kintsugi.api.package_job import version_named
@@ -50,42 +50,19 @@ class _Stopped(Exception):
     """The server stops; the task goes back to the queue."""
 
 
-class FreezeWorker:
+class FreezeWorker(Background):
     """Works in the background until it is closed."""
 
     def __init__(self, stores: Stores, feed: ChangeFeed, clock: Callable[[], datetime]) -> None:
         self._stores = stores
-        self._feed = feed
         self._clock = clock
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="freeze-worker", daemon=True)
-
-    def start(self) -> None:
-        """Begin to look for tasks."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Give the task back that is under way, and take no other."""
-        self._stopping = True
-        self._feed.announce(("incidents",))
-
-    def close(self) -> None:
-        """Stop, and wait for the end."""
-        self.stop()
-        self._thread.join(timeout=5.0)
-
-    def _run(self) -> None:
-        while not self._stopping:
-            generation = self._feed.generation(("incidents",))
-            try:
-                worked = self.work_once()
-            except (KintsugiError, OSError) as error:
-                log.warning("freezes.unavailable", error=str(error))
-                worked = False
-            if not worked:
-                self._feed.wait_in_thread(
-                    "incidents", after=generation, timeout_seconds=_LOOK_EVERY_SECONDS
-                )
+        super().__init__(
+            "freezes",
+            (self.work_once,),
+            feed,
+            channel="incidents",
+            look_every_seconds=_LOOK_EVERY_SECONDS,
+        )
 
     def work_once(self) -> bool:
         """Do one task, if there is any; whether there was."""
@@ -228,7 +205,7 @@ class FreezeWorker:
         self._stores.freezes.finish(failed, custody=None, told=None, now=self._clock())
 
     def _go_on(self) -> None:
-        if self._stopping:
+        if self.stopping:
             raise _Stopped
 
 

@@ -7,7 +7,6 @@ another process goes on from there.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Final
 import msgspec
 import structlog
 
+from kintsugi.api.background import Background
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.errors import (
-    KeyUnavailable,
     KintsugiError,
     NotFound,
     StoreUnavailable,
@@ -43,7 +42,7 @@ _OVERLAP: Final = timedelta(days=1)
 Holds = Callable[[Subject], Sequence[str]]
 
 
-class VaultWorker:
+class VaultWorker(Background):
     """Works in the background until it is closed.
 
     Args:
@@ -62,47 +61,20 @@ class VaultWorker:
         holds: Holds,
     ) -> None:
         self._stores = stores
-        self._feed = feed
         self._list = state_dir / FILE
         self._known = {one.id for one in read(self._list)}
         self._followed: datetime | None = None
         self._clock = clock
         self._places = tuple(places)
         self._holds = holds
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="vault-worker", daemon=True)
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Leave off at the next step; another process goes on."""
-        self._stopping.set()
-        self._feed.announce(("vault",))
-
-    def close(self) -> None:
-        """Stop, and wait for the end."""
-        self.stop()
-        self._thread.join(timeout=5.0)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            generation = self._feed.generation(("vault",))
-            worked = False
-            for step in (self.erase_once, self.seal_once, self.rewrap_once, self.follow_others):
-                try:
-                    worked = bool(step()) or worked
-                except KeyUnavailable as error:
-                    log.error("vault.key_unavailable", error=str(error))
-                except (KintsugiError, OSError) as error:
-                    log.warning("vault.unavailable", error=str(error))
-            if worked:
-                self._stopping.wait(_PAUSE_SECONDS)
-            else:
-                self._feed.wait_in_thread(
-                    "vault", after=generation, timeout_seconds=_LOOK_EVERY_SECONDS
-                )
+        super().__init__(
+            "vault",
+            (self.erase_once, self.seal_once, self.rewrap_once, self.follow_others),
+            feed,
+            channel="vault",
+            look_every_seconds=_LOOK_EVERY_SECONDS,
+            pause_seconds=_PAUSE_SECONDS,
+        )
 
     def seal_once(self) -> bool:
         """Seal some of what lies open; whether there was any."""
@@ -155,7 +127,7 @@ class VaultWorker:
         remember(self._list, [Remembered.of(job)])
         self._known.add(job.id)
         job = self._sweep(job)
-        if self._stopping.is_set():
+        if self.stopping:
             erasures.update(msgspec.structs.replace(job, state="queued"), now=self._clock())
             return
         reached = tuple(self._reach(place, subject, job.id) for place in self._places)
@@ -173,7 +145,7 @@ class VaultWorker:
         log.info("erasure.done", erasure_id=done.id, events=done.erased, texts=done.texts)
 
     def _sweep(self, job: ErasureJob) -> ErasureJob:
-        while not self._stopping.is_set():
+        while not self.stopping:
             swept = self._stores.erasures.sweep(job, limit=_EVENTS_PER_STEP, now=self._clock())
             if swept == job:
                 break

@@ -93,6 +93,9 @@ class NotifyWorker:
             except (KintsugiError, OSError) as error:
                 log.warning("notify.unavailable", error=str(error))
                 worked = False
+            except Exception:  # the outer edge: one bad notice must not silence all the others
+                log.exception("notify.failed")
+                worked = False
             if not worked:
                 self._wakes.wait_in_thread(
                     "notices", after=generation, timeout_seconds=_LOOK_EVERY_SECONDS
