@@ -18,7 +18,7 @@ from kintsugi.api.permissions import Scope
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.files import open_package, unpack
-from kintsugi.ledger.package.findings import Report
+from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Payload, RaisedEscalation, Unredacted
@@ -38,7 +38,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 class Unpacked:
     """A package that was fetched, with its report."""
 
-    def __init__(self, job: dict[str, Any], report: Report, folder: Path) -> None:
+    def __init__(self, job: dict[str, Any], report: PackageReport, folder: Path) -> None:
         self.job, self.report, self.folder = job, report, folder
 
     def lines(self, name: str) -> list[Any]:

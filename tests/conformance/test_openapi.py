@@ -44,6 +44,11 @@ NOT_HELD = [positive_data_acceptance, ignored_auth]
 STREAMS = ["/v1/events/tail", "/v1/gateways/{gateway_id}/follow"]
 
 
+@schemathesis.serializer("message/rfc822")
+def as_mail(_context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """An application that has something of everything."""
@@ -137,8 +142,9 @@ def test_every_documented_route_says_which_permission_it_needs(app: FastAPI) -> 
 
 
 def test_every_post_takes_an_idempotency_key(app: FastAPI) -> None:
+    """But those of nobody in particular: a key is one caller's."""
     document = app.openapi()
     for path, operations in document["paths"].items():
-        if "post" in operations:
+        if "post" in operations and operations["post"]["x-kt-permission"] != "public":
             names = {parameter["name"] for parameter in operations["post"]["parameters"]}
             assert "Idempotency-Key" in names, path

@@ -19,7 +19,7 @@ from kintsugi.model.incident import (
     Change,
     Incident,
     IncidentFilter,
-    Override,
+    SeverityOverride,
     Waiver,
     digest_of,
     new_id,
@@ -302,7 +302,7 @@ def test_lists_go_backwards_in_pages_and_by_state_and_severity(stores: Stores) -
                 moved(found[0], "contain", act()),
                 incident=msgspec.structs.replace(
                     moved(found[0], "contain", act()).incident,
-                    override=Override("critical", "r", "ana/1", NOON),
+                    override=SeverityOverride("critical", "r", "ana/1", NOON),
                 ),
             ),
         ),

@@ -23,7 +23,7 @@ from kintsugi.model.report import (
     Taken,
     content_name,
 )
-from kintsugi.model.report_doors import Link, Source
+from kintsugi.model.report_doors import ReportLink, Source
 from kintsugi.model.stores import Stores
 from tests.control_plane import make_event
 from tests.databases import NOON
@@ -271,7 +271,7 @@ def test_sources_are_changed_from_what_was_read(stores: Stores) -> None:
 def test_a_link_takes_so_many_in_an_hour_until_it_is_revoked(stores: Stores) -> None:
     doors = stores.report_doors
     links = [
-        Link(f"l{number}", "regulator", NOON + number * MINUTE, "ana/1", NOON + 9 * MINUTE, 2)
+        ReportLink(f"l{number}", "regulator", NOON + number * MINUTE, "ana/1", NOON + 9 * MINUTE, 2)
         for number in range(3)
     ]
     for link in links:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import kintsugi.policy.rules as rules_package
+from kintsugi.api.metrics import ApiMetrics
 from kintsugi.gateway.metrics import (
     COUNTING_POLICIES,
     FAMILIES,
@@ -175,6 +176,7 @@ def test_promtool_accepts_the_alert_rules_and_their_tests() -> None:
 def test_every_metric_that_an_alert_names_is_exposed() -> None:
     named = set(re.findall(r"\b((?:kintsugi|keeptrusts)_\w+)", _expressions()))
     exposed = {family.name for family in FAMILIES} | {"kintsugi_config_info"}
+    exposed |= set(re.findall(r"# TYPE (\w+) ", ApiMetrics().exposition().decode()))
     assert {name.removesuffix("_bucket") for name in named} <= exposed
 
 

@@ -15,8 +15,8 @@ from kintsugi.model.incident import (
     Attestation,
     Cause,
     Incident,
-    Override,
     RoleTerm,
+    SeverityOverride,
     State,
     Verdicts,
     Waiver,
@@ -57,7 +57,7 @@ def complete(severity: Severity, state: State = "review") -> Incident:
     """An incident that nothing keeps from being closed."""
     return incident(
         state,
-        override=Override(severity, "as it is", "ana/1", NOON),
+        override=SeverityOverride(severity, "as it is", "ana/1", NOON),
         roles=tuple(RoleTerm(role, "ana", NOON, "ana/1") for role in DUTIES[severity].roles),
         verdicts=Verdicts("missed", "harm"),
         categories=("correctness",),

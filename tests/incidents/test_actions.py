@@ -14,7 +14,7 @@ from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.incidents import actions
 from kintsugi.incidents.severity import DUTIES
 from kintsugi.model.action import Action
-from kintsugi.model.incident import Incident, Override
+from kintsugi.model.incident import Incident, SeverityOverride
 from kintsugi.model.signal import Severity
 from tests.incidents.cases import ANA, CHIEF, NOON, act, incident
 
@@ -31,7 +31,7 @@ def agreed(into: Incident = INCIDENT, **more: Any) -> Action:
 
 @pytest.mark.parametrize("severity", list(DUTIES))
 def test_the_date_follows_from_the_severity_where_nobody_chooses_one(severity: Severity) -> None:
-    found = incident(override=Override(severity, "as it is", "ana/1", NOON))
+    found = incident(override=SeverityOverride(severity, "as it is", "ana/1", NOON))
     made = agreed(found)
     assert made.due_at == act().now + timedelta(days=DUTIES[severity].action_days)
     assert made.due_by_default

@@ -14,7 +14,7 @@ from kintsugi.incidents.communications import Writing, standing
 from kintsugi.incidents.redaction import redacted
 from kintsugi.incidents.templates import check_fields, filled, templates
 from kintsugi.model.communication import Communication
-from kintsugi.model.incident import Actor, Change, Incident, Override, RoleTerm
+from kintsugi.model.incident import Actor, Change, Incident, RoleTerm, SeverityOverride
 from kintsugi.model.obligation import Fact
 from tests.incidents.cases import CHIEF, NOON, act, incident
 
@@ -37,7 +37,7 @@ def term(role: Any, person: str) -> RoleTerm:
 
 
 INCIDENT = incident(
-    override=Override("critical", "as it is", "ana/1", NOON),
+    override=SeverityOverride("critical", "as it is", "ana/1", NOON),
     roles=(term("commander", "ana"), term("risk_owner", "bo"), term("communications", "cy")),
     first_occurred_at=NOON - timedelta(hours=3),
     detected_at=NOON,

@@ -11,14 +11,14 @@ from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.incidents.freezing import begun, missing_evidence, scope_filter
 from kintsugi.model.containment import ContainmentScope
 from kintsugi.model.event_filter import EventFilter
-from kintsugi.model.freeze import Freeze, Verification
+from kintsugi.model.freeze import Freeze, FreezeVerification
 from tests.incidents.cases import NOON, act, incident
 
 FROZEN = msgspec.structs.replace(
     begun(incident(event_count=1), EventFilter(), 9, act()).freeze,
     state="done",
     frozen_at=NOON,
-    verification=Verification(NOON, "ana/1", 12),
+    verification=FreezeVerification(NOON, "ana/1", 12),
 )
 
 
@@ -43,7 +43,11 @@ def test_a_window_has_an_end() -> None:
         ([msgspec.structs.replace(FROZEN, frozen_at=None, state="running")], "under way"),
         ([msgspec.structs.replace(FROZEN, verification=None)], "is not verified"),
         (
-            [msgspec.structs.replace(FROZEN, verification=Verification(NOON, "a", 1, ("gone",)))],
+            [
+                msgspec.structs.replace(
+                    FROZEN, verification=FreezeVerification(NOON, "a", 1, ("gone",))
+                )
+            ],
             "does not verify: gone",
         ),
         (

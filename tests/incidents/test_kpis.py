@@ -22,7 +22,7 @@ from kintsugi.incidents.kpis import (
 )
 from kintsugi.model.action import Action
 from kintsugi.model.decision import Phase
-from kintsugi.model.incident import Incident, Link, RoleTerm, Verdicts
+from kintsugi.model.incident import Incident, IncidentLink, RoleTerm, Verdicts
 from kintsugi.model.obligation import Obligation, SetAside, Submission
 from kintsugi.model.oversight import Escalation, EscalationReport
 from tests.incidents.cases import NOON, incident
@@ -116,7 +116,7 @@ def test_duplicates_and_what_was_none_do_not_count() -> None:
 
 
 def test_shares_count_what_they_are_of() -> None:
-    link = Link("recurrence_of", "x", "INC-000001", "ana/1", NOON)
+    link = IncidentLink("recurrence_of", "x", "INC-000001", "ana/1", NOON)
     records = [
         *(KpiRecord(case(number, links=(link,))) for number in range(2)),
         *(KpiRecord(case(number, verdicts=Verdicts("over_block"))) for number in range(2, 5)),

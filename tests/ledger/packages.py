@@ -11,7 +11,7 @@ from kintsugi.ledger.leaves import ConfigurationLeaf, content_digest, custody_le
 from kintsugi.ledger.merkle import Edge
 from kintsugi.ledger.note import SigningKey
 from kintsugi.ledger.package.files import FolderFiles
-from kintsugi.ledger.package.findings import Report
+from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.ledger.package.verify import verify_package
 from kintsugi.ledger.package.writer import PackageWriter, Selection
 from kintsugi.model.custody import custody_entry
@@ -82,7 +82,7 @@ def made(stores: Stores, folder: Path, where: EventFilter | None = None) -> Path
     return folder
 
 
-def verified(folder: Path, *, pinned: bool = True) -> Report:
+def verified(folder: Path, *, pinned: bool = True) -> PackageReport:
     """What checking a folder says."""
     return verify_package(FolderFiles(folder), trusted=[KEY.verifier] if pinned else [])
 

@@ -20,7 +20,7 @@ from kintsugi.ledger.package import bag, contents
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.dsse import envelope_text, open_envelope, read_statement, seal
 from kintsugi.ledger.package.files import FolderFiles, pack
-from kintsugi.ledger.package.findings import Report
+from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.ledger.package.verify import verify_package
 from kintsugi.model.stores import EventFilter, Stores
 from kintsugi.model.verdict import Verdict
@@ -39,7 +39,7 @@ def damaged(package: Path, tmp_path: Path) -> Path:
     return copied(package, tmp_path / "damaged")
 
 
-def codes(report: Report) -> set[tuple[str, str]]:
+def codes(report: PackageReport) -> set[tuple[str, str]]:
     return {(finding.code, finding.file) for finding in report.findings}
 
 
@@ -160,7 +160,7 @@ def test_an_archive_that_is_cut_anywhere_is_found(package: Path, tmp_path: Path,
         assert not report.holds, size
 
 
-def checked(archive: Path) -> Report:
+def checked(archive: Path) -> PackageReport:
     return check_package(archive, trusted=[KEY.verifier])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import kintsugi
+from kintsugi.model.notice_types import NOTICE_TYPES
 from kintsugi.policy.reasons import REASONS, nearest_reason_code, parse_reason_code
 from kintsugi.policy.rules import KINDS
 
@@ -58,7 +59,7 @@ def test_every_reason_code_that_a_code_path_names_is_registered() -> None:
         if not code.endswith(".html")  # the console's template of a group's name
     }
     assert {"policy.passed", "rule.error", "exchange.rejected", "exchange.interrupted"} <= found
-    assert found <= REASONS.keys()
+    assert found <= REASONS.keys() | NOTICE_TYPES.keys()
 
 
 @pytest.mark.parametrize(

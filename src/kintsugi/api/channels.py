@@ -17,9 +17,9 @@ from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.deliveries import (
     Address,
+    DeliveryHealth,
     DeliveryQuery,
     DeliveryView,
-    Health,
     Name,
     Redeliver,
     Redelivered,
@@ -107,7 +107,7 @@ class ChannelView(msgspec.Struct, frozen=True):
     version: int
     created_at: datetime
     created_by: str
-    health: Health
+    health: DeliveryHealth
 
 
 @routes.add("GET", "/v1/channels", Scope.WEBHOOKS_READ, answer=Page[ChannelView])

@@ -111,7 +111,7 @@ class DeliveryView(msgspec.Struct, frozen=True):
     tries: tuple[Try, ...]
 
 
-class Health(msgspec.Struct, frozen=True):
+class DeliveryHealth(msgspec.Struct, frozen=True):
     """How deliveries to a target go.
 
     Attributes:
@@ -154,14 +154,14 @@ def find(control: Control, key: str, kind: type[T]) -> T:
     return found
 
 
-def health_of(control: Control, target: AnyTarget) -> Health:
+def health_of(control: Control, target: AnyTarget) -> DeliveryHealth:
     """How it does."""
     counts: list[int] = [
         control.stores.notify.count(target.id, state, ceiling=_COUNT_CEILING)
         for state in ("waiting", "failed")
     ]
     status: Literal["ok", "failing", "disabled"] = "failing" if target.failures else "ok"
-    return Health(
+    return DeliveryHealth(
         status if target.enabled else "disabled",
         target.disabled_reason,
         target.succeeded_at,

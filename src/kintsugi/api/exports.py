@@ -31,7 +31,7 @@ from kintsugi.errors import Expired, InvalidInput, NotFound, StateConflict
 from kintsugi.ledger.log_keys import load_keys
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.encryption import parse_recipient
-from kintsugi.ledger.package.findings import Report
+from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.model.event import ExpiredNote
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import EventFilter, ExportJob, JobState
@@ -233,7 +233,7 @@ def download_export(control: Ctl, caller: Caller, export_id: ExportId) -> Respon
     )
 
 
-@routes.add("POST", "/v1/exports/{export_id}/verify", Scope.EXPORTS_READ, answer=One[Report])
+@routes.add("POST", "/v1/exports/{export_id}/verify", Scope.EXPORTS_READ, answer=One[PackageReport])
 def verify_export(control: Ctl, caller: Caller, export_id: ExportId) -> Response:
     """Check a finished package as `kt verify` does, against this log's keys. Recorded in custody,
     whatever the outcome."""

@@ -12,7 +12,7 @@ from kintsugi.errors import NotFound, ProofInvalid
 from kintsugi.ledger.leaves import EventsLeaf, Leaf, root_of
 from kintsugi.ledger.merkle import Edge, Node, inclusion_proof, leaf_hash, verify_inclusion
 from kintsugi.ledger.proof import record_hash
-from kintsugi.model.freeze import Freeze, Pinned, Verification, chained, manifest_digest
+from kintsugi.model.freeze import Freeze, FreezeVerification, Pinned, chained, manifest_digest
 from kintsugi.model.stores import Stores
 
 _AT_ONCE: Final = 2_000
@@ -23,7 +23,7 @@ _leaf = msgspec.json.Decoder(Leaf)
 
 def check_freeze(
     freeze: Freeze, stores: Stores, *, now: datetime, progress: Callable[[int], None]
-) -> Verification:
+) -> FreezeVerification:
     """Read everything again, and say what is not as it was.
 
     Args:
@@ -44,7 +44,7 @@ def check_freeze(
     read = msgspec.structs.replace(freeze, chain=chain)
     if manifest_digest(read) != freeze.digest and not check.problems:
         check.problem("the records together are not those whose digest was kept")
-    return Verification(now, freeze.verify_by, size, tuple(check.problems))
+    return FreezeVerification(now, freeze.verify_by, size, tuple(check.problems))
 
 
 def _pieces(freeze: Freeze, stores: Stores) -> Iterator[Sequence[Pinned]]:

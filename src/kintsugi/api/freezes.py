@@ -24,7 +24,7 @@ from kintsugi.incidents.commands import Act
 from kintsugi.incidents.freezing import begun, missing_kinds
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.evidence import Evidence
-from kintsugi.model.freeze import Freeze, Verification
+from kintsugi.model.freeze import Freeze, FreezeVerification
 from kintsugi.model.incident import Incident
 
 routes = Routes("incidents")
@@ -69,7 +69,7 @@ class FreezeView(msgspec.Struct, frozen=True):
     frozen_at: datetime | None
     missing: tuple[str, ...]
     evidence: tuple[Evidence, ...]
-    verification: Verification | None
+    verification: FreezeVerification | None
     error: str
 
 

@@ -80,7 +80,7 @@ class Factors(Doing):
     factors: dict[str, Annotated[int, Field(ge=0, le=3)]]
 
 
-class SeverityOverride(Doing):
+class WantedSeverity(Doing):
     """A severity in place of the computed one; null takes an override back."""
 
     severity: Severity | None
@@ -339,7 +339,7 @@ def override_incident_severity(
     caller: Caller,
     incident_id: IncidentKey,
     query: DryRun,
-    override: SeverityOverride,
+    override: WantedSeverity,
     if_match: IfMatch = None,
 ) -> Response:
     """Put another severity in place of the computed one, with a reason."""

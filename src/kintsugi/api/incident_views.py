@@ -17,10 +17,10 @@ from kintsugi.model.incident import (
     EntryKind,
     Hypothesis,
     Incident,
-    Link,
+    IncidentLink,
     Outcome,
-    Override,
     RoleTerm,
+    SeverityOverride,
     State,
     TimelineEntry,
     Triage,
@@ -73,14 +73,14 @@ class IncidentView(msgspec.Struct, frozen=True):
     review_due_at: datetime | None
     triage: Triage
     assessment: Assessment | None
-    override: Override | None
+    override: SeverityOverride | None
     verdicts: Verdicts
     categories: tuple[str, ...]
     labels: tuple[str, ...]
     roles: tuple[RoleTerm, ...]
     cause: dict[str, Cause]
     hypotheses: tuple[Hypothesis, ...]
-    links: tuple[Link, ...]
+    links: tuple[IncidentLink, ...]
     merged_into: str
     event_count: int
     attestations: tuple[Attestation, ...]

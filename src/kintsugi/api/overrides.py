@@ -15,7 +15,7 @@ from kintsugi.api.answers import Meta, One, Page, one, reply
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.escalations import EscalationView, Reason, incident_of, view_of
-from kintsugi.api.event_query import PageQuery
+from kintsugi.api.event_query import PageQuery, TimeText
 from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
@@ -54,7 +54,7 @@ class LoadQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: Annotated[str, Field(max_length=64, description="7d, or a time.")] = "7d"
+    since: TimeText = "7d"
 
 
 class BulkQuery(BaseModel):
@@ -206,7 +206,7 @@ def list_proposals(control: Ctl, query: Annotated[PageQuery, Query()]) -> Respon
 @routes.add("GET", "/v1/overrides/load", Scope.ESCALATIONS_READ, answer=One[Load], parameters=True)
 def show_load(control: Ctl, query: Annotated[LoadQuery, Query()]) -> Response:
     """How much each reviewer decided, and how often each policy was overridden."""
-    since = parse_time(query.since, now=control.clock())
+    since = parse_time(query.since or "7d", now=control.clock())
     return one(control.stores.overrides.load(since=since))
 
 

@@ -21,7 +21,7 @@ from kintsugi.api.incidents import actor_from
 from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.report_intake import ReportView, file_of, receive, report_of, view_of
 from kintsugi.api.report_keys import check_signature, link_text, new_secret, seal_secret
-from kintsugi.api.reports import Preview, preview_of
+from kintsugi.api.reports import ReportPreview, preview_of
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput, NotFound, StateConflict, Unauthenticated
 from kintsugi.incidents.alerts import of_alertmanager, of_pagerduty
@@ -29,7 +29,7 @@ from kintsugi.incidents.heard import Heard, unmapped
 from kintsugi.incidents.mapping import mapped, read_mapping
 from kintsugi.model.incident import Actor
 from kintsugi.model.report import Arrival
-from kintsugi.model.report_doors import Link, Mapping, Signing, Source, SourceKind, UsedLink
+from kintsugi.model.report_doors import Mapping, ReportLink, Signing, Source, SourceKind, UsedLink
 
 routes = Routes("reports")
 
@@ -130,7 +130,7 @@ class LinkView(msgspec.Struct, frozen=True):
     audience: str
     state: Literal["open", "expired", "revoked"]
     used: int
-    link: Link
+    link: ReportLink
     path: str = ""
 
 
@@ -176,7 +176,7 @@ def show_report_source(control: Ctl, name: SourceName) -> Response:
     return one(_source_view(found), headers={"etag": etag(found.version)})
 
 
-@routes.add("POST", "/v1/report-sources/preview", Scope.REPORTS_MANAGE, answer=Page[Preview])
+@routes.add("POST", "/v1/report-sources/preview", Scope.REPORTS_MANAGE, answer=Page[ReportPreview])
 def preview_report_source(control: Ctl, wanted: PreviewBody) -> Response:
     """What a message would come to: each report, its fingerprint, and the incident that it would
     open or join. Nothing is kept."""
@@ -242,7 +242,7 @@ def deliver_signed_report(
 def create_report_link(control: Ctl, caller: Caller, wanted: LinkBody) -> Response:
     """A signed link to a form that needs no account. Its address is shown once."""
     now = control.clock().replace(microsecond=0)
-    link = Link(
+    link = ReportLink(
         id=secrets.token_hex(8),
         audience=wanted.audience,
         created_at=now,

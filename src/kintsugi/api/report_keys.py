@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from kintsugi.api.control import Control
 from kintsugi.errors import NotFound, Unauthenticated
 from kintsugi.ledger.log_keys import derived_keys
-from kintsugi.model.report_doors import Link, Signing, Source, UsedLink
+from kintsugi.model.report_doors import ReportLink, Signing, Source, UsedLink
 
 _NONCE_BYTES: Final = 12
 _SECRET_BYTES: Final = 32
@@ -33,7 +33,7 @@ class _Claim(msgspec.Struct, array_like=True):
     expires: int
 
 
-def link_text(control: Control, link: Link) -> str:
+def link_text(control: Control, link: ReportLink) -> str:
     """The secret part of a link's address: what it is for, and our signature."""
     claim = _encoded(
         msgspec.json.encode(_Claim(link.id, link.audience, int(link.expires_at.timestamp())))

@@ -115,7 +115,7 @@ class ReportsQuery(PageQuery):
     incident: Annotated[str, Field(max_length=64)] = ""
 
 
-class Preview(msgspec.Struct, frozen=True):
+class ReportPreview(msgspec.Struct, frozen=True):
     """What would become of a report.
 
     Attributes:
@@ -140,7 +140,7 @@ class Preview(msgspec.Struct, frozen=True):
     "/v1/reports",
     Scope.INCIDENTS_REPORT,
     answer=One[ReportView],
-    dry_run=One[Preview],
+    dry_run=One[ReportPreview],
     status=201,
     parameters=True,
 )
@@ -163,7 +163,7 @@ def send_report(
     "/v1/reports/email",
     Scope.INCIDENTS_REPORT,
     answer=One[ReportView],
-    dry_run=One[Preview],
+    dry_run=One[ReportPreview],
     status=201,
     parameters=True,
     raw_body=True,
@@ -299,7 +299,7 @@ def list_incident_reports(control: Ctl, incident_id: IncidentKey) -> Response:
     return whole(control.stores.reports.recurrences(found.id))
 
 
-def preview_of(control: Control, heard: Heard) -> Preview:
+def preview_of(control: Control, heard: Heard) -> ReportPreview:
     """What would become of something that was heard."""
     made: Fingerprint = heard.fingerprint
     joins = control.stores.reports.joins(made.digest)
@@ -312,7 +312,7 @@ def preview_of(control: Control, heard: Heard) -> Preview:
     elif heard.state == "resolved":
         would = "record"
     shown = would == "join" and joins is not None and reference_for(control.stores, joins[0].id)
-    return Preview(
+    return ReportPreview(
         title=heard.title,
         fingerprint=made.digest,
         fields=made.fields,

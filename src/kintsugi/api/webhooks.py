@@ -17,9 +17,9 @@ from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.deliveries import (
     Address,
+    DeliveryHealth,
     DeliveryQuery,
     DeliveryView,
-    Health,
     Name,
     Redeliver,
     Redelivered,
@@ -87,7 +87,7 @@ class WebhookView(msgspec.Struct, frozen=True):
     created_at: datetime
     created_by: str
     previous_secret_until: datetime | None
-    health: Health
+    health: DeliveryHealth
     secret: str | None = None
 
 

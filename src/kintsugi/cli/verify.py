@@ -16,7 +16,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.encryption import read_identities
-from kintsugi.ledger.package.findings import Report
+from kintsugi.ledger.package.findings import PackageReport
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,7 +78,7 @@ def verify(
         raise typer.Exit(_EXIT_WRONG)
 
 
-def _text(report: Report, recorded: str) -> RenderableType:
+def _text(report: PackageReport, recorded: str) -> RenderableType:
     from rich.text import Text  # here: only text output pays for it
 
     lines = ["The package holds." if report.holds else "The package does NOT hold."]

@@ -30,7 +30,7 @@ from kintsugi.model.incident import (
     Change,
     Gate,
     Incident,
-    Override,
+    SeverityOverride,
     Triage,
     Verdicts,
     Waiver,
@@ -94,7 +94,9 @@ def overridden(incident: Incident, severity: Severity | None, act: Act) -> Chang
     if before is not None and (after is None or ORDER.index(after) < ORDER.index(before)):
         found += in_command(incident, act)
     refuse("override the severity", found)
-    override = Override(severity, act.reason, act.actor.reference, act.now) if severity else None
+    override = (
+        SeverityOverride(severity, act.reason, act.actor.reference, act.now) if severity else None
+    )
     told = entry(
         incident,
         "severity",

@@ -9,7 +9,7 @@ from typing import Literal
 from kintsugi.errors import InvalidInput
 from kintsugi.incidents.commands import Act, changed, entry, still_open, wanted_reason
 from kintsugi.incidents.commands import refuse as refuse_all
-from kintsugi.model.incident import Change, Incident, Link, new_id
+from kintsugi.model.incident import Change, Incident, IncidentLink, new_id
 from kintsugi.model.incident_access import seers_of, visibility_of
 
 
@@ -63,9 +63,9 @@ def split(
     still_open(incident, f"split {incident.reference}")
     refuse_all(f"split {incident.reference}", wanted_reason(act))
     made = opened(title, act, state="declared", source=f"split:{incident.id}", events=events)
-    back = Link("split_from", incident.id, incident.reference, act.actor.reference, act.now)
+    back = IncidentLink("split_from", incident.id, incident.reference, act.actor.reference, act.now)
     # The new one has no number before it is stored; its id is enough to find it.
-    on = Link("split_into", made.incident.id, "", act.actor.reference, act.now)
+    on = IncidentLink("split_into", made.incident.id, "", act.actor.reference, act.now)
     told = entry(
         incident,
         "link",

@@ -22,7 +22,7 @@ from kintsugi.incidents.commands import (
 from kintsugi.incidents.lifecycle import MERGEABLE
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.incident import Change, Incident, Link, LinkKind
+from kintsugi.model.incident import Change, Incident, IncidentLink, LinkKind
 
 _OTHER_WAY: Final[dict[LinkKind, LinkKind]] = {
     "recurrence_of": "recurred_in",
@@ -148,7 +148,7 @@ def linked(incident: Incident, other: Incident, kind: LinkKind, act: Act) -> tup
 
 
 def _tie(incident: Incident, other: Incident, kind: LinkKind, act: Act) -> Change:
-    link = Link(kind, other.id, other.reference, act.actor.reference, act.now, act.reason)
+    link = IncidentLink(kind, other.id, other.reference, act.actor.reference, act.now, act.reason)
     told = entry(
         incident,
         "link",

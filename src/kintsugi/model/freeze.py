@@ -26,7 +26,7 @@ FreezeState = Literal["queued", "running", "done", "failed"]
 FREEZES_MAX: Final = 200
 
 
-class Verification(msgspec.Struct, frozen=True):
+class FreezeVerification(msgspec.Struct, frozen=True):
     """What came of checking a freeze against the log.
 
     Attributes:
@@ -81,7 +81,7 @@ class Freeze(msgspec.Struct, frozen=True, omit_defaults=True):
     affected: int = 0
     scope: dict[str, tuple[str, ...]] = {}
     verify_by: str = ""
-    verification: Verification | None = None
+    verification: FreezeVerification | None = None
     error: str = ""
 
     @property

@@ -161,7 +161,7 @@ class Assessment(msgspec.Struct, frozen=True):
     at: datetime
 
 
-class Override(msgspec.Struct, frozen=True):
+class SeverityOverride(msgspec.Struct, frozen=True):
     """A person's severity in place of the computed one."""
 
     severity: Severity
@@ -228,7 +228,7 @@ class Hypothesis(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Link(msgspec.Struct, frozen=True):
+class IncidentLink(msgspec.Struct, frozen=True):
     """A tie to another incident, kept on both."""
 
     kind: LinkKind
@@ -304,13 +304,13 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome | None = None
     triage: Triage = Triage()
     assessment: Assessment | None = None
-    override: Override | None = None
+    override: SeverityOverride | None = None
     verdicts: Verdicts = Verdicts()
     categories: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     roles: tuple[RoleTerm, ...] = ()
     cause: dict[str, Cause] = {}
-    links: tuple[Link, ...] = ()
+    links: tuple[IncidentLink, ...] = ()
     merged_into: str = ""
     merged_from: State | None = None
     event_count: int = 0

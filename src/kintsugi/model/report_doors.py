@@ -84,7 +84,7 @@ class Source(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-class Link(msgspec.Struct, frozen=True):
+class ReportLink(msgspec.Struct, frozen=True):
     """A form for people outside.
 
     Attributes:
@@ -107,7 +107,7 @@ class Link(msgspec.Struct, frozen=True):
 class UsedLink(msgspec.Struct, frozen=True):
     """A link and how often it was used."""
 
-    link: Link
+    link: ReportLink
     used: int
 
 
@@ -132,7 +132,7 @@ class ReportDoorStore(Protocol):
     def sources(self) -> list[Source]:
         """All, by name; 1,000 at most."""
 
-    def add_link(self, link: Link) -> None:
+    def add_link(self, link: ReportLink) -> None:
         """Keep a new one."""
 
     def link(self, link_id: str) -> UsedLink:

@@ -65,7 +65,7 @@ _NOT_WHOLE: Final = frozenset(
 _RESERVATION: Final = 1
 
 
-class Difference(msgspec.Struct, frozen=True):
+class ReplayDifference(msgspec.Struct, frozen=True):
     """One thing that came out otherwise.
 
     Attributes:
@@ -95,7 +95,7 @@ class Replayed(msgspec.Struct, frozen=True):
     revision: str
     same_engine: bool
     missing: tuple[str, ...] = ()
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[ReplayDifference, ...] = ()
     verdict: str = ""
     reason_code: str = ""
     policy_name: str = ""
@@ -336,7 +336,7 @@ class _Record:
 
 def _differences(
     recorded: DecisionEvent, again: DecisionEvent, *, answered: bool
-) -> Iterator[Difference]:
+) -> Iterator[ReplayDifference]:
     """What came out otherwise.
 
     Args:
@@ -352,12 +352,12 @@ def _differences(
             ("policy_name", recorded.policy_name, again.policy_name),
         ):
             if before != after:
-                yield Difference(field, before or "none", after or "none")
+                yield ReplayDifference(field, before or "none", after or "none")
     before_by, after_by = _by_place(recorded, phases), _by_place(again, phases)
     for place in {**before_by, **after_by}:
         before, after = before_by.get(place, ()), after_by.get(place, ())
         if [_outcome(one) for one in before] != [_outcome(one) for one in after]:
-            yield Difference(place, _told(before), _told(after))
+            yield ReplayDifference(place, _told(before), _told(after))
 
 
 def _phase_of(event: DecisionEvent) -> Phase | None:

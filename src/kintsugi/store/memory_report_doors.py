@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from kintsugi.errors import NotFound
-from kintsugi.model.report_doors import Link, Source, UsedLink
+from kintsugi.model.report_doors import ReportLink, Source, UsedLink
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.report_doors import check_version
 
@@ -40,7 +40,7 @@ class MemoryReportDoors:
     def sources(self) -> list[Source]:
         return [self._sources[name] for name in sorted(self._sources)]
 
-    def add_link(self, link: Link) -> None:
+    def add_link(self, link: ReportLink) -> None:
         self._links[link.id] = UsedLink(link, 0)
 
     def link(self, link_id: str) -> UsedLink:

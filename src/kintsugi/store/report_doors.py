@@ -8,14 +8,14 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import NotFound, VersionConflict
-from kintsugi.model.report_doors import Link, Source, UsedLink
+from kintsugi.model.report_doors import ReportLink, Source, UsedLink
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("report_doors")
 _SOURCE: Final = msgspec.json.Decoder(Source)
-_LINK: Final = msgspec.json.Decoder(Link)
+_LINK: Final = msgspec.json.Decoder(ReportLink)
 
 
 class PostgresReportDoors:
@@ -46,7 +46,7 @@ class PostgresReportDoors:
             rows = connection.execute(_SQL["sources"]).fetchall()
         return [_SOURCE.decode(record) for (record,) in rows]
 
-    def add_link(self, link: Link) -> None:
+    def add_link(self, link: ReportLink) -> None:
         with self._database.transaction() as connection:
             connection.execute(_SQL["add_link"], [link.id, link.created_at, _json(link)])
 
@@ -99,5 +99,5 @@ def _link(connection: Connection, link_id: str, statement: bytes) -> UsedLink:
     return UsedLink(_LINK.decode(row[0]), row[1])
 
 
-def _json(value: Source | Link) -> str:
+def _json(value: Source | ReportLink) -> str:
     return msgspec.json.encode(value).decode()

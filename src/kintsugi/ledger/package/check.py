@@ -10,13 +10,13 @@ from kintsugi.errors import InvalidInput, ProofInvalid
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.package.encryption import Identity, decrypt
 from kintsugi.ledger.package.files import BROKEN, is_encrypted, open_package
-from kintsugi.ledger.package.findings import PackageFinding, Report
+from kintsugi.ledger.package.findings import PackageFinding, PackageReport
 from kintsugi.ledger.package.verify import verify_package
 
 
 def check_package(
     path: Path, *, trusted: Sequence[VerifierKey] = (), identities: Sequence[Identity] = ()
-) -> Report:
+) -> PackageReport:
     """Check a folder, a zip or tar archive, or an age file with one of the two in it.
 
     Args:
@@ -36,7 +36,7 @@ def check_package(
         return _check(plain, trusted)
 
 
-def _check(path: Path, trusted: Sequence[VerifierKey]) -> Report:
+def _check(path: Path, trusted: Sequence[VerifierKey]) -> PackageReport:
     try:
         files = open_package(path)
     except InvalidInput:
@@ -52,8 +52,8 @@ def _check(path: Path, trusted: Sequence[VerifierKey]) -> Report:
         files.close()
 
 
-def _unreadable(code: str, message: str) -> Report:
-    return Report(
+def _unreadable(code: str, message: str) -> PackageReport:
+    return PackageReport(
         holds=False,
         package="",
         made_at="",

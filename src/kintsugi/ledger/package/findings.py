@@ -33,7 +33,7 @@ class PackageFinding(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.code}: {place}{': ' if place else ''}{self.message}{leaf}"
 
 
-class Report(msgspec.Struct, frozen=True):
+class PackageReport(msgspec.Struct, frozen=True):
     """What was found.
 
     Attributes:

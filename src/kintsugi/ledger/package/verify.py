@@ -23,7 +23,7 @@ from kintsugi.ledger.package.dsse import (
     signed_by,
 )
 from kintsugi.ledger.package.files import BROKEN, PackageFiles, chunks
-from kintsugi.ledger.package.findings import Findings, Report
+from kintsugi.ledger.package.findings import Findings, PackageReport
 from kintsugi.ledger.package.lines import document, whole
 from kintsugi.ledger.package.records import Counted, check_records
 
@@ -38,7 +38,7 @@ _PAYLOAD_MUST = (
 )
 
 
-def verify_package(files: PackageFiles, *, trusted: Sequence[VerifierKey] = ()) -> Report:
+def verify_package(files: PackageFiles, *, trusted: Sequence[VerifierKey] = ()) -> PackageReport:
     """Check everything that can be checked with the package alone.
 
     Args:
@@ -57,7 +57,7 @@ class _Verification:
         self._checked: list[str] = []
         self._not_checked: list[str] = []
 
-    def report(self) -> Report:
+    def report(self) -> PackageReport:
         """Everything that was found."""
         self._check_container()
         self._digests = self._digest_all()
@@ -72,7 +72,7 @@ class _Verification:
             self._say_what_was_counted(counted, checkpoint)
         self._say_what_was_not_checked()
         manifest = self._digests.get(bag.MANIFEST, "")
-        return Report(
+        return PackageReport(
             holds=not self._findings.kept,
             package=info.id if info else "",
             made_at=info.made_at.isoformat() if info else "",
