@@ -82,10 +82,11 @@ def test_a_file_is_a_witness_that_remembers(
     control_plane.stores.events.append([event(4)])
     assert kt_online("log", "rotate-key", "--json").code == 0
     again = kt_online("log", "witness", "--to", str(file), "--json").json
-    assert (again["seen before"], again["size"]) == (3, 4)
+    # The event, and the audit of who rotated the key.
+    assert (again["seen before"], again["size"]) == (3, 5)
     assert len(file.with_name("log.checkpoint.keys").read_text().splitlines()) == 2
     # Somebody goes back to a shorter log: the file has seen more.
-    longer = file.read_text().replace("\n4\n", "\n5\n")
+    longer = file.read_text().replace("\n5\n", "\n6\n")
     file.write_text(longer)
     refused = kt_online("log", "witness", "--to", str(file))
     assert refused.code == 3

@@ -255,7 +255,6 @@ class MemoryRetention:
             if event.id > after
             and event.timestamp < before - _TOLERANCE
             and self._vault.has_content(event.id)
-            and not self._archives.shelf.month(event.id)
         ]
         some = past[:limit]
         keepers = {event.id: self._keepers_of(event) for event in some}
