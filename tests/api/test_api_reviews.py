@@ -36,6 +36,8 @@ def test_the_review_tells_what_the_record_holds(client: TestClient, reviewed: st
     assert client.get(REVIEW).headers["content-type"].startswith("text/markdown")
     assert "Decision events of this incident: **3** — `GET /v1/events?incident=INC-" in reviewed
     assert "Configuration versions: **1: support-prod@3 (3)**" in reviewed
+    # Nobody has said when it began: its first event tells.
+    assert "- **First occurrence:** 2026-04-23 12:00 UTC" in reviewed
     # The runner in memory was not taught these statements; the review is read all the same.
     assert "Blocked during the window: not known (the query runner" in reviewed
     assert "- [ ] Test edge cases (test; bo; " in reviewed

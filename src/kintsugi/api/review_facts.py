@@ -10,6 +10,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from kintsugi.api.control import Control
 from kintsugi.api.followups import all_of
 from kintsugi.errors import KintsugiError
@@ -41,6 +43,7 @@ def stored_review(control: Control, incident: Incident) -> Review | None:
 def review_facts(control: Control, incident: Incident) -> ReviewFacts:
     """Everything that it is made of."""
     now = control.clock()
+    incident = _with_first_occurrence(control, incident)
     entries, pinned, cut = _entries(control, incident)
     review = stored_review(control, incident)
     return ReviewFacts(
@@ -54,6 +57,14 @@ def review_facts(control: Control, incident: Incident) -> ReviewFacts:
         pinned=pinned,
         cut=cut,
     )
+
+
+def _with_first_occurrence(control: Control, incident: Incident) -> Incident:
+    """Where nobody has said when it began, its first decision event tells."""
+    if incident.first_occurred_at is not None or not incident.event_count:
+        return incident
+    first_at = control.stores.reach.extent(incident.id).first_at
+    return msgspec.structs.replace(incident, first_occurred_at=first_at)
 
 
 def _entries(control: Control, incident: Incident) -> tuple[tuple[Entry, ...], frozenset[str], int]:
