@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
+from kintsugi.api.permissions import Scope
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import Stores
 from tests.api.test_api_freezes import declare, settled
-from tests.control_plane import NOON, Clock, blocked_event, make_event
+from tests.control_plane import NOON, Clock, bearer, blocked_event, make_event, make_token
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -89,3 +90,13 @@ def test_people_are_told_by_a_channel(client: TestClient, path: str) -> None:
     assert lines[0].startswith("kind,key,status,channel")
     assert any(line.startswith("user,user-1,told,mail") for line in lines)
     assert any(line.startswith("user,'=1+1") for line in lines)
+
+
+def test_events_of_others_take_the_permission_to_see_events(
+    client: TestClient, stores: Stores, path: str
+) -> None:
+    only_incidents = bearer(make_token(stores, Scope.INCIDENTS_READ))
+    refused = client.post(f"{path}/search", headers=only_incidents)
+    assert (refused.status_code, "events:read" in refused.text) == (403, True)
+    both = bearer(make_token(stores, Scope.INCIDENTS_READ, Scope.EVENTS_READ))
+    assert client.post(f"{path}/search", headers=both).status_code == 200
