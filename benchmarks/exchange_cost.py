@@ -16,11 +16,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from unittest import mock
 
+import msgspec
+
 from kintsugi.gateway import events as e
 from kintsugi.gateway import judgement
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce
-from kintsugi.model.content import Part
+from kintsugi.model.content import Edit, Part
 from kintsugi.model.decision import Decision, Evaluation, Mode, Phase
 from kintsugi.model.facts import Facts
 from kintsugi.model.verdict import Verdict
@@ -33,7 +35,7 @@ ROUNDS = 3_000
 
 SOURCE = """
 pack: {{name: bench, version: 1.0.0, enabled: true}}
-gateway: {{streaming: {mode}}}
+gateway: {{streaming: {mode}, payload: {payload}}}
 providers: {{targets: [{{id: sim, provider: simulator, model: sim-echo}}]}}
 policies: {{chain: [dlp-filter, audit-logger]}}
 policy:
@@ -64,15 +66,26 @@ CLEAR = Decision(
 )
 
 
+_EDIT = Edit("/messages/1/content", 0, 6, "[REDACTED:WORD]")
+MASKING = msgspec.structs.replace(
+    CLEAR, verdict=Verdict.REDACT, reason_code="dlp.pattern_matched", edits=(_EDIT,), masks=(_EDIT,)
+)
+
+
 def clear(_plan: Plan, _phase: Phase, _parts: Sequence[Part], _facts: Facts) -> Decision:
     """A policy engine that costs nothing."""
     return CLEAR
 
 
-def configuration(mode: str = "window") -> InForce:
+def masking(_plan: Plan, phase: Phase, _parts: Sequence[Part], _facts: Facts) -> Decision:
+    """The same where something in the request is redacted, and so masked in evidence."""
+    return MASKING if phase is Phase.INPUT else CLEAR
+
+
+def configuration(mode: str = "window", payload: str = "redacted") -> InForce:
     """What is in force while measuring."""
     return InForce(
-        plan=compile_plan(parse_config(SOURCE.format(mode=mode))),
+        plan=compile_plan(parse_config(SOURCE.format(mode=mode, payload=payload))),
         config_version="bench@1",
         gateway_id="gw-1",
         worker_id="w-1",
@@ -190,6 +203,12 @@ def main() -> None:
         for name, (in_force, events) in cases.items():
             median, low = measure(lambda i=in_force, s=events: play(i, s))  # type: ignore[misc]
             print(f"{name:42} {median:8.1f} µs median {low:8.1f} µs p5")
+    print("\nwhat is kept of it as evidence, 1 KB request of which one word is redacted")
+    with mock.patch.object(judgement, "decide", masking):
+        for payload in ("none", "redacted", "full"):
+            kept = configuration(payload=payload)
+            median, low = measure(lambda i=kept: play(i, whole(1024)))  # type: ignore[misc]
+            print(f"{'payload: ' + payload:42} {median:8.1f} µs median {low:8.1f} µs p5")
 
 
 if __name__ == "__main__":
