@@ -151,7 +151,12 @@ class Shelf:
             return LocalStore.from_url(self.address, mkdir=make)
         return from_url(
             self.address,
-            client_options={"timeout": _TIMEOUT, "connect_timeout": "5s"},
+            client_options={
+                "timeout": _TIMEOUT,
+                "connect_timeout": "5s",
+                # The client reads it from the environment only where it gets no options at all.
+                "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true"),
+            },
             retry_config={"max_retries": 3, "retry_timeout": _PATIENCE},
         )
 
