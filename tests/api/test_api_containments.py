@@ -73,6 +73,27 @@ def test_a_dry_run_counts_and_does_nothing(
     assert client.get(f"{AT}?status=all").json()["data"] == []
 
 
+def test_what_it_does_is_read_from_traffic(
+    client: TestClient, stores: Stores, clock: Clock
+) -> None:
+    identifier = client.post(AT, json=STOP).json()["data"]["containment"]["id"]
+    at = f"{AT}/{identifier}"
+    clock.advance(minutes=1)
+    stores.events.append(
+        [
+            make_event(1, workflow="triage"),
+            make_event(2, workflow="triage", policy_name=f"containment/{identifier}"),
+            make_event(3, workflow="billing"),
+        ]
+    )
+    traffic = client.get(at).json()["data"]["traffic"]
+    assert (traffic["in_scope"], traffic["decided"], traffic["at_least"]) == (2, 1, False)
+    client.post(f"{at}/release", json={"reason": "mended"})
+    clock.advance(minutes=9)
+    stores.events.append([make_event(500, workflow="triage")])
+    assert client.get(at).json()["data"]["traffic"]["in_scope"] == 2
+
+
 def test_where_it_is_in_force_is_what_gateways_say(
     client: TestClient, stores: Stores, clock: Clock
 ) -> None:

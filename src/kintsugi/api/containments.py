@@ -24,7 +24,13 @@ from kintsugi.api.routing import Routes
 from kintsugi.api.sight import reference_for
 from kintsugi.errors import InvalidInput, StateConflict
 from kintsugi.model.config import Config, Gateway, Pack
-from kintsugi.model.containment import Containment, ContainmentScope, Lever, LeverName
+from kintsugi.model.containment import (
+    CONTAINMENT,
+    Containment,
+    ContainmentScope,
+    Lever,
+    LeverName,
+)
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import EventFilter
 from kintsugi.policy.containment import check_containment
@@ -158,6 +164,22 @@ class WhereInForce(msgspec.Struct, frozen=True):
     contained_workers: int
 
 
+class Traffic(msgspec.Struct, frozen=True):
+    """What recorded traffic says of one since it is in force.
+
+    Attributes:
+        in_scope: exchanges that may be in its scope, counted as in ``Preview``.
+        decided: of all exchanges, those whose verdict it set. Some may have been stopped by
+            something stricter, or came before a gateway had it.
+    """
+
+    since: datetime
+    in_scope: int
+    decided: int
+    at_least: bool
+    not_counted: tuple[str, ...]
+
+
 class ContainmentView(msgspec.Struct, frozen=True):
     """A containment, and where it acts.
 
@@ -166,6 +188,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
             ``dry_run`` where nothing was done.
         everywhere: every worker of every connected gateway judges by it.
         preview: only where it is made.
+        traffic: only where one is shown that is or was in force.
         snapshot: only where it is put in force: the freeze of what its scope did in the last hour.
     """
 
@@ -175,6 +198,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
     gateways: tuple[WhereInForce, ...]
     preview: Preview | None = None
     snapshot: Snapshot | None = None
+    traffic: Traffic | None = None
 
 
 @routes.add(
@@ -244,8 +268,10 @@ def list_containments(control: Ctl, query: Annotated[ContainmentQuery, Query()])
     answer=One[ContainmentView],
 )
 def show_containment(control: Ctl, containment_id: ContainmentId) -> Response:
-    """One, and where it is in force."""
-    return one(view_of(control, control.stores.containments.get(containment_id)))
+    """One, where it is in force, and what traffic says of it."""
+    found = control.stores.containments.get(containment_id)
+    shown = view_of(control, found)
+    return one(msgspec.structs.replace(shown, traffic=_traffic(control, found)))
 
 
 @routes.add(
@@ -344,6 +370,20 @@ def _preview(control: Control, scope: ContainmentScope, now: datetime) -> Previe
     where, left_out = filter_of(scope, since=since, until=now)
     found = control.stores.events.count(where, ceiling=_COUNT_MAX)
     return Preview(since, found, found >= _COUNT_MAX, left_out)
+
+
+def _traffic(control: Control, containment: Containment) -> Traffic | None:
+    if containment.waits:
+        return None
+    since = containment.approved_at or containment.created_at
+    until = min(containment.over_at, control.clock())
+    where, left_out = filter_of(containment.scope, since=since, until=until)
+    own = EventFilter(since=since, until=until, policy=f"{CONTAINMENT}{containment.id}")
+    in_scope, decided = (
+        control.stores.events.count(one, ceiling=_COUNT_MAX) for one in (where, own)
+    )
+    at_least = max(in_scope, decided) >= _COUNT_MAX
+    return Traffic(since, in_scope, decided, at_least, left_out)
 
 
 def filter_of(

@@ -255,6 +255,11 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
         rest = ", ".join(preview["not_counted"])
         most = f"; at most: {rest} cannot be counted" if rest else ""
         lines.append(("in scope in the last hour", f"{least}{preview['exchanges']}{most}"))
+    traffic = found.get("traffic")
+    if traffic is not None:
+        least = "at least " if traffic["at_least"] else ""
+        said = f"{least}{traffic['in_scope']} in scope, {traffic['decided']} decided by it"
+        lines.append(("traffic since then", said))
     for one in found["gateways"]:
         where = f"{one['contained_workers']} of {one['workers']} workers"
         lines.append((one["gateway_id"], where if one["connected"] else f"away; {where}"))
