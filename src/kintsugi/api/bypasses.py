@@ -56,8 +56,8 @@ class BypassJudge:
             if one.id in event.containments:
                 tally.add(event)
         bypassed = tally.result()
-        # First: judging again after a crash ties and tells the same once more, which changes
-        # nothing.
+        # First: after a crash in between it is judged again, and the incident told twice rather
+        # than never. Ties and the signal are the same the second time.
         self._tell_incident(one, bypassed, tally.stopped)
         if bypassed.acted_on:
             self._stores.signals.observe(_observation(one, bypassed), now=self._clock())
