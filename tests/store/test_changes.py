@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -13,9 +15,17 @@ from tests.databases import Server
 pytestmark = pytest.mark.postgres
 
 
-def notify(conninfo: str, channel: str) -> None:
+@pytest.fixture
+def changes(conninfo: str) -> Iterator[PostgresChanges]:
+    with closing(PostgresChanges(conninfo)) as listening:
+        yield listening
+
+
+def notify(conninfo: str, *channels: str) -> None:
+    """In one transaction, so that a listener hears of all at once."""
     with psycopg.connect(conninfo) as connection:
-        connection.execute("SELECT pg_notify(%s, '')", [f"kt_{channel}"])
+        for channel in channels:
+            connection.execute("SELECT pg_notify(%s, '')", [f"kt_{channel}"])
 
 
 def disconnect_others(conninfo: str) -> None:
@@ -26,35 +36,31 @@ def disconnect_others(conninfo: str) -> None:
         )
 
 
-def test_several_changes_are_told_together(conninfo: str) -> None:
-    changes = PostgresChanges(conninfo)
-    notify(conninfo, "events")
-    notify(conninfo, "exports")
-    notify(conninfo, "events")
+def test_several_changes_are_told_together(conninfo: str, changes: PostgresChanges) -> None:
+    notify(conninfo, "events", "exports", "events")
     assert changes.wait(timeout_seconds=5) == {"events", "exports"}
     assert changes.wait(timeout_seconds=0) == frozenset()
-    changes.close()
 
 
-def test_everything_counts_as_changed_after_a_lost_connection(conninfo: str) -> None:
-    changes = PostgresChanges(conninfo)
+def test_everything_counts_as_changed_after_a_lost_connection(
+    conninfo: str, changes: PostgresChanges
+) -> None:
     disconnect_others(conninfo)
     notify(conninfo, "exports")  # which nobody hears
     assert changes.wait(timeout_seconds=5) == frozenset(CHANNELS)
     notify(conninfo, "events")
     assert changes.wait(timeout_seconds=5) == {"events"}
-    changes.close()
 
 
-def test_a_connection_that_is_lost_while_waiting_is_renewed(conninfo: str) -> None:
-    changes = PostgresChanges(conninfo)
+def test_a_connection_that_is_lost_while_waiting_is_renewed(
+    conninfo: str, changes: PostgresChanges
+) -> None:
     heard: list[frozenset[str]] = []
     waiter = threading.Thread(target=lambda: heard.append(changes.wait(timeout_seconds=30)))
     waiter.start()
     disconnect_others(conninfo)
     waiter.join(timeout=20)
     assert heard == [frozenset(CHANNELS)]
-    changes.close()
 
 
 def test_a_database_that_is_away_is_waited_for(server: Server) -> None:
