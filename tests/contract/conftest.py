@@ -43,6 +43,7 @@ _EMPTIED = (
             *("vault_keys", "data_keys", "erasures"),
             *("followup_incidents", "followups"),
             "incident_terms",
+            *("regressions", "regression_versions"),
             *("reports", "report_recurrences", "report_files", "report_sources", "report_links"),
             *("workflows", "workflow_versions", "workflow_names_seen", "workflow_parts_seen"),
             *("retention_settings", "retention_runs", "expired_months"),

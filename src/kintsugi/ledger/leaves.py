@@ -19,6 +19,7 @@ from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
 from kintsugi.model.overrides import Override
+from kintsugi.model.regression import Regression
 from kintsugi.model.report import Report, report_digest
 from kintsugi.model.retention import RetentionRun
 from kintsugi.model.workflow import Workflow
@@ -178,6 +179,23 @@ class ReportLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="report"):
     recorded_at: datetime
 
 
+class RegressionLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="regression"):
+    """A version of a regression case. It tells of somebody's exchange, so the leaf holds only the
+    digest of its content.
+
+    Attributes:
+        digest: ``sha256:...`` of everything that it sends and expects.
+        incident: id of the incident that it is locked to.
+    """
+
+    id: str
+    version: int
+    state: str
+    digest: str
+    incident: str
+    recorded_at: datetime
+
+
 class AuditLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="audit"):
     """A call of the control plane. Who and what are names, so the leaf holds only their digest.
 
@@ -201,6 +219,7 @@ Leaf = (
     | WorkflowLeaf
     | RetentionLeaf
     | ReportLeaf
+    | RegressionLeaf
     | AuditLeaf
 )
 
@@ -263,6 +282,13 @@ def workflow_leaf(workflow: Workflow) -> WorkflowLeaf:
 def report_leaf(report: Report, *, now: datetime) -> ReportLeaf:
     """The leaf of a report."""
     return ReportLeaf(report.id, report.channel, report_digest(report), now)
+
+
+def regression_leaf(one: Regression) -> RegressionLeaf:
+    """The leaf of a version of a case."""
+    return RegressionLeaf(
+        one.id, one.version, one.state, one.digest, one.incident_id, one.changed_at
+    )
 
 
 def custody_leaf(entry: CustodyEntry) -> CustodyLeaf:

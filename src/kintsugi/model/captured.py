@@ -35,6 +35,11 @@ _KINDS: Final[Mapping[str, EntryKind]] = {
     "escalation.rejected": "escalation",
     "escalation.expired": "escalation",
     "evidence.exported": "evidence",
+    "regression.proposed": "regression",
+    "regression.approved": "regression",
+    "regression.rejected": "regression",
+    "regression.replaced": "regression",
+    "regression.erased": "regression",
 }
 CAPTURED: Final = tuple(_KINDS)
 # There may be very many of these: they are told only where the incident is about such traffic.
@@ -126,6 +131,10 @@ def _words(told: Notice) -> str:
         case "evidence.exported":
             return f"{data['type']} written: {data['events']:,} events, sha256:{data['sha256']}"
     thing, _, act = told.type.partition(".")
+    if thing == "regression":
+        several = f" and {data['cases'] - 1} more" if data.get("cases", 1) > 1 else ""
+        by = f" by {data['replaced_by']}" if data.get("replaced_by") else ""
+        return f"regression case {data['regression_id']}{several} {act}{by}"
     if thing == "containment":
         scope = data.get("scope") or {}
         over = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everybody"

@@ -89,6 +89,7 @@ EntryKind = Literal[
     "containment",
     "alert",  # a signal or a quarantine
     "escalation",
+    "regression",  # a case was proposed, decided about, replaced or erased
     "affected",  # records and people, and what became of them
     "report",
     "event",  # a decision event, promoted

@@ -12,6 +12,7 @@ from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedOblig
 from kintsugi.model.incident_access import RESTRICTED_TITLE, visibility_of
 from kintsugi.model.notice import Notice, notice
 from kintsugi.model.oversight import Escalation, QuarantineRecord
+from kintsugi.model.regression import Regression
 from kintsugi.model.report import Report, Standing
 from kintsugi.model.signal import BY_ITSELF, Signal
 from kintsugi.model.stores import ConfigurationVersion, ExportJob, GatewayReport
@@ -294,3 +295,40 @@ def of_workflow(workflow: Workflow) -> Notice:
         },
         now=workflow.at,
     )
+
+
+def of_regressions(new: Sequence[Regression]) -> list[Notice]:
+    """Cases were proposed together; one notice for each incident."""
+    by_incident: dict[str, list[Regression]] = {}
+    for one in new:
+        by_incident.setdefault(one.incident_id, []).append(one)
+    return [
+        notice(
+            "regression.proposed",
+            f"regression:{cases[0].id}",
+            {**_of_case(cases[0]), "cases": len(cases)},
+            now=cases[0].changed_at,
+        )
+        for cases in by_incident.values()
+    ]
+
+
+def of_regression(before: Regression, after: Regression) -> Notice:
+    """A case has a new version."""
+    act = after.state if after.state != before.state else "changed"
+    data = _of_case(after)
+    if after.state == "replaced":
+        data["replaced_by"] = after.replaced_by
+    return notice(f"regression.{act}", f"regression:{after.id}", data, now=after.changed_at)
+
+
+def _of_case(one: Regression) -> dict[str, Any]:
+    """What may be told of a case: not what it is about."""
+    return {
+        "regression_id": one.id,
+        "version": one.version,
+        "kind": one.kind,
+        "incident_id": one.incident_id,
+        "config_id": one.config_id,
+        "actor": one.changed_by,
+    }

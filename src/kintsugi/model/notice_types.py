@@ -98,6 +98,14 @@ _HOLD: Final = {
     "name": "its name",
     "actor": "who did it",
 }
+_REGRESSION: Final = {
+    "regression_id": "id of the case; of several the first",
+    "version": "number of its version",
+    "kind": "case, variant or twin",
+    "incident_id": "id of the incident that it is locked to",
+    "config_id": "name of the configuration that it tests",
+    "actor": "who did it, NAME/ID",
+}
 
 NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
     {
@@ -232,6 +240,25 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
                 "tier": "its risk tier",
                 "actor": "who did it",
             },
+        ),
+        "regression.proposed": NoticeType(
+            "Somebody proposed regression cases.",
+            "low",
+            {**_REGRESSION, "cases": "how many at once"},
+        ),
+        "regression.changed": NoticeType("Somebody edited a regression case.", "low", _REGRESSION),
+        "regression.approved": NoticeType("A regression case was approved.", "low", _REGRESSION),
+        "regression.rejected": NoticeType("A regression case was rejected.", "low", _REGRESSION),
+        "regression.replaced": NoticeType(
+            "A regression case was replaced by another.",
+            "medium",
+            {**_REGRESSION, "replaced_by": "id of what stands in for it"},
+        ),
+        "regression.erased": NoticeType(
+            "The content of a regression case was erased with a person's data; its incident wants "
+            "another one.",
+            "high",
+            _REGRESSION,
         ),
         "hold.placed": NoticeType("A legal hold was placed.", "medium", _HOLD),
         "hold.released": NoticeType("A legal hold was released.", "high", _HOLD),

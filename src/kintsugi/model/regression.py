@@ -7,14 +7,15 @@ changed or removed. Its content is in the form of ``testing.suites``, so that wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
-from kintsugi.model.config import Case
+from kintsugi.model.config import Case, CaseExpected, CaseInput
 
 # ``variant``: near the case, expected the same. ``twin``: benign, has to come out the same on every
 # configuration; where the case is an over-block, its twin is the attack that must stay blocked.
@@ -23,6 +24,10 @@ CaseKind = Literal["case", "variant", "twin"]
 # ``erased``: its content went with a person's data, and its incident wants another one.
 CaseState = Literal["proposed", "approved", "rejected", "replaced", "erased"]
 SourceKind = Literal["event", "escalation", "report", "trajectory", "case"]
+
+# Stands where content cannot be had; see ``Regression.lost``.
+NO_CASE: Final = Case("", CaseInput(), CaseExpected())
+_ID: Final = re.compile(r"REG-(\d{1,9})", re.IGNORECASE)
 
 
 class CaseSource(msgspec.Struct, frozen=True):
@@ -68,9 +73,14 @@ class Regression(msgspec.Struct, frozen=True):
         redacted: how many stretches of each kind the gate replaced.
         original_chars: length of all texts of the input as it was recorded; ``minimised_chars``:
             after minimising; None while it was not attempted.
+        subject: whose erasure reaches it, as ``str(Subject)``; empty for nobody's. Like the ids in
+            ``source`` it is kept beside the versions, and an erasure takes it away.
         changed: what this version is for, in a word or two.
         replaced_by: id of what stands in for it.
         reason: why it was decided, replaced or changed so.
+        lost: why its content cannot be had, so that ``case`` is ``NO_CASE``: it was erased, or
+            cannot be opened. Empty where all is well.
+        lost_digest: of that content.
     """
 
     id: str
@@ -88,21 +98,29 @@ class Regression(msgspec.Struct, frozen=True):
     changed: str = "created"
     technique: str = ""
     parent: str = ""
+    subject: str = ""
     redacted: dict[str, int] = {}
     kept: tuple[KeptSensitive, ...] = ()
     original_chars: int | None = None
     minimised_chars: int | None = None
     replaced_by: str = ""
     reason: str = ""
+    lost: str = ""
+    lost_digest: str = ""
 
     @property
     def digest(self) -> str:
         """``sha256:...`` of the content: what proofs, the ledger and the log mean by this case."""
-        return case_digest(self.case)
+        return self.lost_digest or case_digest(self.case)
 
 
 class RegressionFilter(msgspec.Struct, frozen=True):
-    """Which cases are wanted; what is left empty is not asked."""
+    """Which cases are wanted; what is left empty is not asked.
+
+    Attributes:
+        incident: its id.
+        source: the id of what a case was made of, or of its event.
+    """
 
     incident: str = ""
     config_id: str = ""
@@ -116,7 +134,12 @@ class RegressionStore(Protocol):
     """Regression cases. Every version is kept, each with a leaf in the log."""
 
     def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
-        """Keep these, which get their ids here, all or none."""
+        """Keep these, which get their ids here, all or none. What names no subject has that of its
+        parent.
+
+        Raises:
+            KeyUnavailable: something sensitive is kept in one, and there is no key to seal it with.
+        """
 
     def get(self, regression_id: str, version: int | None = None) -> Regression:
         """The newest version where none is named.
@@ -157,7 +180,16 @@ class RegressionStore(Protocol):
         Raises:
             NotFound: there is none.
             VersionConflict: the newest version is not the expected one.
+            KeyUnavailable: its content cannot be opened, or not be sealed.
         """
+
+    def matter(self, subject: str) -> int:
+        """How many cases the erasure of a subject reaches."""
+
+    def forget(self, subject: str, *, by: str, now: datetime) -> int:
+        """Cut every case of a subject from what it was made of. Where something sensitive was kept,
+        the content of every version goes, and the case is ``erased``. How many were reached; again
+        is harmless."""
 
 
 def case_digest(case: Case) -> str:
@@ -165,3 +197,29 @@ def case_digest(case: Case) -> str:
     are not part of it."""
     content = msgspec.json.encode((case.input, case.expected), order="sorted")
     return f"sha256:{sha256(content).hexdigest()}"
+
+
+def regression_id(number: int) -> str:
+    """``REG-000012``."""
+    return f"REG-{number:06d}"
+
+
+def regression_number(identifier: str) -> int | None:
+    """The number in an id as people write it; None where it is none."""
+    found = _ID.fullmatch(identifier)
+    return int(found[1]) if found else None
+
+
+def erased(before: Regression, *, by: str, now: datetime) -> Regression:
+    """The version of a case whose content went with a person's data."""
+    return msgspec.structs.replace(
+        before,
+        state="erased",
+        case=NO_CASE,
+        lost="it was erased with a person's data",
+        lost_digest=before.digest,
+        changed="erased",
+        changed_at=now,
+        changed_by=by,
+        reason="",
+    )

@@ -34,6 +34,7 @@ from kintsugi.model.packages import PackageStore
 from kintsugi.model.query import QueryResult as QueryResult
 from kintsugi.model.query import QueryRunner as QueryRunner
 from kintsugi.model.reach import ReachStore
+from kintsugi.model.regression import RegressionStore
 from kintsugi.model.report import ReportStore
 from kintsugi.model.report_doors import ReportDoorStore
 from kintsugi.model.retention import RetentionStore
@@ -742,5 +743,6 @@ class Stores(msgspec.Struct, frozen=True):
     workflows: WorkflowStore
     reports: ReportStore
     report_doors: ReportDoorStore
+    regressions: RegressionStore
     query: QueryRunner
     changes: Changes

@@ -87,6 +87,7 @@ from kintsugi.store.memory_overrides import MemoryOverrides
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
 from kintsugi.store.memory_reach import MemoryReach
+from kintsugi.store.memory_regressions import MemoryRegressions
 from kintsugi.store.memory_report_doors import MemoryReportDoors
 from kintsugi.store.memory_reports import MemoryReports
 from kintsugi.store.memory_retention import MemoryRetention
@@ -203,6 +204,7 @@ def memory_stores(
         workflows=workflows,
         reports=MemoryReports(incidents, custody, log.add, tell),
         report_doors=MemoryReportDoors(),
+        regressions=MemoryRegressions(incidents, log.add, tell),
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )

@@ -47,6 +47,7 @@ from kintsugi.store.packages import PostgresPackages
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reach import PostgresReach
 from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.regressions import PostgresRegressions
 from kintsugi.store.report_doors import PostgresReportDoors
 from kintsugi.store.reports import PostgresReports
 from kintsugi.store.retention import PostgresRetention
@@ -159,6 +160,7 @@ def open_stores(
         workflows=PostgresWorkflows(database),
         reports=PostgresReports(database, sealer, opener),
         report_doors=PostgresReportDoors(database),
+        regressions=PostgresRegressions(database, keyring),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

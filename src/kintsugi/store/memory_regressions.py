@@ -1,0 +1,147 @@
+"""Regression cases in memory, for unit tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from kintsugi.errors import NotFound
+from kintsugi.ledger.leaves import regression_leaf
+from kintsugi.model.incident import IncidentStore
+from kintsugi.model.incident_access import visibility_of
+from kintsugi.model.notice_sources import of_regression, of_regressions
+from kintsugi.model.regression import (
+    Regression,
+    RegressionFilter,
+    erased,
+    regression_id,
+    regression_number,
+)
+from kintsugi.store.cursors import encode_cursor
+from kintsugi.store.memory_notices import Tell
+from kintsugi.store.regressions import before_of, check_version
+
+
+class MemoryRegressions:
+    """The same promises as ``PostgresRegressions``.
+
+    Args:
+        add_leaf: adds to the Merkle log.
+    """
+
+    def __init__(self, incidents: IncidentStore, add_leaf: Callable[..., int], tell: Tell) -> None:
+        self._incidents = incidents
+        self._add_leaf = add_leaf
+        self._tell = tell
+        self._lock = threading.RLock()
+        self._cases: list[list[Regression]] = []  # of each its versions, oldest first
+
+    def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
+        with self._lock:
+            kept = []
+            for one in new:
+                subject = one.subject
+                if not subject and one.parent:
+                    subject = self.get(one.parent).subject
+                identifier = regression_id(len(self._cases) + 1)
+                made = msgspec.structs.replace(one, id=identifier, version=1, subject=subject)
+                self._cases.append([made])
+                kept.append(made)
+            self._tell(of_regressions([one for one in kept if not self._hidden(one)]))
+            for one in kept:
+                self._add_leaf(regression_leaf(one), now=now)
+            return kept
+
+    def get(self, regression_id: str, version: int | None = None) -> Regression:
+        for one in self.history(regression_id):
+            if version in (None, one.version):
+                return one
+        raise NotFound(f'there is no regression case "{regression_id}, version {version}"')
+
+    def history(self, regression_id: str) -> list[Regression]:
+        number = regression_number(regression_id) or 0
+        if not 0 < number <= len(self._cases):
+            raise NotFound(f'there is no regression case "{regression_id}"')
+        return self._cases[number - 1][::-1]
+
+    def page(
+        self, where: RegressionFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Regression], str | None]:
+        before = before_of(cursor)
+        found = [one for one in self.scan(where) if (regression_number(one.id) or 0) < before]
+        found.reverse()
+        shown = found[:limit]
+        if len(found) <= limit or not shown:
+            return shown, None
+        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+
+    def scan(self, where: RegressionFilter) -> Iterator[Regression]:
+        yield from [one for *_, one in self._cases if _is(one, where)]
+
+    def change(
+        self,
+        regression_id: str,
+        apply: Callable[[Regression], Regression],
+        *,
+        expected_version: int | None = None,
+    ) -> Regression:
+        with self._lock:
+            before = self.get(regression_id)
+            check_version(before, expected_version)
+            after = apply(before)
+            if after == before:
+                return before
+            after = msgspec.structs.replace(after, id=before.id, version=before.version + 1)
+            return self._next(before, after)
+
+    def matter(self, subject: str) -> int:
+        return sum(one.subject == subject for *_, one in self._cases)
+
+    def forget(self, subject: str, *, by: str, now: datetime) -> int:
+        with self._lock:
+            found = [versions for versions in self._cases if versions[-1].subject == subject]
+            for versions in found:
+                before = versions[-1]
+                if before.state != "erased" and any(one.kept for one in versions):
+                    gone = erased(before, by=by, now=now)
+                    after = msgspec.structs.replace(gone, version=before.version + 1)
+                    versions[:] = [_emptied(one, after) for one in versions]
+                    self._next(before, after)
+                versions[:] = [_cut(one) for one in versions]
+            return len(found)
+
+    def _next(self, before: Regression, after: Regression) -> Regression:
+        self._cases[(regression_number(after.id) or 0) - 1].append(after)
+        if not self._hidden(after):
+            self._tell([of_regression(before, after)])
+        self._add_leaf(regression_leaf(after), now=after.changed_at)
+        return after
+
+    def _hidden(self, one: Regression) -> bool:
+        try:
+            return visibility_of(self._incidents.get(one.incident_id)) == "hidden"
+        except NotFound:
+            return False
+
+
+def _emptied(one: Regression, gone: Regression) -> Regression:
+    return msgspec.structs.replace(one, case=gone.case, lost=gone.lost, lost_digest=one.digest)
+
+
+def _cut(one: Regression) -> Regression:
+    source = msgspec.structs.replace(one.source, id="", event_id="")
+    return msgspec.structs.replace(one, source=source, subject="")
+
+
+def _is(one: Regression, where: RegressionFilter) -> bool:
+    return (
+        where.incident.lower() in ("", one.incident_id)
+        and where.config_id in ("", one.config_id)
+        and where.state in ("", one.state)
+        and where.kind in ("", one.kind)
+        and where.parent.upper() in ("", one.parent)
+        and where.source in ("", one.source.id, one.source.event_id)
+    )
