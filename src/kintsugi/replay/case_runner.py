@@ -36,7 +36,7 @@ def run_cases(
     """
     in_force = put_in_force(config)
     chosen = [c for c in cases if pattern is None or pattern.search(c.id)]
-    results = tuple(_run(in_force, located, number) for number, located in enumerate(chosen, 1))
+    results = tuple(run_case(in_force, located, number) for number, located in enumerate(chosen, 1))
     coverage = measure(config.chain, results)
     trouble = []
     if all(result.outcome is CaseOutcome.SKIP for result in results):
@@ -56,7 +56,12 @@ def run_cases(
     )
 
 
-def _run(in_force: InForce, located: Located, number: int) -> CaseResult:
+def run_case(in_force: InForce, located: Located, number: int) -> CaseResult:
+    """Run one case on a configuration from ``put_in_force``.
+
+    Args:
+        number: of the case in its run; makes its identifiers differ from its neighbours'.
+    """
     case = located.case
     base = CaseResult(
         suite=located.suite,
