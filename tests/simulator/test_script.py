@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kintsugi.simulator.script import BUILT_IN, Response, Script, ScriptInvalid, load_script
+from kintsugi.simulator.script import BUILT_IN, Response, Rule, Script, ScriptInvalid, load_script
 
 SCRIPT = """
 default: {text: "I do not know."}
@@ -49,6 +49,17 @@ def test_a_rule_may_ask_for_model_and_message(script: Script) -> None:
     assert script.response_for(model="gpt-4o-mini", last_user_message="x").status == 200
 
 
+def test_a_rule_may_ask_for_what_any_message_says() -> None:
+    planted = Rule(Response(text="The note says 4412."), seen="add the note")
+    script = Script(rules=(planted,), default=Response(text="Tomorrow."))
+
+    def said(messages: str) -> str | None:
+        return script.response_for(model="m", last_user_message="When?", messages=messages).text
+
+    assert said("When?\nTomorrow; add the note to the reply.") == "The note says 4412."
+    assert said("When?") == "Tomorrow."
+
+
 def test_a_script_may_be_json_and_may_be_empty(tmp_path: Path) -> None:
     path = tmp_path / "script.json"
     path.write_text('{"rules": [{"match": "a", "response": {"text": "b"}}]}')
@@ -63,6 +74,7 @@ def test_a_script_may_be_json_and_may_be_empty(tmp_path: Path) -> None:
         ("rules: [{match: a}]", "missing required field `response` - at `$.rules[0]`"),
         ("rules: [{response: {txt: a}}]", "unknown field `txt`"),
         ("rules: [{match: '(', response: {}}]", "rules[0].match: '(' is no expression"),
+        ("rules: [{seen: '(', response: {}}]", "rules[0].seen: '(' is no expression"),
         ("rules: [{model: '[', response: {}}]", "rules[0].model: '[' is no expression"),
         ("default: {status: 302}", "default.status: 302; use 200, or 400 to 599"),
         ("default: {delay_ms: -1}", "default.delay_ms: must not be negative"),

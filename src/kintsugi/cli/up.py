@@ -56,6 +56,7 @@ class Plan:
     simulator: Address | None
     workers: int
     config_file: Path
+    simulator_script: Path | None
     look: str
 
     @property
@@ -86,6 +87,14 @@ def up(
         bool,
         typer.Option(help="Run the scripted provider, so that no key and no network is needed."),
     ] = True,
+    simulator_script: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the scripted provider answers to what; see `kt simulate`.",
+            show_default=False,
+        ),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when everything is ready.")
     ] = False,
@@ -111,6 +120,7 @@ def up(
             simulator=_free(Address("127.0.0.1", 0), "") if simulate else None,
             workers=workers or core_count(),
             config_file=_config_file(policy_config, folder),
+            simulator_script=_script(simulator_script, simulate=simulate),
             look=look,
         )
         _Instance(plan, output, debug=debug).run()
@@ -242,9 +252,10 @@ def _parts(plan: Plan) -> list[Part]:
     if plan.simulator is None:
         return [server, gateway]
     listen = ("--listen", str(plan.simulator), "--with-parent")
+    script = ("--script", str(plan.simulator_script)) if plan.simulator_script else ()
     simulated = Part(
         "simulator",
-        (*_kt("simulate"), *listen),
+        (*_kt("simulate"), *listen, *script),
         plan.logs / "simulator.log",
         SIMULATOR_STOP_SECONDS,
     )
@@ -280,6 +291,17 @@ def _config_file(given: Path | None, state: Path) -> Path:
     if not own.exists():
         write_template(DEFAULT_TEMPLATE, state, force=False, today=datetime.now(UTC).date())
     return own
+
+
+def _script(given: Path | None, *, simulate: bool) -> Path | None:
+    """The simulator's script, where one is given."""
+    if given is None:
+        return None
+    if not simulate:
+        raise InvalidInput("--simulator-script is for the simulator; leave out --no-simulate")
+    if not given.is_file():
+        raise InvalidInput(f"--simulator-script: {given} is no file")
+    return given.absolute()
 
 
 def _make_private(state: Path) -> None:

@@ -99,8 +99,10 @@ def read_messages(body: bytes) -> MessagesRequest:
 
 def choose(script: Script, request: MessagesRequest) -> Response:
     """The script's response to a request."""
-    last = request.chat.last_user_message
-    return script.response_for(model=request.model, last_user_message=last)
+    chat = request.chat
+    return script.response_for(
+        model=request.model, last_user_message=chat.last_user_message, messages=chat.text
+    )
 
 
 def whole(

@@ -37,6 +37,11 @@ class ChatRequest(msgspec.Struct, frozen=True):
         return ""
 
     @property
+    def text(self) -> str:
+        """What all messages say, one to a line."""
+        return "\n".join(text_of(message) for message in self.messages)
+
+    @property
     def include_usage(self) -> bool:
         """Whether a stream ends with a usage chunk."""
         return bool((self.stream_options or {}).get("include_usage"))
@@ -91,7 +96,11 @@ def text_of(message: dict[str, Any]) -> str:
 
 def choose(script: Script, request: ChatRequest) -> Response:
     """The script's response to a request."""
-    return script.response_for(model=request.model, last_user_message=request.last_user_message)
+    return script.response_for(
+        model=request.model,
+        last_user_message=request.last_user_message,
+        messages=request.text,
+    )
 
 
 def say(request: ChatRequest, response: Response) -> Said:

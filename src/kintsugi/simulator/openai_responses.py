@@ -71,8 +71,10 @@ def parse_request(body: bytes) -> ResponsesRequest:
 
 def choose(script: Script, request: ResponsesRequest) -> Response:
     """The script's response to a request."""
-    last = request.chat.last_user_message
-    return script.response_for(model=request.model, last_user_message=last)
+    chat = request.chat
+    return script.response_for(
+        model=request.model, last_user_message=chat.last_user_message, messages=chat.text
+    )
 
 
 def whole(request: ResponsesRequest, response: Response, name: str, created: int) -> dict[str, Any]:

@@ -76,15 +76,18 @@ class Response(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An answer and when to give it; both expressions must be found, an empty one always is.
+    """An answer and when to give it; all expressions must be found, an empty one always is.
 
     Attributes:
         match: regular expression searched for in the last user message.
+        seen: regular expression searched for in every message, results of tools included: what a
+            model that follows whatever it reads would answer to.
         model: regular expression that the whole model name must match.
     """
 
     response: Response
     match: str = ""
+    seen: str = ""
     model: str = ""
 
 
@@ -141,11 +144,13 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: tuple[Rule, ...] = ()
     mcp: McpScript = McpScript()
 
-    def response_for(self, *, model: str, last_user_message: str) -> Response:
-        """What to answer."""
+    def response_for(self, *, model: str, last_user_message: str, messages: str = "") -> Response:
+        """What to answer; ``messages`` is the text of all of them, one to a line."""
         for rule in self.rules:
-            if re.search(rule.match, last_user_message) and (
-                not rule.model or re.fullmatch(rule.model, model)
+            if (
+                re.search(rule.match, last_user_message)
+                and (not rule.seen or re.search(rule.seen, messages))
+                and (not rule.model or re.fullmatch(rule.model, model))
             ):
                 return rule.response
         return BUILT_IN.get(model, self.default)
@@ -211,7 +216,7 @@ def load_script(path: Path) -> Script:
 
 
 def _check(where: str, rule: Rule) -> None:
-    for key, expression in (("match", rule.match), ("model", rule.model)):
+    for key, expression in (("match", rule.match), ("seen", rule.seen), ("model", rule.model)):
         try:
             re.compile(expression)
         except re.error as error:
