@@ -213,6 +213,22 @@ def test_blocked_sources_do_not_reach_the_model() -> None:
     assert play(contained(lever), body=chat("What is in a handbook?")).all(c.CallUpstream)
 
 
+def test_a_result_is_of_the_tool_whose_call_it_names() -> None:
+    calls = [
+        {"id": name[0], "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for name in ("other", "web_search")
+    ]
+    said = [
+        {"role": "user", "content": "look both up"},
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "w", "content": "found"},
+    ]
+    body = json.dumps({"model": "sim-echo", "messages": said}).encode()
+    for tool, passes in (("web_search", False), ("other", True)):
+        surroundings = contained(Lever("block-sources", sources=(tool,)))
+        assert bool(play(surroundings, body=body).all(c.CallUpstream)) is passes, tool
+
+
 def test_every_answer_can_be_made_to_wait_for_a_person() -> None:
     surroundings = contained(Lever("review", hold_seconds=5))
     one = play(surroundings)

@@ -74,7 +74,7 @@ def test_every_message_of_every_role_is_read() -> None:
             "/messages/3/tool_calls/0/function/arguments",
             "find",
         ),
-        ("tool", "tool_result", "found", "/messages/4/content", ""),
+        ("tool", "tool_result", "found", "/messages/4/content", "find"),
         ("function", "tool_result", "way", "/messages/5/content", "old"),
         ("function", "text", "old", "/messages/5/name", ""),
         ("assistant", "text", "x", "/messages/6/content", ""),

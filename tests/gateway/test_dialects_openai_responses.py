@@ -143,7 +143,7 @@ def test_messages_are_read_in_every_shape() -> None:
             [
                 ("assistant", "tool_call", "{}", "/arguments", "look_up"),
                 ("tool", "tool_result", "row", "/output", "look_up"),
-                ("tool", "tool_result", "oh", "/error/message", ""),
+                ("tool", "tool_result", "oh", "/error/message", "look_up"),
             ],
         ),
         (
@@ -190,8 +190,8 @@ def test_messages_are_read_in_every_shape() -> None:
             },
             [
                 ("assistant", "tool_call", '["q"]', "/queries", "file_search"),
-                ("tool", "tool_result", "n", "/results/0/filename", ""),
-                ("tool", "tool_result", "t", "/results/0/text", ""),
+                ("tool", "tool_result", "n", "/results/0/filename", "file_search"),
+                ("tool", "tool_result", "t", "/results/0/text", "file_search"),
             ],
         ),
         (
@@ -203,7 +203,7 @@ def test_messages_are_read_in_every_shape() -> None:
             },
             [
                 ("assistant", "tool_call", "print(1)", "/code", "code_interpreter"),
-                ("tool", "tool_result", "1", "/outputs/0/logs", ""),
+                ("tool", "tool_result", "1", "/outputs/0/logs", "code_interpreter"),
             ],
         ),
         (
@@ -283,6 +283,21 @@ def test_an_item_of_every_type_is_read(item: dict[str, Any], found: list[Flat]) 
               for a, b, t, at, n in found]  # fmt: skip
     expected = [(a, b, t, "/output/0" + at, n) for a, b, t, at, n in output]
     assert sorted(answered({"output": [item]})) == sorted(expected)
+
+
+def test_a_result_is_of_the_tool_whose_call_it_names() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "find", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "c"}
+    assert items(call, {**result, "output": "one"})[-1] == (
+        *("tool", "tool_result", "one", "/input/1/output"),
+        "find",
+    )
+    block = {"type": "input_text", "text": "two"}
+    assert items(call, {**result, "output": [block]})[-1] == (
+        *("tool", "tool_result", "two", "/input/1/output/0/text"),
+        "find",
+    )
+    assert items({**result, "output": "one"})[-1][-1] == ""
 
 
 def test_of_binary_content_only_the_texts_around_it_are_read() -> None:

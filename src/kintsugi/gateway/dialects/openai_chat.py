@@ -53,8 +53,9 @@ class OpenAIChat:
         """See ``Dialect``."""
         document, model, streamed = read_head(body)
         parts: list[Part] = []
+        called: dict[str, str] = {}
         for index, message in enumerate(messages_in(document)):
-            _read_message(message, f"/messages/{index}", parts)
+            _read_message(message, f"/messages/{index}", parts, called)
         if not document.keys() <= _SETTINGS_AND_MESSAGES:
             _read_beside_messages(document, parts)
         bound = bound_in(document, "max_completion_tokens", "max_tokens")
@@ -107,8 +108,12 @@ def read_usage(usage: object) -> tuple[int, int]:
     return sent if type(sent) is int else 0, received if type(received) is int else 0
 
 
-def _read_message(message: object, pointer: str, parts: list[Part]) -> None:
-    """Add what one message of a request says."""
+def _read_message(message: object, pointer: str, parts: list[Part], called: dict[str, str]) -> None:
+    """Add what one message of a request says.
+
+    Args:
+        called: tools by the id of their call; a result says no more of its tool than that id.
+    """
     if type(message) is not dict:
         raise MalformedDocument(f"{pointer} must be an object")
     role = message.get("role")
@@ -117,6 +122,9 @@ def _read_message(message: object, pointer: str, parts: list[Part]) -> None:
     kind: PartKind = "tool_result" if role in ("tool", "function") else "text"
     name = message.get("name")
     name = name if type(name) is str else ""
+    if kind == "tool_result" and not name:
+        call_id = message.get("tool_call_id")
+        name = called.get(call_id, "") if type(call_id) is str else ""
     content = message.get("content")
     if type(content) is str:
         parts.append(Part(role, kind, content, pointer + "/content", 0, name))
@@ -128,11 +136,24 @@ def _read_message(message: object, pointer: str, parts: list[Part]) -> None:
     if message.keys() <= _USUAL_MESSAGE:
         return
     refuse_look_alikes(message, ("role", "content"), pointer)
+    called |= _names_of_calls(message.get("tool_calls"))
     rest = {key: v for key, v in message.items() if key not in ("content", *_MESSAGE_SETTINGS)}
     parts += [
         Part(role, said.kind, said.text, pointer + said.pointer, 0, said.name)
         for said in said_in(rest, whole_structures=True)
     ]
+
+
+def _names_of_calls(calls: object) -> dict[str, str]:
+    """Names of the tools that a message calls, by the id of the call."""
+    found: dict[str, str] = {}
+    for call in calls if type(calls) is list else ():
+        match call:
+            case {"id": str(call_id), "function": {"name": str(name)}}:
+                found[call_id] = name
+            case {"id": str(call_id), "custom": {"name": str(name)}}:
+                found[call_id] = name
+    return found
 
 
 def _read_content_part(

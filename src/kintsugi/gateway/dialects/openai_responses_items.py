@@ -115,12 +115,20 @@ def read_items(items: object, at: str, role: str, parts: list[Part]) -> None:
     """
     if type(items) is not list:
         raise MalformedDocument(f"{at} must be a list of items")
+    called: dict[str, str] = {}
     for index, item in enumerate(items):
-        read_item(item, f"{at}/{index}", role, parts)
+        read_item(item, f"{at}/{index}", role, parts, called)
 
 
-def read_item(item: object, at: str, role: str, parts: list[Part]) -> None:
-    """Add what one item says; see ``read_items``."""
+def read_item(
+    item: object, at: str, role: str, parts: list[Part], called: dict[str, str] | None = None
+) -> None:
+    """Add what one item says; see ``read_items``.
+
+    Args:
+        called: tools by the id of their call, which is all that a result says of its tool; grows
+            with each call. None where there are no items before this one.
+    """
     if type(item) is not dict:
         raise MalformedDocument(f"{at} must be an object")
     kind = item.get("type")
@@ -139,6 +147,10 @@ def read_item(item: object, at: str, role: str, parts: list[Part]) -> None:
                 read_unknown(key, value, at, role, parts)
         return
     name = tool_name(item)
+    call_id = item.get("call_id")
+    if called is not None and type(call_id) is str:
+        name = name or called.get(call_id, "")
+        called[call_id] = name
     call = reading.call
     if call and all(item.get(field) is None for field in reading.fields):
         parts.append(Part(reading.role, "tool_call", "", f"{at}/{call}", 0, name))
@@ -165,17 +177,19 @@ def tool_name(item: Mapping[str, Any]) -> str:
     return reading.tool if reading is not None else ""
 
 
-def read_block(block: object, at: str, kind: PartKind, role: str, parts: list[Part]) -> None:
+def read_block(
+    block: object, at: str, kind: PartKind, role: str, parts: list[Part], name: str = ""
+) -> None:
     """Add what one content part says: text, a refusal, a result; of pictures, sound and files
     their addresses and names. Annotations quote what a tool found, not the model."""
     if type(block) is str:
-        parts.append(Part(role, kind, block, at))
+        parts.append(Part(role, kind, block, at, 0, name))
         return
     if type(block) is not dict:
         raise MalformedDocument(f"{at} must be an object")
     text = block.get("text")
     if len(block) == 2 and type(text) is str and "type" in block:  # the common case
-        parts.append(Part(role, kind, text, at + "/text"))
+        parts.append(Part(role, kind, text, at + "/text", 0, name))
         return
     refuse_look_alikes(block, _KNOWN_IN_BLOCK, at)
     for key, value in block.items():
@@ -186,13 +200,13 @@ def read_block(block: object, at: str, kind: PartKind, role: str, parts: list[Pa
                 where = f"{at}/annotations/{index}"
                 read_block(annotation, where, "tool_result", "tool", parts)
         elif key == "input_audio" and type(value) is dict:
-            rest = {name: text for name, text in value.items() if name != "data"}
-            read_block(rest, f"{at}/input_audio", kind, role, parts)
+            rest = {field: text for field, text in value.items() if field != "data"}
+            read_block(rest, f"{at}/input_audio", kind, role, parts, name)
         elif key in _ADDRESSES and type(value) is str and is_binary(value):
             continue
         elif isinstance(value, str | list | dict):
             text = value if isinstance(value, str) else json_text(value)
-            parts.append(Part(role, kind, text, f"{at}/{pointer_token(key)}"))
+            parts.append(Part(role, kind, text, f"{at}/{pointer_token(key)}", 0, name))
 
 
 def read_unknown(key: str, value: object, at: str, role: str, parts: list[Part]) -> None:
@@ -236,9 +250,9 @@ def _read_value(
         parts.append(Part(role, kind, json_text(value), at, 0, name))
     elif isinstance(value, list):
         for index, block in enumerate(value):
-            read_block(block, f"{at}/{index}", kind, role, parts)
+            read_block(block, f"{at}/{index}", kind, role, parts, name)
     elif isinstance(value, dict):
-        read_block(value, at, kind, role, parts)
+        read_block(value, at, kind, role, parts, name)
 
 
 def _read_shell_action(action: Any, at: str, name: str, parts: list[Part]) -> None:
