@@ -71,6 +71,7 @@ BENCHMARKS = (
         "Containment: from asking to in force on four gateways under load",
         ("--trials", "10"),
     ),
+    Benchmark("prove", "Proof: a thousand cases on two configurations", ("--cases", "100")),
     Benchmark("start", "Start: kt up to the first governed answer", ("--rounds", "1")),
 )
 
