@@ -19,6 +19,8 @@ __all__ = ["servers"]
 # DELETE, not TRUNCATE: that makes new files for every table and index of every month.
 _EMPTIED = (
     "ALTER TABLE kintsugi.custody DISABLE TRIGGER ALL;"
+    "ALTER TABLE kintsugi.proofs DISABLE TRIGGER ALL;"
+    "ALTER TABLE kintsugi.regression_ledger DISABLE TRIGGER ALL;"
     "ALTER TABLE kintsugi.audit DISABLE TRIGGER ALL;"
     "ALTER TABLE kintsugi.overrides DISABLE TRIGGER ALL;"
     "ALTER TABLE kintsugi.incident_entries DISABLE TRIGGER ALL;"
@@ -43,7 +45,7 @@ _EMPTIED = (
             *("vault_keys", "data_keys", "erasures"),
             *("followup_incidents", "followups"),
             "incident_terms",
-            *("regressions", "regression_versions"),
+            *("regressions", "regression_versions", "proofs", "regression_ledger"),
             *("reports", "report_recurrences", "report_files", "report_sources", "report_links"),
             *("workflows", "workflow_versions", "workflow_names_seen", "workflow_parts_seen"),
             *("retention_settings", "retention_runs", "expired_months"),
@@ -60,6 +62,8 @@ _EMPTIED = (
     )
     + "UPDATE kintsugi.log_edge SET size = 0, hashes = '{}';"
     + "ALTER TABLE kintsugi.custody ENABLE TRIGGER ALL;"
+    + "ALTER TABLE kintsugi.proofs ENABLE TRIGGER ALL;"
+    + "ALTER TABLE kintsugi.regression_ledger ENABLE TRIGGER ALL;"
     + "ALTER TABLE kintsugi.audit ENABLE TRIGGER ALL;"
     + "ALTER TABLE kintsugi.overrides ENABLE TRIGGER ALL;"
     + "ALTER TABLE kintsugi.incident_entries ENABLE TRIGGER ALL;"

@@ -19,7 +19,9 @@ from kintsugi.model.custody import CustodyEntry, custody_digest, custody_record
 from kintsugi.model.incident import Entry, Incident, digest_of, record_of
 from kintsugi.model.journal import JournalSpan
 from kintsugi.model.overrides import Override
+from kintsugi.model.proof import Proof, proof_digest
 from kintsugi.model.regression import Regression
+from kintsugi.model.regression_ledger import LedgerEntry, ledger_digest
 from kintsugi.model.report import Report, report_digest
 from kintsugi.model.retention import RetentionRun
 from kintsugi.model.workflow import Workflow
@@ -196,6 +198,39 @@ class RegressionLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="regress
     recorded_at: datetime
 
 
+class ProofLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="proof"):
+    """A red/green proof. The digest covers both runs, with every case and configuration in them:
+    whoever signs the log signs what came of them.
+
+    Attributes:
+        incident: id of the incident that it is about.
+        record_digest: ``sha256:...`` of its record.
+    """
+
+    id: str
+    incident: str
+    passed: bool
+    record_digest: str
+    recorded_at: datetime
+
+
+class RegressionLedgerLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="regression_ledger"):
+    """An entry of the regression ledger. Who and why are names and words of people, so the leaf
+    holds the digest of its record.
+
+    Attributes:
+        case: id of the regression case, and ``digest`` what of it binds.
+        record_digest: ``sha256:...`` of the entry's record.
+    """
+
+    id: str
+    act: str
+    case: str
+    digest: str
+    record_digest: str
+    recorded_at: datetime
+
+
 class AuditLeaf(msgspec.Struct, frozen=True, tag_field="kind", tag="audit"):
     """A call of the control plane. Who and what are names, so the leaf holds only their digest.
 
@@ -220,6 +255,8 @@ Leaf = (
     | RetentionLeaf
     | ReportLeaf
     | RegressionLeaf
+    | ProofLeaf
+    | RegressionLedgerLeaf
     | AuditLeaf
 )
 
@@ -288,6 +325,18 @@ def regression_leaf(one: Regression) -> RegressionLeaf:
     """The leaf of a version of a case."""
     return RegressionLeaf(
         one.id, one.version, one.state, one.digest, one.incident_id, one.changed_at
+    )
+
+
+def proof_leaf(proof: Proof) -> ProofLeaf:
+    """The leaf of a proof: a function of its record alone."""
+    return ProofLeaf(proof.id, proof.incident_id, proof.passed, proof_digest(proof), proof.at)
+
+
+def ledger_leaf(entry: LedgerEntry) -> RegressionLedgerLeaf:
+    """The leaf of an entry of the regression ledger: a function of its record alone."""
+    return RegressionLedgerLeaf(
+        entry.id, entry.act, entry.regression_id, entry.digest, ledger_digest(entry), entry.at
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from kintsugi.model.followup import Followup
 from kintsugi.model.ids import uuid7
 from kintsugi.model.obligation import Fact, Moment, Obligation
+from kintsugi.model.regression_ledger import Binding
 from kintsugi.model.signal import Severity
 
 State = Literal[
@@ -388,6 +389,7 @@ class Change(msgspec.Struct, frozen=True):
             longer.
         keep: actions and the like, as they are afterwards, still with the version that they had
             before; 0 for a new one.
+        bind: the regression cases that bind from now on.
     """
 
     incident: Incident
@@ -395,6 +397,7 @@ class Change(msgspec.Struct, frozen=True):
     add_events: tuple[str, ...] = ()
     remove_events: tuple[str, ...] = ()
     keep: tuple[Followup, ...] = ()
+    bind: Binding = Binding(())
 
 
 class IncidentFilter(msgspec.Struct, frozen=True, omit_defaults=True):

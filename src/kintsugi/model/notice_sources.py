@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -12,6 +13,7 @@ from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedOblig
 from kintsugi.model.incident_access import RESTRICTED_TITLE, visibility_of
 from kintsugi.model.notice import Notice, notice
 from kintsugi.model.oversight import Escalation, QuarantineRecord
+from kintsugi.model.proof import Proof
 from kintsugi.model.regression import Regression
 from kintsugi.model.report import Report, Standing
 from kintsugi.model.signal import BY_ITSELF, Signal
@@ -311,6 +313,25 @@ def of_regressions(new: Sequence[Regression]) -> list[Notice]:
         )
         for cases in by_incident.values()
     ]
+
+
+def of_proof(proof: Proof) -> Notice:
+    """Cases of an incident were proven, or not."""
+    counts = Counter(one.result for one in proof.cases)
+    return notice(
+        "regression.proved",
+        f"proof:{proof.id}",
+        {
+            "proof_id": proof.id,
+            "incident_id": proof.incident_id,
+            "passed": proof.passed,
+            "cases": len(proof.cases),
+            "results": dict(sorted(counts.items())),
+            "actor": proof.by,
+        },
+        now=proof.at,
+        severity="low" if proof.passed else "medium",
+    )
 
 
 def of_regression(before: Regression, after: Regression) -> Notice:

@@ -260,6 +260,29 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
             "high",
             _REGRESSION,
         ),
+        "regression.proved": NoticeType(
+            "The cases of an incident were tried on the configuration of its time and on another.",
+            "medium",
+            {
+                "proof_id": "id of the proof",
+                "incident_id": "id of the incident",
+                "passed": "whether every case failed then and holds now",
+                "cases": "how many cases",
+                "results": "how many cases came to what",
+                "actor": "who did it, NAME/ID",
+            },
+        ),
+        "regression.refused_publish": NoticeType(
+            "A version of a configuration was refused, because cases that bind do not hold on it.",
+            "high",
+            {
+                "config_id": "name of the configuration",
+                "cases": "how many cases",
+                "regression_ids": "ids of the cases, the first hundred",
+                "incidents": "ids of the closed incidents that they come from",
+                "actor": "who wanted to publish it, NAME/ID",
+            },
+        ),
         "hold.placed": NoticeType("A legal hold was placed.", "medium", _HOLD),
         "hold.released": NoticeType("A legal hold was released.", "high", _HOLD),
         "gateway.switched": NoticeType(

@@ -1,4 +1,4 @@
-"""Proofs: that the cases of an incident failed on the configuration of its time and hold on another.
+"""Proofs: the cases of an incident failed on the configuration of its time, and hold on another.
 
 A proof holds no text of a case: it names each by version and digest, so that erasing the case takes
 nothing from the proof.
@@ -6,21 +6,22 @@ nothing from the proof.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
 from datetime import datetime
 from hashlib import sha256
 from typing import Final, Literal, Protocol
 
 import msgspec
 
-from kintsugi.model.incident_keys import number_in
 from kintsugi.model.regression import CaseKind
+from kintsugi.model.regression_ledger import Binding
 
 Side = Literal["red", "green"]
 # ``never_red``: a case that cannot fail proves nothing. ``still_red``: the candidate does not meet
 # it. ``twin_broken``: what had to hold on both sides does not.
 ProofResult = Literal["proved", "never_red", "still_red", "twin_broken", "could_not_run"]
 
+_ID: Final = re.compile(r"PRF-(\d{1,9})", re.IGNORECASE)
 RESULTS: Final[dict[ProofResult, str]] = {
     "proved": "failed then, holds now",
     "never_red": "holds on the configuration of the time: a case that cannot fail is refused",
@@ -136,8 +137,13 @@ class ProofFilter(msgspec.Struct, frozen=True, omit_defaults=True):
 class ProofStore(Protocol):
     """Proofs, each with a leaf in the log. None is ever changed."""
 
-    def add(self, proof: Proof) -> Proof:
-        """Keep one, which gets its id here."""
+    def add(self, proof: Proof, binding: Binding | None = None) -> Proof:
+        """Keep one, which gets its id here; the entries of the ledger that follow from it name it,
+        and are kept in the same transaction.
+
+        Raises:
+            VersionConflict: as for ``RegressionLedger.add``.
+        """
 
     def get(self, proof_id: str) -> Proof:
         """One proof.
@@ -155,9 +161,23 @@ class ProofStore(Protocol):
             InvalidInput: the cursor is not one that this store gave out.
         """
 
-    def leaf_of(self, proof_id: str) -> int:
-        """The position of its leaf in the log.
 
-        Raises:
-            NotFound: there is no such proof.
-        """
+def proof_id(number: int) -> str:
+    """``PRF-000007``."""
+    return f"PRF-{number:06d}"
+
+
+def proof_number(identifier: str) -> int | None:
+    """The number in an id as people write it; None where it is none."""
+    found = _ID.fullmatch(identifier)
+    return int(found[1]) if found else None
+
+
+def proof_record(proof: Proof) -> bytes:
+    """A proof as it is stored and digested: canonical JSON, both runs in it."""
+    return msgspec.json.encode(proof, order="deterministic")
+
+
+def proof_digest(proof: Proof) -> str:
+    """``sha256:...`` of its record."""
+    return f"sha256:{sha256(proof_record(proof)).hexdigest()}"

@@ -7,7 +7,7 @@ contract tests. Times are aware UTC and are passed in. Lists are newest first.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
@@ -31,10 +31,12 @@ from kintsugi.model.notify import NotifyStore
 from kintsugi.model.overrides import Judgement, OverrideStore
 from kintsugi.model.oversight import Escalation, EscalationReport, QuarantineRecord
 from kintsugi.model.packages import PackageStore
+from kintsugi.model.proof import ProofStore
 from kintsugi.model.query import QueryResult as QueryResult
 from kintsugi.model.query import QueryRunner as QueryRunner
 from kintsugi.model.reach import ReachStore
 from kintsugi.model.regression import RegressionStore
+from kintsugi.model.regression_ledger import RegressionLedger
 from kintsugi.model.report import ReportStore
 from kintsugi.model.report_doors import ReportDoorStore
 from kintsugi.model.retention import RetentionStore
@@ -202,8 +204,13 @@ class ConfigurationStore(Protocol):
         pack_version: str,
         now: datetime,
         expected_version: int | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> ConfigurationVersion:
         """Add a version; the newest is returned unchanged when its content is the same.
+
+        Args:
+            guard: called before anything is stored, when no regression case can come to bind any
+                more until it is; what it raises keeps the version from being stored.
 
         Raises:
             VersionConflict: ``expected_version`` is given and is not the newest.
@@ -596,6 +603,13 @@ class LogStore(Protocol):
     def batch(self, first_event: int, last_event: int) -> RecordedBatch:
         """What is stored now of the events of these positions, and the hashes they had."""
 
+    def named(self, identifier: str) -> int:
+        """The position of the leaf of a proof, or of an entry of the regression ledger.
+
+        Raises:
+            NotFound: there is none of this id.
+        """
+
     def event(self, event_id: str) -> EventInLog:
         """Where an event stands.
 
@@ -744,5 +758,7 @@ class Stores(msgspec.Struct, frozen=True):
     reports: ReportStore
     report_doors: ReportDoorStore
     regressions: RegressionStore
+    proofs: ProofStore
+    ledger: RegressionLedger
     query: QueryRunner
     changes: Changes

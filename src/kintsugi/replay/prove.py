@@ -148,7 +148,9 @@ class _Court:
     def _try(self, regression: Regression, place: int) -> CaseRun:
         base = CaseRun(regression.id, regression.version, regression.digest, None)
         if self._in_force is None:
-            return msgspec.structs.replace(base, why="no_configuration")
+            return msgspec.structs.replace(base, why="its configuration cannot be had")
+        if regression.lost:
+            return msgspec.structs.replace(base, why="its content cannot be had")
         # "skip" is no part of what was approved: nothing gets out of a proof by it.
         case = msgspec.structs.replace(regression.case, skip="")
         located = Located(regression.id, case, "", _NOWHERE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from kintsugi.model.stores import ConfigurationVersion
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
+from kintsugi.store.regression_ledger import hold_still
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("configurations")
@@ -54,6 +56,7 @@ class PostgresConfigurations:
         pack_version: str,
         now: datetime,
         expected_version: int | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> ConfigurationVersion:
         with self._database.transaction() as connection:
             connection.execute(_SQL["lock"])
@@ -65,6 +68,9 @@ class PostgresConfigurations:
                 )
             if newest is not None and newest.content == content:
                 return newest
+            if guard is not None:
+                hold_still(connection)
+                guard()
             added = ConfigurationVersion(
                 id=config_id,
                 version=number + 1,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
-from kintsugi.ledger.leaves import IncidentLeaf, incident_leaf
+from kintsugi.ledger.leaves import Leaf, incident_leaf, ledger_leaf
 from kintsugi.model.captured import filled_since
 from kintsugi.model.incident import (
     ENDED,
@@ -33,6 +33,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.followups import keep
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
+from kintsugi.store.regression_ledger import add_entries
 from kintsugi.store.statements import load_statements
 from kintsugi.store.timelines import add_entry, fill_in
 
@@ -50,7 +51,7 @@ def change_incidents(
     *,
     now: datetime,
     expected_version: int | None = None,
-) -> tuple[tuple[Incident, ...], list[IncidentLeaf]]:
+) -> tuple[tuple[Incident, ...], list[Leaf]]:
     """See ``IncidentStore.change``; in the caller's transaction.
 
     Returns:
@@ -66,13 +67,15 @@ def change_incidents(
     check_version(before, expected_version)
     changes = decide(before)
     stored = tuple(_store(connection, one, now=now) for one in changes)
-    leaves = []
+    leaves: list[Leaf] = []
     for change, incident in zip(changes, stored, strict=True):
         if change.entries:
             add_notices(connection, of_incident(incident, change.entries, now=now))
             leaves.append(incident_leaf(incident, change.entries, now=now))
         if change.entries and begins_anew(before, incident):
             fill_in(connection, incident, now=now)
+    for change in changes:
+        leaves += map(ledger_leaf, add_entries(connection, change.bind))
     connection.execute(_SQL["announce"])
     return stored, leaves
 

@@ -152,6 +152,13 @@ class PostgresLog:
             raise NotFound(f"the log has no leaf {position}")
         return StoredLeaf(*row)
 
+    def named(self, identifier: str) -> int:
+        with self._database.transaction() as connection:
+            row = connection.execute(_SQL["named"], [identifier]).fetchone()
+        if row is None:
+            raise NotFound(f'the log has no leaf of "{identifier}"')
+        return int(row[0])
+
     def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
         with self._database.transaction() as connection:
             bound = _LAST if before is None else before

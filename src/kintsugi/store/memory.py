@@ -10,6 +10,7 @@ import builtins
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -86,7 +87,9 @@ from kintsugi.store.memory_notify import MemoryNotify
 from kintsugi.store.memory_overrides import MemoryOverrides
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_packages import MemoryPackages
+from kintsugi.store.memory_proofs import MemoryProofs
 from kintsugi.store.memory_reach import MemoryReach
+from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 from kintsugi.store.memory_regressions import MemoryRegressions
 from kintsugi.store.memory_report_doors import MemoryReportDoors
 from kintsugi.store.memory_reports import MemoryReports
@@ -99,6 +102,7 @@ from kintsugi.store.memory_workflows import MemoryWorkflows
 from kintsugi.store.search_text import parse_search, payload_words
 
 _MOMENT = timedelta(microseconds=1)
+_NAMED = ("proof", "regression_ledger")
 
 
 def _utc_now() -> datetime:
@@ -138,6 +142,13 @@ def memory_stores(
     spans = MemorySpans(custody, workflows, now)
     vault = MemoryVault(log, custody, lambda: changes.announce("vault"), now)
     followups = MemoryFollowups()
+    configurations = MemoryConfigurations(changes, log, tell)
+    ledger = MemoryRegressionLedger(
+        log.add,
+        lambda: log.stretch(first=0, limit=log.edge()[0]),
+        lambda: {one.id: one.version for one in configurations.list()},
+    )
+    configurations.holding = ledger.lock
     incidents = MemoryIncidents(
         log.add,
         lambda: changes.announce("incidents"),
@@ -145,7 +156,10 @@ def memory_stores(
         tell,
         followups,
         notices.told_before,
+        ledger,
     )
+    regressions = MemoryRegressions(incidents, log.add, tell, ledger)
+    ledger.case = regressions.get
     shelf = MemoryShelf()
     events = MemoryEvents(
         changes, log, oversight, signals, spans, vault, workflows, incidents.tied, shelf, now=now
@@ -173,7 +187,7 @@ def memory_stores(
     events.expired_months = lambda at: retention.expired_months(since=at, until=at + _MOMENT)
     return Stores(
         events=events,
-        configurations=MemoryConfigurations(changes, log, tell),
+        configurations=configurations,
         gateways=MemoryGateways(changes, tell),
         tokens=MemoryTokens(),
         exports=exports,
@@ -204,7 +218,9 @@ def memory_stores(
         workflows=workflows,
         reports=MemoryReports(incidents, custody, log.add, tell),
         report_doors=MemoryReportDoors(),
-        regressions=MemoryRegressions(incidents, log.add, tell),
+        regressions=regressions,
+        proofs=MemoryProofs(ledger, log.add, tell),
+        ledger=ledger,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,
     )
@@ -317,6 +333,12 @@ class MemoryLog:
         if not 0 <= position < len(self._leaves):
             raise NotFound(f"the log has no leaf {position}")
         return self._leaves[position]
+
+    def named(self, identifier: str) -> int:
+        for leaf in self._leaves:
+            if leaf.kind in _NAMED and msgspec.json.decode(leaf.data)["id"] == identifier:
+                return leaf.position
+        raise NotFound(f'the log has no leaf of "{identifier}"')
 
     def leaves(self, *, before: int | None, limit: int) -> list[StoredLeaf]:
         found = [leaf for leaf in self._leaves if before is None or leaf.position < before]
@@ -611,6 +633,7 @@ class MemoryConfigurations:
     """Versions of each configuration, oldest first."""
 
     def __init__(self, changes: MemoryChanges, log: MemoryLog, tell: Tell) -> None:
+        self.holding: AbstractContextManager[object] = nullcontext()
         self._changes = changes
         self._log = log
         self._tell = tell
@@ -642,8 +665,9 @@ class MemoryConfigurations:
         pack_version: str,
         now: datetime,
         expected_version: int | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> ConfigurationVersion:
-        with self._lock:
+        with self._lock, self.holding:
             before = self._versions.get(config_id, ())
             newest = before[-1].version if before else 0
             if expected_version is not None and expected_version != newest:
@@ -652,6 +676,8 @@ class MemoryConfigurations:
                 )
             if before and before[-1].content == content:
                 return before[-1]
+            if guard is not None:
+                guard()
             added = ConfigurationVersion(
                 id=config_id,
                 version=newest + 1,

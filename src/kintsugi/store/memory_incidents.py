@@ -35,6 +35,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.incidents import NEVER, begins_anew, check_event_ids, check_version
 from kintsugi.store.memory_followups import MemoryFollowups
 from kintsugi.store.memory_notices import Tell
+from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 
 
 class MemoryIncidents:
@@ -47,6 +48,7 @@ class MemoryIncidents:
         tell: keeps notices.
         followups: where actions and the like are kept.
         told_before: notices of some types within a window.
+        ledger: of the regression cases that bind.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class MemoryIncidents:
         tell: Tell,
         followups: MemoryFollowups,
         told_before: Callable[..., list[Notice]],
+        ledger: MemoryRegressionLedger,
     ) -> None:
+        self._ledger = ledger
         self._add_leaf = add_leaf
         self._announce = announce
         self._known = known
@@ -83,10 +87,13 @@ class MemoryIncidents:
             changes = decide(before)
             for change in changes:
                 self._check(change)
+            entries = [self._ledger.enter(change.bind) for change in changes]
             stored = tuple(self._store(change, now=now) for change in changes)
             for change, incident in zip(changes, stored, strict=True):
                 if change.entries and begins_anew(before, incident):
                     self._fill_in(incident, now=now)
+            for bound in entries:
+                self._ledger.add_leaves(bound, now=now)
         self._announce()
         return stored
 

@@ -20,8 +20,11 @@ from kintsugi.model.regression import (
     regression_id,
     regression_number,
 )
+from kintsugi.model.regression_ledger import LedgerEntry
 from kintsugi.store.cursors import encode_cursor
 from kintsugi.store.memory_notices import Tell
+from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
+from kintsugi.store.regression_moves import entry_after
 from kintsugi.store.regressions import before_of, check_version
 
 
@@ -32,7 +35,14 @@ class MemoryRegressions:
         add_leaf: adds to the Merkle log.
     """
 
-    def __init__(self, incidents: IncidentStore, add_leaf: Callable[..., int], tell: Tell) -> None:
+    def __init__(
+        self,
+        incidents: IncidentStore,
+        add_leaf: Callable[..., int],
+        tell: Tell,
+        ledger: MemoryRegressionLedger,
+    ) -> None:
+        self._ledger = ledger
         self._incidents = incidents
         self._add_leaf = add_leaf
         self._tell = tell
@@ -114,11 +124,22 @@ class MemoryRegressions:
             return len(found)
 
     def _next(self, before: Regression, after: Regression) -> Regression:
+        entries = self._follow(before, after)
         self._cases[(regression_number(after.id) or 0) - 1].append(after)
         if not self._hidden(after):
             self._tell([of_regression(before, after)])
         self._add_leaf(regression_leaf(after), now=after.changed_at)
+        self._ledger.add_leaves(entries, now=after.changed_at)
         return after
+
+    def _follow(self, before: Regression, after: Regression) -> tuple[LedgerEntry, ...]:
+        """What ``store.regression_ledger.follow_case`` does."""
+        found = self._ledger.standing([before.id, after.replaced_by])
+        bound = found.get(before.id)
+        if bound is None or not bound.binds:
+            return ()
+        entry = entry_after(bound, before, after, found.get(after.replaced_by))
+        return () if entry is None else self._ledger.append([entry])
 
     def _hidden(self, one: Regression) -> bool:
         try:

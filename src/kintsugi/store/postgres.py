@@ -44,9 +44,11 @@ from kintsugi.store.notify import PostgresNotify
 from kintsugi.store.overrides import PostgresOverrides
 from kintsugi.store.oversight import PostgresOversight
 from kintsugi.store.packages import PostgresPackages
+from kintsugi.store.proofs import PostgresProofs
 from kintsugi.store.query import PostgresQueryRunner
 from kintsugi.store.reach import PostgresReach
 from kintsugi.store.reader import ensure_reader, reader_name
+from kintsugi.store.regression_ledger import PostgresRegressionLedger
 from kintsugi.store.regressions import PostgresRegressions
 from kintsugi.store.report_doors import PostgresReportDoors
 from kintsugi.store.reports import PostgresReports
@@ -161,6 +163,8 @@ def open_stores(
         reports=PostgresReports(database, sealer, opener),
         report_doors=PostgresReportDoors(database),
         regressions=PostgresRegressions(database, keyring),
+        proofs=PostgresProofs(database),
+        ledger=PostgresRegressionLedger(database),
         query=PostgresQueryRunner(_Reader(conninfo)),
         changes=PostgresChanges(conninfo),
         database=database,

@@ -4,13 +4,14 @@ Content that the gate found clean lies open. Where a person kept something sensi
 from then on is sealed under a data key of the case's own, in the name of the case's subject: an
 erasure destroys it, in backups too, because erasures are done again after a restore.
 
-Locks are taken in one order by everybody: numbers, cases, the log's edge.
+Locks are taken in one order by everybody: numbers, cases, the ledger of those that bind, the log's
+edge.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -30,6 +31,7 @@ from kintsugi.model.regression import (
     regression_id,
     regression_number,
 )
+from kintsugi.model.regression_ledger import LedgerEntry
 from kintsugi.model.vault import Subject
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
@@ -37,6 +39,7 @@ from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
 from kintsugi.store.own_keys import OwnKeys
+from kintsugi.store.regression_ledger import add_entry_leaves, follow_case, hold_bound
 from kintsugi.store.sealer import subject_text
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
@@ -134,11 +137,12 @@ class PostgresRegressions:
             check_version(before, expected_version)
             if before.lost and before.state != "erased":
                 raise KeyUnavailable(f"{before.id} cannot be opened: {before.lost}")
+            bound = hold_bound(connection, [before.id])
             after = apply(before)
             if after == before:
                 return before
             after = msgspec.structs.replace(after, id=before.id, version=before.version + 1)
-            return self._next(connection, before, after)
+            return self._next(connection, before, after, bound)
 
     def matter(self, subject: str) -> int:
         with self._database.transaction() as connection:
@@ -148,6 +152,7 @@ class PostgresRegressions:
     def forget(self, subject: str, *, by: str, now: datetime) -> int:
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["lock_subject"], [_column(subject)]).fetchall()
+            bound = hold_bound(connection, [regression_id(number) for (number,) in rows])
             for (number,) in rows:
                 before = self._get(connection, regression_id(number))
                 history = connection.execute(_SQL["history"], [number]).fetchall()
@@ -156,7 +161,7 @@ class PostgresRegressions:
                     after = msgspec.structs.replace(
                         erased(before, by=by, now=now), version=before.version + 1
                     )
-                    self._next(connection, before, after)
+                    self._next(connection, before, after, bound)
                 data_key = _Row(*history[0]).data_key
                 if data_key is not None:
                     self._keys.remove(connection, data_key)
@@ -184,8 +189,18 @@ class PostgresRegressions:
         self._write(connection, number, kept, data_key)
         return kept
 
-    def _next(self, connection: Connection, before: Regression, after: Regression) -> Regression:
-        """Write the next version of a case that is locked."""
+    def _next(
+        self,
+        connection: Connection,
+        before: Regression,
+        after: Regression,
+        bound: Mapping[str, LedgerEntry],
+    ) -> Regression:
+        """Write the next version of a case that is locked.
+
+        Args:
+            bound: how it stands in the ledger, where it binds.
+        """
         number = _number(before.id)
         row = connection.execute(_SQL["get"], {"number": number, "version": None}).fetchone()
         data_key = _Row(*row).data_key if row is not None else None
@@ -195,7 +210,9 @@ class PostgresRegressions:
         self._write(connection, number, after, data_key)
         if not _hidden(connection, [after]):
             add_notices(connection, [of_regression(before, after)])
+        entries = follow_case(connection, bound.get(before.id), before, after)
         add_leaf(connection, regression_leaf(after), now=after.changed_at)
+        add_entry_leaves(connection, entries, now=after.changed_at)
         return after
 
     def _write(

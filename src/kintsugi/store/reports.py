@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, StateConflict, StoreUnavailable
-from kintsugi.ledger.leaves import IncidentLeaf, report_leaf
+from kintsugi.ledger.leaves import Leaf, report_leaf
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.incident import Change, Incident
 from kintsugi.model.incident_keys import uuid_in
@@ -59,7 +59,7 @@ class _Decided(NamedTuple):
     report: Report
     standing: Standing
     incident: Incident | None
-    leaves: list[IncidentLeaf]
+    leaves: list[Leaf]
     news: bool
 
 
@@ -152,7 +152,7 @@ class PostgresReports:
         by: str,
         now: datetime,
     ) -> KeptReport:
-        leaves: list[IncidentLeaf] = []
+        leaves: list[Leaf] = []
         with self._database.transaction() as connection:
             kept = _one(connection, report_id, _SQL["lock"])
             check_unsettled(kept)

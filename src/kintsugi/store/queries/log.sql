@@ -108,3 +108,11 @@ WHERE positions && int8range(%(first)s, %(last)s + 1)
 
 -- name: batch_hashes
 SELECT hashes FROM kintsugi.log_batches WHERE last_event = %s
+
+-- name: named
+-- Of proofs and of the regression ledger, which have an index for it.
+SELECT position
+FROM kintsugi.log_leaves
+WHERE kind IN ('proof', 'regression_ledger') AND data::jsonb ->> 'id' = %s
+ORDER BY position
+LIMIT 1

@@ -1,0 +1,15 @@
+"""Proofs, and the ledger of the cases that bind."""
+
+from __future__ import annotations
+
+from kintsugi.store.migrations import run_sql_beside
+
+revision = "0033"
+down_revision = "0032"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)
