@@ -257,7 +257,8 @@ def test_an_erasure_ends_what_binds_and_says_so(stores: Stores) -> None:
 
 def test_closing_an_incident_binds_in_the_same_transaction_or_not_at_all(stores: Stores) -> None:
     act = Act(Actor("ana", "ana/1"), NOON)
-    [made_] = stores.incidents.change([], lambda _: (opened("A leak", act, state="declared"),), now=NOON)
+    leak = opened("A leak", act, state="declared")
+    [made_] = stores.incidents.change([], lambda _: (leak,), now=NOON)
     one = case(stores, incident_id=made_.id)
 
     def closing(digest: str) -> Callable[[tuple[Incident, ...]], tuple[Change, ...]]:

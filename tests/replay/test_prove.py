@@ -14,7 +14,7 @@ from kintsugi.model.proof import Proof, ProofRun
 from kintsugi.model.regression import CaseKind, CaseSource, Regression
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
-from kintsugi.replay import prove as module
+from kintsugi.replay.driver import put_in_force
 from kintsugi.replay.prove import NO_CASE, Charge, Judge, prove, run_on
 from tests.databases import NOON
 
@@ -194,8 +194,7 @@ def test_each_configuration_is_compiled_once(monkeypatch: Any) -> None:
         compiled.append(found)
         return put_in_force(found)
 
-    put_in_force = module.put_in_force
-    monkeypatch.setattr(module, "put_in_force", counted)
+    monkeypatch.setattr("kintsugi.replay.prove.put_in_force", counted)
     assert proof_of(*(regression(number) for number in range(1, 30))).passed
     assert len(compiled) == 2
 
