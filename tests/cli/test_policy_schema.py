@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kintsugi.cli.reports import LINT_FORMATS
 from kintsugi.policy.json_schema import configuration_schema
 from kintsugi.policy.lint import lint
+from kintsugi.replay.reports import LINT_FORMATS
 from tests.cli.conftest import Kt
 
 RELAXED = """\

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from kintsugi.cli.output import harmless
-from kintsugi.cli.reports.words import finding_line
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Evaluation, Mode
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.policy.reasons import REASONS, Reason
+from kintsugi.replay.reports.words import finding_line
 
 
 def read_event(answer: Any) -> DecisionEvent:

@@ -21,11 +21,11 @@ from kintsugi.cli.policy_fmt import fmt
 from kintsugi.cli.policy_graph import graph
 from kintsugi.cli.policy_new_rule import new_rule
 from kintsugi.cli.policy_schema import schema
-from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.errors import InvalidInput
 from kintsugi.policy.diagnostics import in_order
 from kintsugi.policy.lint import LintReport, lint, lint_fragment
 from kintsugi.policy.parse import DEFAULT_FILE
+from kintsugi.replay.reports import LINT_FORMATS, RUN_FORMATS, text
 from kintsugi.replay.sources import cases_beside, read_source
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kintsugi.cli.reports import json as json_report
 from kintsugi.errors import ConfigurationInvalid
 from kintsugi.model.config import CaseExpected, Position
 from kintsugi.model.content import ExchangeView, Part
@@ -16,6 +15,7 @@ from kintsugi.model.decision import Decision, Phase
 from kintsugi.policy.decide import decide
 from kintsugi.policy.plan import compile_plan
 from kintsugi.policy.rules.quality_scorer.scores import SCORES, Bounds, scored
+from kintsugi.replay.reports import json as json_report
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 from tests.policy.configs import FACTS, answer, config_of, findings
 from tests.policy.growth import cpu_seconds

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from kintsugi.cli.output import json_text
 from kintsugi.model.config import Diagnostic, Severity
+from kintsugi.model.harmless import json_text
 from kintsugi.policy.lint import LintReport
 from kintsugi.policy.relaxed import Relaxed
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kintsugi.cli.output import one_line
 from kintsugi.model.decision import Evaluation, Finding, Mode
+from kintsugi.model.harmless import one_line
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 
 

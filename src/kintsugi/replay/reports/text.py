@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from kintsugi.cli.output import harmless
-from kintsugi.cli.reports.words import describe
+from kintsugi.model.harmless import harmless
 from kintsugi.policy.diagnostics import format_diagnostic, summary
 from kintsugi.policy.lint import LintReport
 from kintsugi.policy.relaxed import Relaxed
+from kintsugi.replay.reports.words import describe
 from kintsugi.replay.results import CaseOutcome, CaseResult, Coverage, RunReport
 
 if TYPE_CHECKING:

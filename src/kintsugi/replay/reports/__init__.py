@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from kintsugi.cli.reports import github, json, junit, sarif, tap, text
 from kintsugi.policy.lint import LintReport
+from kintsugi.replay.reports import github, json, junit, sarif, tap, text
 from kintsugi.replay.results import RunReport
 
 LINT_FORMATS: Mapping[str, Callable[[LintReport], str]] = MappingProxyType(

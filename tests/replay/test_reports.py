@@ -10,10 +10,10 @@ import jsonschema
 import msgspec
 import pytest
 
-from kintsugi.cli.reports import LINT_FORMATS, RUN_FORMATS
-from kintsugi.cli.reports.text import coverage, styled
 from kintsugi.model.config import CaseExpected, Position
 from kintsugi.policy.lint import lint
+from kintsugi.replay.reports import LINT_FORMATS, RUN_FORMATS
+from kintsugi.replay.reports.text import coverage, styled
 from kintsugi.replay.results import (
     CaseOutcome,
     CaseResult,

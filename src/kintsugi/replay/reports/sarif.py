@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 from kintsugi import __version__
-from kintsugi.cli.output import json_text
-from kintsugi.cli.reports.words import bad_results, describe
 from kintsugi.model.config import Diagnostic, Position
+from kintsugi.model.harmless import json_text
 from kintsugi.policy.diagnostics import CODES
 from kintsugi.policy.lint import LintReport
+from kintsugi.replay.reports.words import bad_results, describe
 from kintsugi.replay.results import CaseOutcome, RunReport
 
 _SCHEMA = (

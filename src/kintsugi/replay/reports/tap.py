@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kintsugi.cli.output import one_line
-from kintsugi.cli.reports.words import describe
+from kintsugi.model.harmless import one_line
 from kintsugi.policy.diagnostics import format_diagnostic
+from kintsugi.replay.reports.words import describe
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 
 

@@ -6,10 +6,10 @@ import re
 from itertools import groupby
 from xml.etree.ElementTree import Element, SubElement, indent, tostring  # written only
 
-from kintsugi.cli.reports.words import describe
 from kintsugi.model.config import Diagnostic, Severity
 from kintsugi.policy.diagnostics import format_diagnostic
 from kintsugi.policy.lint import LintReport
+from kintsugi.replay.reports.words import describe
 from kintsugi.replay.results import CaseOutcome, CaseResult, RunReport
 
 # What XML 1.0 §2.2 does not allow, not even as a reference.

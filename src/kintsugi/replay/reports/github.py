@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kintsugi.cli.output import harmless
-from kintsugi.cli.reports.words import bad_results, describe
 from kintsugi.model.config import Diagnostic, Position
+from kintsugi.model.harmless import harmless
 from kintsugi.policy.diagnostics import summary
 from kintsugi.policy.lint import LintReport
+from kintsugi.replay.reports.words import bad_results, describe
 from kintsugi.replay.results import RunReport
 
 
