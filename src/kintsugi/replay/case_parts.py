@@ -42,6 +42,7 @@ class CaseParts:
     Attributes:
         levels: what can be taken away, the outermost first; in the order of the case.
         texts: what can be shortened.
+        roles: who says each of these texts; empty where nobody is named.
     """
 
     def __init__(self, case: Case) -> None:
@@ -52,10 +53,11 @@ class CaseParts:
         self._dangling = _dangling(self._tree)
         self.levels: list[list[Path]] = []
         self.texts: dict[Path, str] = {}
+        self.roles: dict[Path, str] = {}
         for key, section in self._tree.items():
             if key == "upstream_response" and section is not None:
                 self._removable((key,))
-            self._walk(section, (key,))
+            self._walk(section, (key,), "")
 
     def without(self, removed: Collection[Path], texts: Mapping[Path, str]) -> Case | None:
         """The case without some parts and with other texts; None where a tool's result would be
@@ -83,21 +85,23 @@ class CaseParts:
                 return said
         return value
 
-    def _walk(self, value: Any, path: Path) -> None:
+    def _walk(self, value: Any, path: Path, role: str) -> None:
         if isinstance(value, dict):
+            role = _speaker(value) or role
             for key, one in value.items():
                 below = (*path, key)
                 if path != ("facts",) and (len(path) == 1 or key not in _KEPT):
                     self._removable(below)
                 # What a header or a fact says is one thing: there or not.
                 if path[0] != "headers" and (path[0] != "facts" or len(below) == 2):
-                    self._walk(one, below)
+                    self._walk(one, below, role)
         elif isinstance(value, list):
             for number, one in enumerate(value):
                 self._removable((*path, number))
-                self._walk(one, (*path, number))
+                self._walk(one, (*path, number), role)
         elif isinstance(value, str) and value and _NAMES.isdisjoint(path[-2:]):
             self.texts[path] = value
+            self.roles[path] = role
 
     def _removable(self, path: Path) -> None:
         while len(self.levels) < len(path):
@@ -129,6 +133,13 @@ class CaseParts:
 def text_chars(case: Case) -> int:
     """How long all texts of a case's input are together: what minimising can shorten."""
     return sum(map(len, CaseParts(case).texts.values()))
+
+
+def _speaker(node: dict[str, Any]) -> str:
+    if node.get("type") in ("tool_result", "function_call_output"):
+        return "tool"
+    role = node.get("role")
+    return role if isinstance(role, str) else ""
 
 
 def _object(text: str) -> dict[str, Any] | None:
