@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,8 +16,8 @@ import msgspec
 from kintsugi.gateway.in_force import InForce
 from kintsugi.model.config import Case, CaseExpected
 from kintsugi.model.verdict import Verdict
-from kintsugi.replay.case_parts import CaseParts
 from kintsugi.replay.reproduction import run_one
+from kintsugi.replay.results import CaseResult
 from kintsugi.replay.variants import carriers
 
 #: Fewer words in common is another subject.
@@ -90,18 +91,17 @@ def twins(
             over-block those that were blocked for the same reason.
         red, green: the configuration of the incident, and the one that puts it right.
     """
-    over_block = is_over_block(case)
-    found = [*nearest(case, neighbours)]
-    if not over_block:
-        made = [Twin("remainder", remainder)] if remainder is not None else []
-        found = [*made, *found, *quotations(minimised)]
-    wanted = [_expecting(one, case, blocked=over_block, on=red) for one in found]
-    proposed = [
-        one
-        for one in wanted
-        if all(run_one(in_force, one.case).passed for in_force in (red, green))
-    ]
-    return Twins(tuple(proposed), len(wanted) - len(proposed))
+    made: list[Twin] = []
+    expecting = _let_through
+    if is_over_block(case):
+        reason = run_one(red, case).reason_code
+        expecting = partial(_acted_upon, reason_code=reason)
+    else:
+        made += [Twin("remainder", remainder)] if remainder is not None else []
+        made += quotations(minimised)
+    found = [*made, *nearest(case, neighbours)]
+    proposed = [twin for one in found if (twin := _same(one, expecting, red, green)) is not None]
+    return Twins(tuple(proposed), len(found) - len(proposed))
 
 
 def is_over_block(case: Case) -> bool:
@@ -140,3 +140,45 @@ def quotations(minimised: Case) -> Iterator[Twin]:
         framed = parts.without((), said)
         if framed is not None:
             yield Twin(name, framed)
+
+
+def _same(
+    twin: Twin,
+    expecting: Callable[[CaseResult], CaseExpected | None],
+    red: InForce,
+    green: InForce,
+) -> Twin | None:
+    """A twin that expects what the configuration of the incident makes of it; None where that is
+    not what a twin is for, or the other configuration makes something else of it."""
+    expected = expecting(run_one(red, twin.case))
+    if expected is None:
+        return None
+    case = msgspec.structs.replace(twin.case, expected=expected)
+    if not run_one(green, case).passed:
+        return None
+    return msgspec.structs.replace(twin, case=case)
+
+
+def _let_through(result: CaseResult) -> CaseExpected | None:
+    if not result.verdict or Verdict.parse(result.verdict).stops:
+        return None
+    return CaseExpected(result.verdict)
+
+
+def _acted_upon(result: CaseResult, *, reason_code: str) -> CaseExpected | None:
+    if result.verdict == Verdict.ALLOW.value or result.reason_code != reason_code:
+        return None
+    return CaseExpected(result.verdict, result.reason_code)
+
+
+def _words(case: Case) -> set[str]:
+    return {
+        word
+        for text in carriers(case, "request")[1].values()
+        for word in _WORD.findall(text.casefold())
+    }
+
+
+def _shared(one: set[str], other: set[str]) -> float:
+    """Words in common over words in all; 0 where there are none."""
+    return len(one & other) / len(one | other) if one or other else 0.0
