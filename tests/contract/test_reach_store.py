@@ -64,11 +64,21 @@ def test_what_controls_did_is_counted(stores: Stores, incident: Incident) -> Non
 
 def test_traffic_tells_the_incident_from_the_rest(stores: Stores, incident: Incident) -> None:
     window = {"since": NOON - timedelta(hours=1), "until": NOON}
-    found = stores.reach.traffic(incident.id, **window, others_max=100)
+    found = stores.reach.traffic(incident.id, **window, onset=window["since"], others_max=100)
     models = {one.name: (one.affected, one.others) for one in found if one.dimension == "model"}
     assert models == {"sim-echo": (3, 0), "new": (0, 2)}
-    found = stores.reach.traffic(incident.id, **window, others_max=1)
+    found = stores.reach.traffic(incident.id, **window, onset=window["since"], others_max=1)
     assert sum(one.others for one in found if one.dimension == "gateway") == 1
+
+
+def test_what_was_frozen_from_before_the_onset_is_not_affected(
+    stores: Stores, incident: Incident
+) -> None:
+    window = {"since": NOON - timedelta(hours=1), "until": NOON}
+    onset = max(event.timestamp for event in TIED)
+    found = stores.reach.traffic(incident.id, **window, onset=onset, others_max=100)
+    models = {one.name: (one.affected, one.others) for one in found if one.dimension == "model"}
+    assert models == {"sim-echo": (1, 2), "new": (0, 2)}
 
 
 def test_it_knows_which_events_belong_to_it(stores: Stores, incident: Incident) -> None:

@@ -182,7 +182,9 @@ def show_incident_changes(control: Ctl, incident_id: IncidentKey) -> Response:
     onset, onset_by = _onset(incident, extent.first_at)
     since = onset - LOOK_BACK
     until = max(onset, extent.last_at or onset)
-    traffic = stores.reach.traffic(incident.id, since=since, until=until, others_max=OTHERS_MAX)
+    traffic = stores.reach.traffic(
+        incident.id, since=since, until=until, onset=onset, others_max=OTHERS_MAX
+    )
     workflows = [one.name for one in extent.of("workflow").named]
     candidates = [
         *_published(stores, since),

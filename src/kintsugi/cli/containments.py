@@ -116,6 +116,7 @@ def contain(
     }
     output = Output(json=as_json)
     path = "/v1/containments"
+    began = time.monotonic()
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         if dry_run:
             found = client.post(path, body, {"dry_run": "true"})
@@ -132,7 +133,7 @@ def contain(
         if made["status"] == "waiting":
             output.result(made, lambda: _told(made))
             return
-        _in_force(client, made, output, wait_seconds=wait_seconds)
+        _in_force(client, made, output, began=began, wait_seconds=wait_seconds)
 
 
 def release(
@@ -192,9 +193,10 @@ def approve(
 
     Exit code 1 where a connected gateway does not have it in time.
     """
+    began = time.monotonic()
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         made = client.post(f"/v1/containments/{containment_id}/approve", {})
-        _in_force(client, made, Output(json=as_json), wait_seconds=wait_seconds)
+        _in_force(client, made, Output(json=as_json), began=began, wait_seconds=wait_seconds)
 
 
 @app.command("show")
@@ -225,10 +227,10 @@ def _seconds(text: str, option: str) -> int:
 
 
 def _in_force(
-    client: Client, made: Mapping[str, Any], output: Output, *, wait_seconds: float
+    client: Client, made: Mapping[str, Any], output: Output, *, began: float, wait_seconds: float
 ) -> None:
-    """Tell of it once every connected gateway has it, or time is up."""
-    began = time.monotonic()
+    """Tell of it once every connected gateway has it, or time is up; and how long that took since
+    it was asked for."""
     found = dict(made)
     while (
         not found["everywhere"]
@@ -265,6 +267,8 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
         lines.append((one["gateway_id"], where if one["connected"] else f"away; {where}"))
     if not found["gateways"]:
         lines.append(("gateways", "none is registered"))
+    elif found["everywhere"] and "seconds" in found:
+        lines.append(("in force everywhere", f"after {found['seconds']:.2f} s"))
     return facts(lines)
 
 

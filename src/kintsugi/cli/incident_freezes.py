@@ -16,7 +16,7 @@ from kintsugi.cli.output import Output, facts, table
 from kintsugi.cli.parts import program
 from kintsugi.errors import KintsugiError
 
-_COLUMNS = ("id", "status", "events", "late", "missing", "asked_by", "asked_at", "origin")
+_COLUMNS = ("id", "status", "events", "late", "missing", "asked_at")
 _UNDER_WAY = ("queued", "freezing", "verifying")
 _POLL_SECONDS = 0.2
 _POLL_SECONDS_MAX = 2.0

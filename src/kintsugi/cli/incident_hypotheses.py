@@ -13,7 +13,7 @@ from kintsugi.cli.output import Output, table
 from kintsugi.cli.parts import program
 
 _COLUMNS = ("hypothesis", "state", "for", "against", "text", "reason")
-_CHANGES = ("rank", "kind", "name", "at", "lift", "score", "why", "told_by")
+_CHANGES = ("rank", "kind", "name", "score", "why", "told_by")
 _CONTROLS = ("phase", "policy", "word", "matched", "monitored", "clear", "skipped", "errors")
 
 NumberArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="1 for H1.")]

@@ -93,8 +93,8 @@ class Traffic(msgspec.Struct, frozen=True):
     """How a value stands among the events of an incident and among others of a window.
 
     Attributes:
-        affected: events of the incident that name it.
-        others: events of the window that do not belong to the incident and name it.
+        affected: events of the incident, from its onset on, that name it.
+        others: other events of the window that name it.
         first_at: when it was first named in the window.
     """
 
@@ -116,11 +116,19 @@ class ReachStore(Protocol):
         """What policies did to them, by policy, phase, mode, outcome and result."""
 
     def traffic(
-        self, incident_id: str, *, since: datetime, until: datetime, others_max: int
+        self,
+        incident_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        onset: datetime,
+        others_max: int,
     ) -> list[Traffic]:
         """Values of configuration, model, provider and gateway within a window.
 
         Args:
+            onset: events of the incident from before it are others: what was frozen around it, to
+                be safe, was not affected yet.
             others_max: so many of the other events are looked at, those nearest to the end.
         """
 

@@ -57,12 +57,20 @@ class MemoryReach:
         return [Judged(*key, count) for key, count in sorted(counts.items())]
 
     def traffic(
-        self, incident_id: str, *, since: datetime, until: datetime, others_max: int
+        self,
+        incident_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        onset: datetime,
+        others_max: int,
     ) -> list[Traffic]:
-        mine = self._of(incident_id)
-        ids = {event.id for event in mine}
+        tied = self._of(incident_id)
+        ids = {event.id for event in tied}
+        mine = [event for event in tied if event.timestamp >= onset]
         window = list(self._events.scan(EventFilter(since=since, until=until), payload=False))
-        others = [event for event in window[-others_max:] if event.id not in ids]
+        others = [event for event in tied if event.timestamp < onset]
+        others += [event for event in window[-others_max:] if event.id not in ids]
         found = []
         for dimension in ("configuration", "gateway", "model", "provider"):
             names = {_value(event, dimension) for event in (*mine, *others)} - {""}

@@ -62,10 +62,16 @@ class PostgresReach:
         return [Judged(*row) for row in rows]
 
     def traffic(
-        self, incident_id: str, *, since: datetime, until: datetime, others_max: int
+        self,
+        incident_id: str,
+        *,
+        since: datetime,
+        until: datetime,
+        onset: datetime,
+        others_max: int,
     ) -> list[Traffic]:
         with self._database.transaction() as connection:
-            window = {"since": since, "until": until, "others": others_max}
+            window = {"since": since, "until": until, "onset": onset, "others": others_max}
             values = {**_incident(connection, incident_id), **window}
             rows = connection.execute(_SQL["traffic"], values).fetchall()
         found = []

@@ -114,7 +114,9 @@ mine AS MATERIALIZED (
     WHERE v.incident_id = ANY(%(names)s::text[]) AND v.incident_id <> ''
 ),
 seen AS MATERIALIZED (
-    SELECT e.timestamp, e.config_version, e.model, e.provider, e.gateway_id, true AS affected
+    SELECT
+        e.timestamp, e.config_version, e.model, e.provider, e.gateway_id,
+        e.timestamp >= %(onset)s AS affected
     FROM mine
     JOIN kintsugi.events AS e ON e.id = mine.id
     UNION ALL
