@@ -142,14 +142,32 @@ def release(
     reason: Annotated[
         str, typer.Option("--reason", help="Why; kept with the release.", show_default=False)
     ],
+    wait_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to wait until no gateway has it any more.")
+    ] = 5.0,
     as_json: JsonOption = False,
     state: StateOption = None,
     api_url: ApiUrlOption = None,
 ) -> None:
-    """End a containment, on every connected gateway within a second; or withdraw one that waits."""
+    """End a containment, on every connected gateway within a second; or withdraw one that waits.
+
+    Exit code 1 where a connected gateway still has it when time is up.
+    """
+    began = time.monotonic()
+    path = f"/v1/containments/{containment_id}"
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        found = client.post(f"/v1/containments/{containment_id}/release", {"reason": reason})
+        found = dict(client.post(f"{path}/release", {"reason": reason}))
+        while _still_held(found) and time.monotonic() - began < wait_seconds:
+            time.sleep(_POLL_SECONDS)
+            found = dict(client.get(path))
+    found["seconds"] = round(time.monotonic() - began, 3)
     Output(json=as_json).result(found, lambda: _told(found))
+    if _still_held(found):
+        raise typer.Exit(1)
+
+
+def _still_held(found: Mapping[str, Any]) -> bool:
+    return any(one["connected"] and one["contained_workers"] for one in found["gateways"])
 
 
 @app.command("list")

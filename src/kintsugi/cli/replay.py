@@ -73,7 +73,7 @@ def replay(
                 output.say(f"{len(found)} judged again")
     counts = Counter(str(one["result"]) for one in found)
     told = {"counts": dict(counts), "replays": found}
-    output.result(told, lambda: _page(found, counts))
+    output.result(told, lambda: _page(found, counts, by=by))
     if counts["differs"] and not by:
         raise typer.Exit(_EXIT_WRONG)
 
@@ -101,17 +101,18 @@ def _pages(
             return
 
 
-def _page(found: list[dict[str, Any]], counts: Counter[str]) -> RenderableType:
+def _page(found: list[dict[str, Any]], counts: Counter[str], *, by: str) -> RenderableType:
     from rich.console import Group
 
     told = facts((name.replace("_", " "), counts[name]) for name in _RESULTS)
-    rows = [(one["event_id"], what) for one in found for what in _whats(one)]
+    rows = [(one["event_id"], what) for one in found for what in _whats(one, by)]
     return Group(told, "", table(_COLUMNS, rows, empty="")) if rows else told
 
 
-def _whats(one: Mapping[str, Any]) -> Iterator[str]:
-    """What is not the same, a line each."""
-    engine = "" if one["same_engine"] else " (another configuration or engine)"
+def _whats(one: Mapping[str, Any], by: str) -> Iterator[str]:
+    """What is not the same, a line each; by another version that was asked for, that it is one
+    needs no saying."""
+    engine = "" if one["same_engine"] or by else " (another configuration or engine)"
     for difference in one["differences"]:
         change = f"{difference['recorded']} → {difference['replayed']}"
         yield f"{difference['field']}: {change}{engine}"
