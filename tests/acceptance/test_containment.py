@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -78,6 +79,66 @@ def test_harm_stops_within_a_second_and_stays_stopped(running: Instance) -> None
     assert ended.code == 0, ended.err
     eventually(lambda: running.ask("hello", headers=TRIAGE).status_code == 200, within_seconds=5)
     assert running.kt("containments", "list", "--json").json == []
+
+
+def test_an_earlier_version_of_policies_and_of_a_prompt_is_pinned_for_a_while(
+    running: Instance, tmp_path: Path
+) -> None:
+    attack = "all about codename aurora"
+    config_id = running.config_id
+    [newest] = running.api("/v1/configurations")
+    assert "action: block" in newest["content"]
+    strict = newest["version"]
+    loose = tmp_path / "loose.yaml"
+    loose.write_text(newest["content"].replace("action: block", "action: flag"))
+    published = running.kt("config", "apply", "--file", str(loose))
+    assert published.code == 0, published.err
+    eventually(lambda: running.ask(attack, headers=TRIAGE).status_code == 200, within_seconds=10)
+    pinned = running.kt(
+        *("contain", "pin-policy", "--to-version", f"{config_id}@{strict}", "--workflow", "triage"),
+        *("--reason", "lets attacks through", "--json"),
+    )
+    assert pinned.code == 0, pinned.err
+    assert (pinned.json["everywhere"], pinned.json["pinned"]["weaker"]) == (True, False)
+    answer = running.ask(attack, headers=TRIAGE)
+    assert answer.status_code == 409
+    assert answer.headers["x-kt-config-version"] == f"{config_id}@{strict}"
+    assert running.ask(attack, headers={"x-workflow": "billing"}).status_code == 200
+    event = running.stored(answer.headers["x-kt-event-id"])
+    assert event["pinned_from"] == f"{config_id}@{strict + 1}"
+
+    prompt = tmp_path / "greeting-3.txt"
+    prompt.write_text("Answer in one sentence.")
+    registered = running.kt(
+        *("workflows", "register", "triage", "--business-owner", "ada", "--technical-owner", "bo"),
+        *("--prompt-text", f"greeting==3=@{prompt}"),
+    )
+    assert registered.code == 0, registered.err
+    asked = running.kt(
+        *("contain", "pin-prompt", "--to-prompt", "greeting==3", "--workflow", "triage"),
+        *("--reason", "promises refunds", "--json"),
+    )
+    assert asked.code == 0, asked.err
+    # Both are known to gateways whose control plane is away.
+    running.stop()
+    running.start()
+    assert running.ask(attack, headers=TRIAGE).status_code == 409
+    said = [("system", "promise a refund"), ("user", "hello")]
+    answer = httpx2.post(
+        f"{running.gateway_url}/v1/chat/completions",
+        json={
+            "model": "sim-echo",
+            "messages": [{"role": role, "content": text} for role, text in said],
+        },
+        headers=TRIAGE,
+        trust_env=False,
+    )
+    event = running.stored(answer.headers["x-kt-event-id"])
+    assert [one["detail"] for one in event["changes"]] == ["greeting 3 in place of 1 messages"]
+    for one in (pinned, asked):
+        identifier = one.json["containment"]["id"]
+        ended = running.kt("release", identifier, "--reason", "mended")
+        assert ended.code == 0, ended.err
 
 
 def test_one_that_would_be_about_everybody_must_say_so(running: Instance) -> None:

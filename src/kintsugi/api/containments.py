@@ -19,6 +19,7 @@ from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import LIMIT_MAX
 from kintsugi.api.incidents import actor_from
 from kintsugi.api.permissions import Scope
+from kintsugi.api.pins import Pinned, check_room, pinned_by
 from kintsugi.api.reconciliation import AWAY_AFTER
 from kintsugi.api.routing import Routes
 from kintsugi.api.sight import reference_for
@@ -79,6 +80,9 @@ class LeverBody(BaseModel):
     model: Word = ""
     hold_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
     policies: Words = []
+    config_version: Word = ""
+    prompt: Word = ""
+    prompt_version: Word = ""
 
 
 class ScopeBody(BaseModel):
@@ -188,6 +192,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
             ``dry_run`` where nothing was done.
         everywhere: every worker of every connected gateway judges by it.
         preview: only where it is made.
+        pinned: only where it is made: what a lever that pins something pins.
         traffic: only where one is shown that is or was in force.
         snapshot: only where it is put in force: the freeze of what its scope did in the last hour.
     """
@@ -199,6 +204,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
     preview: Preview | None = None
     snapshot: Snapshot | None = None
     traffic: Traffic | None = None
+    pinned: Pinned | None = None
 
 
 @routes.add(
@@ -218,12 +224,14 @@ def apply_containment(
     now = control.clock()
     lever = msgspec.convert(wanted.lever.model_dump(exclude_defaults=True), Lever)
     scope = msgspec.convert(wanted.scope.model_dump(exclude_defaults=True), ContainmentScope)
-    check_containment(lever, scope, _ANY)
-    if lever.loosens:
+    full, pinned, config = pinned_by(control.stores, lever, scope)
+    check_containment(full, scope, config or _ANY, pinned.name if config and pinned else "")
+    check_room(control.stores, lever, now=now)
+    if full.loosens:
         _check_loosened(control, wanted)
     containment = Containment(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
-        lever=lever,
+        lever=msgspec.structs.replace(full, content=""),
         scope=scope,
         reason=_said(wanted.reason),
         owner=wanted.owner.strip() or caller.name,
@@ -234,12 +242,13 @@ def apply_containment(
     )
     preview = _preview(control, scope, now)
     if query.dry_run:
-        return one(ContainmentView(containment, "dry_run", False, (), preview))
+        view = ContainmentView(containment, "dry_run", False, (), preview, pinned=pinned)
+        return one(view)
     bound = control.stores.events.last_position()
     control.stores.containments.put(containment)
     snapshot = take_snapshot(control, containment, actor_from(caller), bound)
-    shown = msgspec.structs.replace(view_of(control, containment, preview), snapshot=snapshot)
-    return one(shown, status=201)
+    shown = view_of(control, containment, preview)
+    return one(msgspec.structs.replace(shown, snapshot=snapshot, pinned=pinned), status=201)
 
 
 @routes.add(
@@ -379,6 +388,9 @@ def _traffic(control: Control, containment: Containment) -> Traffic | None:
     until = min(containment.over_at, control.clock())
     where, left_out = filter_of(containment.scope, since=since, until=until)
     own = EventFilter(since=since, until=until, policy=f"{CONTAINMENT}{containment.id}")
+    if containment.lever.name == "pin-policy":
+        # It judges nothing itself: what it does is that another version decides.
+        own = msgspec.structs.replace(where, config_version=containment.lever.config_version)
     in_scope, decided = (
         control.stores.events.count(one, ceiling=_COUNT_MAX) for one in (where, own)
     )

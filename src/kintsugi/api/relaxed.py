@@ -112,14 +112,18 @@ def _bypasses(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
     for one in stores.containments.in_force(now=now, limit=_BYPASSES_MAX):
         if not one.lever.loosens:
             continue
-        kinds = ", ".join(one.lever.policies) or "every policy"
+        setting = f"bypass: {', '.join(one.lever.policies) or 'every policy'}"
+        meaning = "what it finds in scope goes through"
+        if one.lever.name == "pin-policy":
+            setting = f"pinned: {one.lever.config_version}"
+            meaning = "the policies of another version decide in its scope"
         until = one.expires_at.astimezone(UTC).date()
         yield RelaxedView(
             source="containment",
             address=f"/containments/{one.id}",
             path=f"containment.{one.id}",
-            setting=f"bypass: {kinds}",
-            meaning=f"what it finds in scope goes through until {one.expires_at:%H:%M} UTC",
+            setting=setting,
+            meaning=f"{meaning} until {one.expires_at:%H:%M} UTC",
             state="in_time",
             owner=one.owner,
             reason=one.reason,

@@ -18,6 +18,7 @@ from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import EventFilters
 from kintsugi.api.permissions import Scope
+from kintsugi.api.pins import version_named, with_content
 from kintsugi.api.routing import Routes
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound
 from kintsugi.gateway.in_force import InForce
@@ -25,7 +26,7 @@ from kintsugi.model.config import Config
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.stores import Token
-from kintsugi.policy.containment import Contained
+from kintsugi.policy.containment import Contained, pin_of, pinned_config
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
 from kintsugi.replay.decisions import Replayed, missing_of, replay
@@ -80,9 +81,13 @@ def _replayed(
     event = control.stores.events.get(event_id)
     name = asked.config_version
     try:
-        name = name or judges.name_of(event)
+        # Who asks for a version asks for its own policies, not for those that were pinned then.
+        pinned = not name and bool(event.pinned_from)
+        name = name or (event.pinned_from if pinned else judges.name_of(event))
         in_force, judged_by = judges.get(name)
-        contained = judges.contained(event, in_force.config)
+        contained = judges.contained(event, in_force, pinned=pinned)
+        if (pin := pin_of(contained)) is not None:
+            judged_by = judges.revision_under(pin, name)
     except (NotFound, InvalidInput, ConfigurationInvalid) as error:
         return Replayed(event.id, "not_reproducible", name, "", False, (str(error),))
     payload = _payload(control, caller, event)
@@ -123,19 +128,21 @@ class _Judges:
             ConfigurationInvalid: this release cannot read it.
         """
         if name not in self._compiled:
-            config_id, _, version = name.rpartition("@")
-            if not config_id or not version.isdecimal() or len(version) > 9:
-                raise InvalidInput(
-                    f'"{name}" is no version of a configuration that is kept here; write ID@NUMBER'
-                )
-            kept = self._control.stores.configurations.get(config_id, int(version))
-            config = parse_config(kept.content)
+            config = self._parsed(name)
             in_force = put_in_force(config)
             in_force.config_version = name
             self._compiled[name] = in_force, revision(config)
             if len(self._compiled) > _COMPILED_MAX:
                 self._compiled.popitem(last=False)
         return self._compiled[name]
+
+    def revision_under(self, pin: Contained, name: str) -> str:
+        """The revision of what decides while a version of the policies is pinned: as ``get``."""
+        kept = self._parsed(pin.containment.lever.config_version)
+        return revision(pinned_config(kept, self._parsed(name)))
+
+    def _parsed(self, name: str) -> Config:
+        return parse_config(version_named(self._control.stores, name).content)
 
     def name_of(self, event: DecisionEvent) -> str:
         """What the configuration of an event is called here. A gateway that still ran its own file
@@ -164,13 +171,22 @@ class _Judges:
             self._names[name] = own
         return self._names[name]
 
-    def contained(self, event: DecisionEvent, config: Config) -> tuple[Contained, ...]:
-        """The containments that an event was under."""
+    def contained(
+        self, event: DecisionEvent, in_force: InForce, *, pinned: bool
+    ) -> tuple[Contained, ...]:
+        """The containments that an event was under.
+
+        Args:
+            pinned: whether to have those among them that pin the policies.
+        """
         found = []
         for identifier in event.containments:
-            key = (identifier, config.source)
+            key = (identifier, in_force.config_version)
             if key not in self._contained:
                 kept = self._control.stores.containments.get(identifier)
-                self._contained[key] = Contained(kept, config)
-            found.append(self._contained[key])
+                kept = with_content(self._control.stores, kept)
+                config_id = in_force.config_version.rpartition("@")[0]
+                self._contained[key] = Contained(kept, in_force.config, config_id)
+            if pinned or self._contained[key].pinned is None:
+                found.append(self._contained[key])
         return tuple(found)

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from kintsugi.api import sse
 from kintsugi.api.control import Control
+from kintsugi.api.pins import with_content
 from kintsugi.errors import NotFound, Unauthenticated
 from kintsugi.model.oversight import Escalation, OversightPush, Resolution
 from kintsugi.model.stores import ConfigurationVersion, EventFilter, StoredEvent
@@ -118,7 +119,10 @@ def oversight_now(control: Control) -> OversightPush:
         tuple(_resolution(one) for one in oversight.usable(now=now, limit=_RESOLUTIONS_MAX)),
         tuple(oversight.quarantines(in_force=True, limit=_QUARANTINES_MAX)[0]),
         tuple(oversight.released_since(now - _RELEASED_OF_LATE)),
-        tuple(control.stores.containments.in_force(now=now, limit=_CONTAINMENTS_MAX)),
+        tuple(
+            with_content(control.stores, one)
+            for one in control.stores.containments.in_force(now=now, limit=_CONTAINMENTS_MAX)
+        ),
     )
 
 

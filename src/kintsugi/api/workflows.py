@@ -14,6 +14,7 @@ from kintsugi.api.configurations import DryRunQuery, IfMatch, etag, expected_ver
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
+from kintsugi.api.pins import PIN_CHARS_MAX
 from kintsugi.api.problems import FieldError, Invalid, did_you_mean
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput, StateConflict, VersionConflict
@@ -23,6 +24,7 @@ from kintsugi.model.workflow import (
     NAME_CHARS_MAX,
     AreaAnswer,
     Part,
+    Prompt,
     RiskTier,
     SeenPart,
     SeenWorkflow,
@@ -53,7 +55,14 @@ class PartBody(BaseModel):
     version: Word = ""
 
 
+class PromptBody(PartBody):
+    """A prompt, with its text where `pin-prompt` shall be able to go back to it."""
+
+    text: Annotated[str, Field(max_length=PIN_CHARS_MAX)] = ""
+
+
 Parts = Annotated[list[PartBody], Field(max_length=_PARTS_MAX, default_factory=list)]
+Prompts = Annotated[list[PromptBody], Field(max_length=_PARTS_MAX, default_factory=list)]
 
 
 class OverrideBody(BaseModel):
@@ -83,7 +92,7 @@ class Registration(BaseModel):
     areas: dict[str, AreaAnswer] = Field(default_factory=dict)
     tier_override: OverrideBody | None = None
     models: Parts
-    prompts: Parts
+    prompts: Prompts
     tools: Parts
     data_sources: Parts
     escalation_path: Annotated[list[Name], Field(max_length=50, default_factory=list)]
@@ -362,7 +371,7 @@ def _made(
         steps=computed.steps,
         override=override,
         models=_parts(wanted.models),
-        prompts=_parts(wanted.prompts),
+        prompts=_prompts(wanted.prompts),
         tools=_parts(wanted.tools),
         data_sources=_parts(wanted.data_sources),
         escalation_path=tuple(wanted.escalation_path),
@@ -373,6 +382,20 @@ def _made(
 
 def _parts(bodies: list[PartBody]) -> tuple[Part, ...]:
     return tuple(dict.fromkeys(Part(each.name, each.version) for each in bodies))
+
+
+def _prompts(bodies: list[PromptBody]) -> tuple[Prompt, ...]:
+    texts: dict[tuple[str, str], str] = {}
+    for each in bodies:
+        key = each.name, each.version
+        if each.text and texts.get(key):
+            raise InvalidInput(f'body.prompts: "{each.name}" {each.version} has two texts')
+        texts[key] = each.text or texts.get(key, "")
+    if sum(map(len, texts.values())) > PIN_CHARS_MAX:
+        raise InvalidInput(
+            f"body.prompts: their texts have more than {PIN_CHARS_MAX:,} characters in all"
+        )
+    return tuple(Prompt(name, version, text) for (name, version), text in texts.items())
 
 
 def _keep(

@@ -54,6 +54,12 @@ def contain(
     max_context_chars: Annotated[int, typer.Option(min=0, help="For cap-context.")] = 0,
     max_output_tokens: Annotated[int, typer.Option(min=0, help="For cap-context.")] = 0,
     to_model: Annotated[str, typer.Option(help="For swap-model: the model to ask.")] = "",
+    to_prompt: Annotated[
+        str, typer.Option(help="For pin-prompt: NAME==VERSION, as `kt workflows` names it.")
+    ] = "",
+    to_version: Annotated[
+        str, typer.Option(help="For pin-policy: the version whose policies decide, ID@NUMBER.")
+    ] = "",
     policy: Annotated[
         Many, typer.Option(help="For bypass: only these kinds of policy; repeat it.")
     ] = [],  # noqa: B006
@@ -74,8 +80,8 @@ def contain(
     """Contain harm on every connected gateway within a second; says what was in scope in the last
     hour, and where it is in force.
 
-    A bypass waits for `kt containments approve` by another person. Exit code 1 where a connected
-    gateway does not have it in time.
+    What loosens control waits for `kt containments approve` by another person. Exit code 1 where a
+    connected gateway does not have it in time.
     """
     scope = {
         "workflow": workflow,
@@ -93,6 +99,7 @@ def contain(
             "this would be about everybody: narrow it down with --workflow, --agent and the like, "
             "or say --everybody"
         )
+    prompt, _, prompt_version = to_prompt.partition("==")
     body = {
         "lever": {
             "name": _lever(lever),
@@ -107,6 +114,9 @@ def contain(
             "model": to_model,
             "hold_seconds": hold_seconds,
             "policies": policy,
+            "config_version": to_version,
+            "prompt": prompt,
+            "prompt_version": prompt_version,
         },
         "scope": scope,
         "reason": reason,
@@ -258,7 +268,7 @@ def _in_force(
         time.sleep(_POLL_SECONDS)
         found = dict(client.get(f"/v1/containments/{made['containment']['id']}"))
     found["seconds"] = round(time.monotonic() - began, 3)
-    found |= {"preview": made["preview"], "snapshot": made["snapshot"]}
+    found |= {name: made[name] for name in ("preview", "snapshot", "pinned")}
     output.result(found, lambda: _told(found))
     if not found["everywhere"] and any(one["connected"] for one in found["gateways"]):
         raise typer.Exit(1)
@@ -275,6 +285,7 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
         rest = ", ".join(preview["not_counted"])
         most = f"; at most: {rest} cannot be counted" if rest else ""
         lines.append(("in scope in the last hour", f"{least}{preview['exchanges']}{most}"))
+    lines += _pinned(found.get("pinned"))
     traffic = found.get("traffic")
     if traffic is not None:
         least = "at least " if traffic["at_least"] else ""
@@ -288,6 +299,23 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
     elif found["everywhere"] and "seconds" in found:
         lines.append(("in force everywhere", f"after {found['seconds']:.2f} s"))
     return facts(lines)
+
+
+def _pinned(pinned: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What it pins, and how that differs from what is in force without it."""
+    if pinned is None:
+        return []
+    if pinned["kind"] == "prompt":
+        where = pinned["compared_with"]
+        text = f"its text is in {where}" if where else "only where a request names it"
+        return [("pinned prompt", f"{pinned['name']} {pinned['version']}; {text}")]
+    told = "not known to be as strict: a second person approves" if pinned["weaker"] else "stricter"
+    if not pinned["changes"]:
+        told = "decides alike"
+    lines = [("pinned policies", f"{told}, against {pinned['compared_with']}")]
+    return lines + [
+        (one["path"], f"{one['what']}: {one['direction']}") for one in pinned["changes"]
+    ]
 
 
 def _scope(scope: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -45,6 +46,14 @@ TierOption = Annotated[
 ]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why the tier is another one.")]
 PartOption = Annotated[list[str] | None, typer.Option(metavar="NAME[==VERSION]", help="Repeat it.")]
+PromptTextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt-text",
+        metavar="NAME==VERSION=@FILE",
+        help="The text of a prompt, so that `kt contain pin-prompt` can go back to it. Repeat it.",
+    ),
+]
 PathOption = Annotated[
     list[str] | None,
     typer.Option("--escalate-to", help="Whom to call; repeat it in the order of calling."),
@@ -176,6 +185,7 @@ def register(
     reason: ReasonOption = None,
     model: PartOption = None,
     prompt: PartOption = None,
+    prompt_text: PromptTextOption = None,
     tool: PartOption = None,
     data_source: PartOption = None,
     escalate_to: PathOption = None,
@@ -196,7 +206,7 @@ def register(
         areas=_areas(area),
         tier_override=_override(tier, reason),
         models=_parts(model),
-        prompts=_parts(prompt),
+        prompts=_prompts(prompt, prompt_text),
         tools=_parts(tool),
         data_sources=_parts(data_source),
         escalation_path=escalate_to,
@@ -226,6 +236,7 @@ def edit(
     ] = False,
     model: PartOption = None,
     prompt: PartOption = None,
+    prompt_text: PromptTextOption = None,
     tool: PartOption = None,
     data_source: PartOption = None,
     escalate_to: PathOption = None,
@@ -246,7 +257,6 @@ def edit(
         description=description,
         tier_override=_override(tier, reason),
         models=_parts(model),
-        prompts=_parts(prompt),
         tools=_parts(tool),
         data_sources=_parts(data_source),
         escalation_path=escalate_to,
@@ -256,6 +266,8 @@ def edit(
         shown = client.get(_path(name))
         before = shown["workflow"]
         body = {**_body(before), **given, "note": note}
+        prompts = _prompts(prompt, prompt_text, before.get("prompts", ()))
+        body |= _given(prompts=prompts)
         body["areas"] = {**before.get("areas", {}), **(_areas(area) or {})}
         if computed_tier:
             body["tier_override"] = None
@@ -315,6 +327,34 @@ def _parts(texts: list[str] | None) -> list[dict[str, str]] | None:
     return [{"name": name, "version": version} for name, _, version in split]
 
 
+def _prompts(
+    prompts: list[str] | None, texts: list[str] | None, before: Sequence[dict[str, str]] = ()
+) -> list[dict[str, str]] | None:
+    """Prompts as they are named, with the texts that stand in files or were there before."""
+    if prompts is None and texts is None:
+        return None
+    known = {(one["name"], one["version"]): one for one in before}
+    found = known
+    if prompts is not None:
+        named = {(one["name"], one["version"]): one for one in _parts(prompts) or ()}
+        found = {key: known.get(key, one) for key, one in named.items()}
+    for given in texts or ():
+        prompt, sign, file = given.partition("=@")
+        if not sign:
+            raise typer.BadParameter(f'--prompt-text: "{given}"; write NAME==VERSION=@FILE')
+        for part in _parts([prompt]) or ():
+            text = _read(Path(file))
+            found[part["name"], part["version"]] = {**part, "text": text}
+    return list(found.values())
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--prompt-text: {file}: {error}") from None
+
+
 def _body(workflow: Mapping[str, Any]) -> dict[str, Any]:
     """What a registration is made of, as an edit takes it."""
     kept = ("business_owner", "technical_owner", "description", "escalation_path", "playbook")
@@ -344,7 +384,9 @@ def _parts_seen(seen: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
 
 
 def _merged(given: list[dict[str, str]], seen: list[dict[str, str]]) -> list[dict[str, str]]:
-    named = {(one["name"], one.get("version", "")): one for one in (*given, *seen)}
+    named: dict[tuple[str, str], dict[str, str]] = {}
+    for one in (*given, *seen):
+        named.setdefault((one["name"], one.get("version", "")), one)
     return list(named.values())
 
 

@@ -275,6 +275,7 @@ class Account:
             approval=self.approval,
             quarantine=self.quarantine,
             containments=self.containments,
+            pinned_from=in_force.pinned_from,
             facts=recorded(self),
             payload=self.payload(),
         )

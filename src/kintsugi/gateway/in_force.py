@@ -13,7 +13,7 @@ from kintsugi.gateway.oversight import Oversight
 from kintsugi.gateway.routing import Board
 from kintsugi.model.config import McpServer, Target
 from kintsugi.model.decision import Phase
-from kintsugi.policy.containment import Contained, under
+from kintsugi.policy.containment import Contained, pin_of, under
 from kintsugi.policy.plan import Plan
 
 # Sets of containments that one configuration keeps ready; more are made again when asked for.
@@ -104,6 +104,7 @@ class InForce:
         "key_names",
         "mcp_servers",
         "oversight",
+        "pinned_from",
         "plan",
         "upstreams",
         "worker_id",
@@ -123,9 +124,8 @@ class InForce:
         board: Board | None = None,
         oversight: Oversight | None = None,
     ) -> None:
-        self.config = plan.config
-        self.gateway = plan.config.gateway
         self.config_version = config_version
+        self.pinned_from = ""  # the version in force, where the policies of another one decide
         self.gateway_id = gateway_id
         self.worker_id = worker_id
         self.engine_version = engine_version
@@ -151,10 +151,14 @@ class InForce:
         }
 
     def under(self, contained: tuple[Contained, ...]) -> InForce:
-        """The same with containments, which judge before the configuration's own policies."""
+        """The same with containments, which judge before the configuration's own policies, or
+        have those of another version decide."""
         found = self._under.get(contained)
         if found is None:
             found = copy(self)
+            if (pin := pin_of(contained)) is not None:
+                found.config_version = pin.containment.lever.config_version
+                found.pinned_from = self.config_version
             found._judge_by(under(self.plan, contained))
             if len(self._under) >= _UNDER_MAX:
                 self._under.clear()
@@ -163,6 +167,8 @@ class InForce:
 
     def _judge_by(self, plan: Plan) -> None:
         self.plan = plan
+        self.config = plan.config
+        self.gateway = plan.config.gateway
         self.has_input_rules = plan.has(Phase.INPUT)
         self.has_route_rules = plan.has(Phase.ROUTE)
         self.has_tool_rules = plan.has(Phase.TOOL)

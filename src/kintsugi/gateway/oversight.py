@@ -101,19 +101,21 @@ class Oversight:
         return self.held < self._held_max
 
 
-def made_ready(containments: Iterable[Containment], config: Config) -> tuple[Contained, ...]:
+def made_ready(
+    containments: Iterable[Containment], config: Config, config_id: str = ""
+) -> tuple[Contained, ...]:
     """Containments compiled for a configuration, for ``Oversight.contained``.
 
     One that cannot be made ready stops its scope instead: whoever put it in force wanted less to
     pass, not more. One that loosens control is left out then.
     """
-    found = (_made_ready(one, config) for one in containments)
+    found = (_made_ready(one, config, config_id) for one in containments)
     return tuple(one for one in found if one is not None)
 
 
-def _made_ready(containment: Containment, config: Config) -> Contained | None:
+def _made_ready(containment: Containment, config: Config, config_id: str) -> Contained | None:
     try:
-        return Contained(containment, config)
+        return Contained(containment, config, config_id)
     except InvalidInput as error:
         if containment.lever.loosens:
             log.error("containment.left_out", containment_id=containment.id, error=str(error))

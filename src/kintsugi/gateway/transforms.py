@@ -76,12 +76,17 @@ def change_request(
         confirmation = wanted.confirmation or confirmation
         if wanted == _only_model(wanted):
             continue
+        if wanted.prompt is not None and changes is None and wanted == _only_prompt(wanted):
+            continue  # such as embeddings: nothing in them is a prompt
         if changes is None:
             raise CannotChange(f"{dialect} has nothing that could be changed so")
         if wanted.max_context_chars and (
             count := changes.cap_context(request, wanted.max_context_chars)
         ):
             note("max_context_chars", f"left out: {count}")
+        if wanted.prompt is not None and (was := changes.pin_prompt(request, wanted.prompt)):
+            name = f"{wanted.prompt.id} {wanted.prompt.version}".strip() or "another"
+            note("prompt", f"{name} in place of {was}")
         if wanted.strip_tools:
             gone = changes.strip_tools(request, Names(wanted.strip_tools, loose=True).__contains__)
             if gone:
@@ -119,6 +124,10 @@ def confirmation_text(confirmation: str, calls: Sequence[Called]) -> str:
 
 def _only_model(wanted: Transform) -> Transform:
     return Transform(model=wanted.model, confirmation=wanted.confirmation)
+
+
+def _only_prompt(wanted: Transform) -> Transform:
+    return msgspec.structs.replace(_only_model(wanted), prompt=wanted.prompt)
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -166,7 +166,7 @@ class Worker:
         wanted, in_force = self._containments, self._shell.in_force
         if in_force is None:
             return  # loading does it
-        ready = await self._loop.run_in_executor(None, made_ready, wanted, in_force.config)
+        ready = await self._loop.run_in_executor(None, _made_ready, wanted, in_force)
         # Otherwise something newer came meanwhile, and whoever brought it does this again.
         if wanted is self._containments and in_force is self._shell.in_force:
             self._put_contained(ready)
@@ -193,7 +193,7 @@ class Worker:
         try:
             in_force = await self._loop.run_in_executor(None, self._build, order)
             wanted = self._containments
-            ready = await self._loop.run_in_executor(None, made_ready, wanted, in_force.config)
+            ready = await self._loop.run_in_executor(None, _made_ready, wanted, in_force)
         except (ConfigurationInvalid, OSError, UnicodeDecodeError) as error:
             log.error("worker.load_failed", config_version=order.config_version, error=str(error))
             self._shell.note_load_error(f"{order.config_version}: {error}")
@@ -289,6 +289,11 @@ class Worker:
         self._control.close()
         log.info("worker.drained")
         return 0
+
+
+def _made_ready(wanted: tuple[Containment, ...], in_force: InForce) -> tuple[Contained, ...]:
+    config_id = in_force.config_version.rpartition("@")[0]
+    return made_ready(wanted, in_force.config, config_id)
 
 
 def _raise_file_limit() -> None:

@@ -17,6 +17,8 @@ LeverName = Literal[
     "rate-limit",
     "cap-context",
     "swap-model",
+    "pin-prompt",
+    "pin-policy",
     "bypass",
 ]
 # What a containment is: asked for and not yet approved, acting, or over.
@@ -58,8 +60,16 @@ class Lever(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
             (``sources``: names of tools, labels or addresses of retrieved passages);
             ``add-filter`` (``terms``, ``patterns``); ``rate-limit`` (``requests`` in
             ``window_seconds``); ``cap-context`` (``max_context_chars``, ``max_output_tokens``);
-            ``swap-model`` (``model``); ``bypass`` has policies of the configuration only watch
-            (``policies``: kinds; empty for all of them), see ``loosens``.
+            ``swap-model`` (``model``); ``pin-prompt`` (``prompt``, ``prompt_version``: as the
+            workflow inventory names them); ``pin-policy`` has the policies of a kept version
+            decide (``config_version``: ``ID@V``); ``bypass`` has policies of the configuration
+            only watch (``policies``: kinds; empty for all of them).
+        workflow_version: of the registration that the text of the prompt stands in; 0 where the
+            inventory has no text of it.
+        weaker: the version that is pinned is not known to be at least as strict as the newest
+            was when it was asked for.
+        content: what is pinned: a configuration, or the text of a prompt. Only on its way to
+            gateways and in their hands; what is kept is where it stands, which never changes.
     """
 
     name: LeverName
@@ -74,11 +84,17 @@ class Lever(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     model: str = ""
     hold_seconds: float = 0.0
     policies: tuple[str, ...] = ()
+    config_version: str = ""
+    prompt: str = ""
+    prompt_version: str = ""
+    workflow_version: int = 0
+    weaker: bool = False
+    content: str = ""
 
     @property
     def loosens(self) -> bool:
-        """Whether it lets more through instead of less, so that a second person has to agree."""
-        return self.name == "bypass"
+        """Whether it may let more through instead of less, so that a second person has to agree."""
+        return self.name == "bypass" or self.weaker
 
 
 class Bypassed(msgspec.Struct, frozen=True):
@@ -147,7 +163,9 @@ class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def owes_judgement(self) -> bool:
         """Whether what it let through is still to be judged, once it is over."""
-        return self.lever.loosens and self.approved_at is not None and self.bypassed is None
+        return (
+            self.lever.name == "bypass" and self.approved_at is not None and self.bypassed is None
+        )
 
     @property
     def over_at(self) -> datetime:

@@ -214,6 +214,8 @@ class DecisionEvent(
         mcp_method, tool_name: what was asked of an MCP server: ``tools/call`` and the tool.
         quarantine: what this decision froze, or the quarantine that stopped the exchange.
         containments: ids of those that the exchange was under.
+        pinned_from: the version in force, where a containment had the policies of another one
+            decide; ``config_version`` and ``revision`` are then of what decided.
         facts: None where nothing had to be gathered.
         payload_digest: ``sha256:...`` of the payload and a salt that is sealed with it, written
             by the control plane: it proves what was recorded, and tells nothing once that is
@@ -268,6 +270,7 @@ class DecisionEvent(
     approval: UsedApproval | None = None
     quarantine: Quarantine | None = None
     containments: tuple[str, ...] = ()
+    pinned_from: str = ""
     facts: GatheredFacts | None = None
     mcp_method: str = ""
     tool_name: str = ""

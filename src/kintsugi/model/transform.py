@@ -9,6 +9,19 @@ import msgspec
 QuarantineScope = Literal["session", "agent", "user", "key", "source"]
 
 
+class PinnedPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A prompt that stands in for whatever a request brings.
+
+    Attributes:
+        id, version: where a request names this prompt (OpenAI responses), it asks for this version.
+        text: takes the place of the instructions that a request begins with; empty to leave those.
+    """
+
+    id: str = ""
+    version: str = ""
+    text: str = ""
+
+
 class Transform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes to a request that goes on; what is left at its default is not changed.
 
@@ -19,6 +32,7 @@ class Transform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         max_context_chars: the oldest messages are left out until the rest fits; instructions
             (system, developer) and the last message always stay.
         model: the model to ask instead; it is routed anew.
+        prompt: what stands in for the prompt; a request that has none gets none.
         confirmation: asked of the user in place of a tool call that would act: the calls are
             taken out of the answer, and this text says what they would have done.
     """
@@ -29,6 +43,7 @@ class Transform(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_output_tokens: int = 0
     max_context_chars: int = 0
     model: str = ""
+    prompt: PinnedPrompt | None = None
     confirmation: str = ""
 
 

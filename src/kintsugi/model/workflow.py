@@ -41,6 +41,12 @@ class Part(msgspec.Struct, frozen=True):
     version: str = ""
 
 
+class Prompt(Part, frozen=True):
+    """A prompt, with its text where the inventory keeps that: what ``pin-prompt`` goes back to."""
+
+    text: str = ""
+
+
 class TierOverride(msgspec.Struct, frozen=True):
     """A person's tier in place of the computed one."""
 
@@ -77,7 +83,7 @@ class Workflow(msgspec.Struct, frozen=True):
     steps: tuple[str, ...] = ()
     override: TierOverride | None = None
     models: tuple[Part, ...] = ()
-    prompts: tuple[Part, ...] = ()
+    prompts: tuple[Prompt, ...] = ()
     tools: tuple[Part, ...] = ()
     data_sources: tuple[Part, ...] = ()
     escalation_path: tuple[str, ...] = ()

@@ -12,17 +12,18 @@ from typing import Final
 
 import msgspec
 
-from kintsugi.errors import InvalidInput
+from kintsugi.errors import ConfigurationInvalid, InvalidInput
 from kintsugi.model.config import Config, PolicyBlock
 from kintsugi.model.containment import CONTAINMENT, Containment, ContainmentScope, Lever
 from kintsugi.model.content import ExchangeView, Identity, Part
 from kintsugi.model.decision import Evaluation, Mode, Phase
 from kintsugi.model.facts import CounterNeed, Facts, Need
-from kintsugi.model.transform import Escalation, Transform
+from kintsugi.model.transform import Escalation, PinnedPrompt, Transform
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.diagnostics import Problems
 from kintsugi.policy.names import Names
-from kintsugi.policy.plan import Plan, RuleInForce, build_rules, plan_of
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import Plan, RuleInForce, build_rules, compile_plan, plan_of
 from kintsugi.policy.rule import Observation, Rule, RuleKind, RuleOptions
 from kintsugi.policy.rules import KINDS
 from kintsugi.policy.rules.language_validator.detect import prose_of, read
@@ -44,6 +45,8 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "rate-limit": ("requests",),
         "cap-context": ("max_context_chars", "max_output_tokens"),
         "swap-model": ("model",),
+        "pin-prompt": ("prompt",),
+        "pin-policy": ("config_version",),
     }
 )
 _LETTERS_MIN: Final = 20
@@ -53,16 +56,29 @@ _MESSAGE: Final = "This is contained until a person releases it."
 class Contained:
     """A containment as a gateway holds it.
 
+    Args:
+        config: what is in force.
+        config_id: what that is called, the part of ``ID@V`` before the @; its pack's id if empty.
+
     Attributes:
         plan: judges before the configuration's own.
+        pinned: decides in place of the configuration's own; None for all levers but one.
     """
 
-    def __init__(self, containment: Containment, config: Config) -> None:
+    def __init__(self, containment: Containment, config: Config, config_id: str = "") -> None:
         """Raises:
-        InvalidInput: the lever lacks what it needs, or has a pattern that is not accepted.
+        InvalidInput: the lever lacks what it needs, has a pattern that is not accepted, or pins
+            what cannot be put in force here.
         """
         self.containment = containment
         self.plan = _plan(containment, config)
+        self.pinned: Plan | None = None
+        lever = containment.lever
+        pins = lever.config_version.rpartition("@")[0]
+        # A gateway that runs another configuration has nothing to pin.
+        self._is_elsewhere = bool(pins) and pins != (config_id or config.pack.id)
+        if lever.name == "pin-policy" and not self._is_elsewhere:
+            self.pinned = _pinned(lever, config)
         scope = containment.scope
         self._wanted = [
             (name, Names((wanted,)))
@@ -81,7 +97,7 @@ class Contained:
         can be left out.
         """
         containment = self.containment
-        if not containment.in_force(now):
+        if self._is_elsewhere or not containment.in_force(now):
             return False
         if any(_who(identity, name) not in names for name, names in self._wanted):
             return False
@@ -95,20 +111,40 @@ class Contained:
 
 def under(plan: Plan, contained: Sequence[Contained]) -> Plan:
     """A configuration's plan as it judges exchanges that are under these."""
+    pin = pin_of(contained)
+    plan = pin.pinned if pin is not None and pin.pinned is not None else plan
     for one in contained:
-        if one.containment.lever.loosens:
+        if one.containment.lever.name == "bypass":
             plan = plan.watching(frozenset(one.containment.lever.policies))
     return plan.under(tuple(one.plan for one in contained))
 
 
-def check_containment(lever: Lever, scope: ContainmentScope, config: Config) -> None:
+def pin_of(contained: Sequence[Contained]) -> Contained | None:
+    """The one whose version of the policies decides: the newest; None where none pins any."""
+    return next((one for one in reversed(contained) if one.pinned is not None), None)
+
+
+def pinned_config(kept: Config, now: Config) -> Config:
+    """The policies of a kept version, and what else decides with them, amid the targets, routing,
+    keys and MCP servers of what is in force: nothing that was withdrawn since comes back."""
+    gateway = msgspec.structs.replace(
+        now.gateway, streaming=kept.gateway.streaming, fail_mode=kept.gateway.fail_mode
+    )
+    return msgspec.structs.replace(
+        now, chain=kept.chain, gateway=gateway, file=kept.file, positions=kept.positions
+    )
+
+
+def check_containment(
+    lever: Lever, scope: ContainmentScope, config: Config, config_id: str = ""
+) -> None:
     """Refuse what no gateway could put in force.
 
     Raises:
         InvalidInput: the message says what is missing or wrong.
     """
     never = datetime.fromtimestamp(0, UTC)
-    Contained(Containment("", lever, scope, "", "", "", never, never), config)
+    Contained(Containment("", lever, scope, "", "", "", never, never), config, config_id)
 
 
 def _who(identity: Identity, name: str) -> str:
@@ -134,10 +170,22 @@ def _plan(containment: Containment, config: Config) -> Plan:
     if lever.name == "bypass":
         _check_kinds(lever)
         return plan_of(config, {})
+    if lever.name == "pin-policy":
+        return plan_of(config, {})
     if lever.name == "add-filter":
         return _filter(name, lever, config)
     rule = _RULES[lever.name](containment)
     return plan_of(config, {phase: [_own(name, lever, rule, phase)] for phase in rule.phases})
+
+
+def _pinned(lever: Lever, config: Config) -> Plan:
+    try:
+        kept = parse_config(lever.content, file=lever.config_version)
+        return compile_plan(pinned_config(kept, config))
+    except ConfigurationInvalid as error:
+        raise InvalidInput(
+            f"lever.config_version: {lever.config_version} cannot be put in force now: {error}"
+        ) from None
 
 
 def _check_kinds(lever: Lever) -> None:
@@ -275,6 +323,7 @@ _RULES: Final[Mapping[str, type[_LeverRule]]] = MappingProxyType(
         "rate-limit": _RateLimit,
         "cap-context": _LeverRule,
         "swap-model": _LeverRule,
+        "pin-prompt": _LeverRule,
     }
 )
 
@@ -285,13 +334,14 @@ def _own(name: str, lever: Lever, rule: Rule, phase: Phase) -> RuleInForce:
     if lever.name == "review":
         action = Verdict.ESCALATE
         options = RuleOptions(escalation=Escalation(hold_seconds=lever.hold_seconds))
-    elif lever.name in ("cap-context", "swap-model"):
+    elif lever.name in ("cap-context", "swap-model", "pin-prompt"):
         action = Verdict.TRANSFORM
         options = RuleOptions(
             transform=Transform(
                 max_context_chars=lever.max_context_chars,
                 max_output_tokens=lever.max_output_tokens,
                 model=lever.model,
+                prompt=_prompt(lever),
             )
         )
     return RuleInForce(
@@ -304,6 +354,12 @@ def _own(name: str, lever: Lever, rule: Rule, phase: Phase) -> RuleInForce:
         first_pattern=0,
         clear=Evaluation(name, phase, Mode.ENFORCE, "clear", Verdict.ALLOW),
     )
+
+
+def _prompt(lever: Lever) -> PinnedPrompt | None:
+    if lever.name != "pin-prompt":
+        return None
+    return PinnedPrompt(id=lever.prompt, version=lever.prompt_version, text=lever.content)
 
 
 _KIND: Final = RuleKind(

@@ -114,13 +114,14 @@ def replay(
     Args:
         payload: what was recorded, unredacted where that was kept.
         in_force: the configuration to judge by, from ``driver.put_in_force``.
-        revision: of that configuration.
+        revision: of what judges: that configuration, or the version that a containment pins.
         contained: the containments that it was under.
     """
+    surroundings = _surroundings(in_force, event, contained)
     base = Replayed(
         event_id=event.id,
         result="not_reproducible",
-        config_version=in_force.config_version,
+        config_version=surroundings.config_version,
         revision=revision,
         same_engine=revision == event.revision,
     )
@@ -129,7 +130,7 @@ def replay(
     if missing or target is None:
         return msgspec.structs.replace(base, missing=tuple(missing))
     wire = _Record(event, _answer(payload))
-    drive(_surroundings(in_force, event, contained), _received(event, payload, target), wire)
+    drive(surroundings, _received(event, payload, target), wire)
     again = wire.event
     if again is None:
         missing.append("the gateway leaves no record of such an exchange")

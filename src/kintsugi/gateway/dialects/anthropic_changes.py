@@ -17,6 +17,7 @@ from kintsugi.gateway.dialects.changes import (
     text_size,
 )
 from kintsugi.gateway.dialects.json_text import json_text
+from kintsugi.model.transform import PinnedPrompt
 
 
 class AnthropicChanges:
@@ -39,6 +40,14 @@ class AnthropicChanges:
             request["system"] = [{"type": "text", "text": text}, *before]
         else:
             raise CannotChange('"system" is neither text nor a list')
+
+    def pin_prompt(self, request: Document, pinned: PinnedPrompt) -> str:
+        """See ``Changes``."""
+        before = request.get("system")
+        if not pinned.text or not before:
+            return ""
+        request["system"] = pinned.text
+        return f"{len(before) if isinstance(before, list) else 1} messages"
 
     def strip_tools(self, request: Document, unwanted: Callable[[str], bool]) -> list[str]:
         """See ``Changes``."""

@@ -7,9 +7,13 @@ they are, and the document is encoded again by ``gateway/transforms.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from kintsugi.model.transform import PinnedPrompt
 
 Document = dict[str, Any]
+
+_INSTRUCTIONS: Final = frozenset(("system", "developer"))
 
 
 class CannotChange(Exception):
@@ -32,6 +36,10 @@ class Changes(Protocol):
     def inject(self, request: Document, text: str, role: Literal["system", "user"]) -> None:
         """Put a text before all messages."""
 
+    def pin_prompt(self, request: Document, pinned: PinnedPrompt) -> str:
+        """Put a prompt in the place of the one that the request brings; what that was, such as
+        ``2 messages``. Empty where it brings none."""
+
     def strip_tools(self, request: Document, unwanted: Callable[[str], bool]) -> list[str]:
         """Take declared tools out; their names."""
 
@@ -43,6 +51,24 @@ class Changes(Protocol):
 
     def take_calls(self, answer: Document, say: Callable[[Sequence[Called]], str]) -> int:
         """Put words in the place of the tool calls of an answer; how many calls."""
+
+
+def role_of(message: object) -> object:
+    """Whose message it is, as it says."""
+    return message.get("role") if isinstance(message, dict) else None
+
+
+def is_instruction(message: object) -> bool:
+    """Whether it is the application's word to the model."""
+    role = role_of(message)
+    return isinstance(role, str) and role in _INSTRUCTIONS
+
+
+def instructions_first(messages: Sequence[Any]) -> int:
+    """How many messages stand before the first that is no instruction."""
+    return next(
+        (at for at, message in enumerate(messages) if not is_instruction(message)), len(messages)
+    )
 
 
 def text_size(value: object) -> int:

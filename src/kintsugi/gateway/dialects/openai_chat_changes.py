@@ -9,16 +9,18 @@ from kintsugi.gateway.dialects.changes import (
     Called,
     CannotChange,
     Document,
+    instructions_first,
+    is_instruction,
     list_of,
     lower,
     name_of,
     oldest_first,
+    role_of,
     strip_listed,
     text_size,
 )
 from kintsugi.gateway.dialects.json_text import json_text
-
-_INSTRUCTIONS = frozenset(("system", "developer"))
+from kintsugi.model.transform import PinnedPrompt
 
 
 class OpenAIChatChanges:
@@ -28,6 +30,16 @@ class OpenAIChatChanges:
         """See ``Changes``."""
         messages = list_of(request, "messages")
         request["messages"] = [{"role": role, "content": text}, *messages]
+
+    def pin_prompt(self, request: Document, pinned: PinnedPrompt) -> str:
+        """See ``Changes``."""
+        messages = list_of(request, "messages")
+        count = instructions_first(messages)
+        if not pinned.text or not count:
+            return ""
+        said = {"role": messages[0]["role"], "content": pinned.text}
+        request["messages"] = [said, *messages[count:]]
+        return f"{count} messages"
 
     def strip_tools(self, request: Document, unwanted: Callable[[str], bool]) -> list[str]:
         """See ``Changes``."""
@@ -49,8 +61,8 @@ class OpenAIChatChanges:
     def cap_context(self, request: Document, chars_max: int) -> int:
         """See ``Changes``."""
         messages = list_of(request, "messages")
-        instructions = [one for one in messages if _role(one) in _INSTRUCTIONS]
-        groups = _groups([one for one in messages if _role(one) not in _INSTRUCTIONS])
+        instructions = [one for one in messages if is_instruction(one)]
+        groups = _groups([one for one in messages if not is_instruction(one)])
         gone = oldest_first(groups, chars_max, text_size(instructions))
         left_out = {id(message) for group in groups[:gone] for message in group}
         request["messages"] = [one for one in messages if id(one) not in left_out]
@@ -78,15 +90,11 @@ class OpenAIChatChanges:
         return taken
 
 
-def _role(message: object) -> object:
-    return message.get("role") if isinstance(message, dict) else None
-
-
 def _groups(messages: Sequence[Any]) -> list[list[Any]]:
     """Results stay with the message that called: without it upstream would refuse them."""
     groups: list[list[Any]] = []
     for message in messages:
-        if groups and _role(message) in ("tool", "function"):
+        if groups and role_of(message) in ("tool", "function"):
             groups[-1].append(message)
         else:
             groups.append([message])

@@ -9,6 +9,8 @@ from kintsugi.gateway.dialects.changes import (
     Called,
     CannotChange,
     Document,
+    instructions_first,
+    is_instruction,
     list_of,
     lower,
     name_of,
@@ -16,8 +18,7 @@ from kintsugi.gateway.dialects.changes import (
     strip_listed,
     text_size,
 )
-
-_INSTRUCTIONS = frozenset(("system", "developer"))
+from kintsugi.model.transform import PinnedPrompt
 
 
 class OpenAIResponsesChanges:
@@ -34,6 +35,28 @@ class OpenAIResponsesChanges:
         asked = request.get("input")
         items = [_message(asked)] if isinstance(asked, str) else list_of(request, "input")
         request["input"] = [_message(text), *items]
+
+    def pin_prompt(self, request: Document, pinned: PinnedPrompt) -> str:
+        """See ``Changes``."""
+        named = request.get("prompt")
+        if isinstance(named, dict) and named.get("id") == pinned.id:
+            before = named.get("version")
+            if not pinned.version or before == pinned.version:
+                return ""
+            request["prompt"] = {**named, "version": pinned.version}
+            return f"version {before}" if isinstance(before, str) else "any version"
+        if not pinned.text:
+            return ""
+        asked = request.get("input")
+        items = asked if isinstance(asked, list) else []
+        count = instructions_first(items)
+        has_own = bool(request.get("instructions"))
+        if not has_own and not count:
+            return ""
+        request["instructions"] = pinned.text
+        if count:
+            request["input"] = items[count:]
+        return f"{count + has_own} messages"
 
     def strip_tools(self, request: Document, unwanted: Callable[[str], bool]) -> list[str]:
         """See ``Changes``."""
@@ -56,8 +79,8 @@ class OpenAIResponsesChanges:
         if not isinstance(request.get("input"), list):
             return 0
         items = list_of(request, "input")
-        instructions = [one for one in items if _is_instruction(one)]
-        groups = _groups([one for one in items if not _is_instruction(one)])
+        instructions = [one for one in items if is_instruction(one)]
+        groups = _groups([one for one in items if not is_instruction(one)])
         fixed = text_size(instructions) + text_size(request.get("instructions"))
         gone = oldest_first(groups, chars_max, fixed)
         left_out = {id(item) for group in groups[:gone] for item in group}
@@ -84,10 +107,6 @@ class OpenAIResponsesChanges:
 
 def _message(text: str) -> Document:
     return {"role": "user", "content": text}
-
-
-def _is_instruction(item: object) -> bool:
-    return isinstance(item, dict) and item.get("role") in _INSTRUCTIONS
 
 
 def _is_message(item: object) -> bool:
