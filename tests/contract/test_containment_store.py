@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from kintsugi.errors import Forbidden, InvalidInput, NotFound, StateConflict
+from kintsugi.incidents.commands import Act
+from kintsugi.incidents.opening import opened
 from kintsugi.ledger.leaves import ContainmentLeaf
 from kintsugi.model.containment import (
     Bypassed,
@@ -17,6 +19,7 @@ from kintsugi.model.containment import (
     Lever,
 )
 from kintsugi.model.ids import uuid7
+from kintsugi.model.incident import Actor
 from kintsugi.model.stores import Stores
 from tests.databases import NOON
 
@@ -172,3 +175,22 @@ def test_what_went_through_is_judged_once_it_is_over(stores: Stores) -> None:
     assert stores.containments.get(short.id) == found
     assert [one.id for one in stores.containments.unjudged(over_before=late, limit=9)] == [long.id]
     assert acts(stores)[0] == "judged"
+
+
+def test_an_incident_begins_with_a_containment_or_neither_does(stores: Stores) -> None:
+    act = Act(Actor("ada", "ada/1"), NOON, reason="a note leaked")
+    begun = opened("Notes leak", act, state="declared")
+    one = msgspec.structs.replace(made(1), incident_id=begun.incident.id)
+    declared = stores.containments.put(one, declaring=begun)
+    assert declared is not None
+    assert declared.reference
+    assert stores.incidents.get(declared.reference).title == "Notes leak"
+    told, _ = stores.incidents.timeline(declared.id, order="at", pinned_only=False, limit=9)
+    assert {it.entry.kind for it in told} == {"transition", "containment"}
+    leaves = [stores.log.leaf(number).kind for number in range(stores.log.edge()[0])]
+    assert leaves == ["incident", "containment"]
+    again = opened("Notes leak again", act, state="declared")
+    with pytest.raises(InvalidInput):
+        stores.containments.put(one, declaring=again)
+    with pytest.raises(NotFound):
+        stores.incidents.get(again.incident.id)

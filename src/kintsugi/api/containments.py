@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.containment_incident import DeclaredIncident, may_declare, put_with_incident
 from kintsugi.api.containment_snapshot import Snapshot, take_snapshot
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
@@ -33,7 +34,7 @@ from kintsugi.model.containment import (
     LeverName,
 )
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.stores import EventFilter, Token
 from kintsugi.policy.containment import check_containment
 
 routes = Routes("containments")
@@ -112,6 +113,10 @@ class NewContainment(BaseModel):
     owner: Annotated[str, Field(max_length=200, description="The token's name if left out.")] = ""
     expires_in_seconds: Annotated[int, Field(ge=1, le=SECONDS_MAX)] = 3600
     incident_id: Annotated[str, Field(max_length=64)] = ""
+    declare: Annotated[
+        str | None,
+        Field(max_length=300, description="Declare an incident of this title with it."),
+    ] = None
 
 
 class ApplyQuery(BaseModel):
@@ -194,6 +199,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
         preview: only where it is made.
         pinned: only where it is made: what a lever that pins something pins.
         traffic: only where one is shown that is or was in force.
+        declared: only where an incident was to be declared with it.
         snapshot: only where it is put in force: the freeze of what its scope did in the last hour.
     """
 
@@ -205,6 +211,7 @@ class ContainmentView(msgspec.Struct, frozen=True):
     snapshot: Snapshot | None = None
     traffic: Traffic | None = None
     pinned: Pinned | None = None
+    declared: DeclaredIncident | None = None
 
 
 @routes.add(
@@ -222,13 +229,15 @@ def apply_containment(
     """Put it in force on every connected gateway, within a second; one that loosens control waits
     for the approval of a second person."""
     now = control.clock()
+    if wanted.declare is not None and wanted.incident_id:
+        raise InvalidInput("body.declare: it belongs to an incident already; leave one of them out")
     lever = msgspec.convert(wanted.lever.model_dump(exclude_defaults=True), Lever)
     scope = msgspec.convert(wanted.scope.model_dump(exclude_defaults=True), ContainmentScope)
     full, pinned, config = pinned_by(control.stores, lever, scope)
     check_containment(full, scope, config or _ANY, pinned.name if config and pinned else "")
     check_room(control.stores, lever, now=now)
     if full.loosens:
-        _check_loosened(control, wanted)
+        _check_loosened(control, caller, wanted)
     containment = Containment(
         id=uuid7(int(now.timestamp() * 1000), os.urandom(10)),
         lever=msgspec.structs.replace(full, content=""),
@@ -242,13 +251,24 @@ def apply_containment(
     )
     preview = _preview(control, scope, now)
     if query.dry_run:
-        view = ContainmentView(containment, "dry_run", False, (), preview, pinned=pinned)
-        return one(view)
+        told = DeclaredIncident("not_attempted", why="dry run") if wanted.declare else None
+        return one(
+            ContainmentView(
+                containment, "dry_run", False, (), preview, pinned=pinned, declared=told
+            )
+        )
     bound = control.stores.events.last_position()
-    control.stores.containments.put(containment)
+    declared = None
+    if wanted.declare is None:
+        control.stores.containments.put(containment)
+    else:
+        containment, declared = put_with_incident(control, caller, containment, wanted.declare)
     snapshot = take_snapshot(control, containment, actor_from(caller), bound)
     shown = view_of(control, containment, preview)
-    return one(msgspec.structs.replace(shown, snapshot=snapshot, pinned=pinned), status=201)
+    return one(
+        msgspec.structs.replace(shown, snapshot=snapshot, pinned=pinned, declared=declared),
+        status=201,
+    )
 
 
 @routes.add(
@@ -313,9 +333,10 @@ def release_containment(
     return one(view_of(control, ended))
 
 
-def _check_loosened(control: Control, wanted: NewContainment) -> None:
+def _check_loosened(control: Control, caller: Token, wanted: NewContainment) -> None:
     """Control is loosened for a short time, and only while an incident is being worked on."""
-    if not wanted.incident_id:
+    declares = wanted.declare is not None and may_declare(caller)
+    if not wanted.incident_id and not declares:
         raise InvalidInput(
             "body.incident_id: control is loosened only during a declared incident; declare one "
             "and name it"
@@ -325,6 +346,8 @@ def _check_loosened(control: Control, wanted: NewContainment) -> None:
             f"body.expires_in_seconds: control is loosened for at most {LOOSENED_SECONDS_MAX} "
             "seconds at a time; ask again where that is not enough"
         )
+    if declares:
+        return
     incident = control.stores.incidents.get(wanted.incident_id)
     if incident.state not in _DURING:
         raise StateConflict(

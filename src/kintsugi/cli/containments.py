@@ -69,6 +69,9 @@ def contain(
     lasts: Annotated[str, typer.Option("--for", help="It ends by itself: 30m, 1h, 7d.")] = "1h",
     owner: Annotated[str, typer.Option(help="Who answers for it; the token's name if not.")] = "",
     incident: Annotated[str, typer.Option(help="The incident it belongs to.")] = "",
+    declare: Annotated[
+        str | None, typer.Option(help="Declare an incident of this title with it.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would hit.")] = False,
     wait_seconds: Annotated[
         float, typer.Option(min=0, help="How long to wait until every gateway has it.")
@@ -123,6 +126,7 @@ def contain(
         "owner": owner,
         "expires_in_seconds": _seconds(lasts, "--for"),
         "incident_id": incident,
+        "declare": declare,
     }
     output = Output(json=as_json)
     path = "/v1/containments"
@@ -133,6 +137,9 @@ def contain(
             output.result(found, lambda: _told(found))
             return
         made = client.post(path, body)
+        if (declared := made["declared"]) is not None:
+            incident = declared["reference"]
+            output.say(f"declared {incident}" if incident else f"no incident: {declared['why']}")
         if incident and (snapshot := made.get("snapshot")):
             done = snapshot["status"] == "queued"
             output.say(
@@ -268,7 +275,7 @@ def _in_force(
         time.sleep(_POLL_SECONDS)
         found = dict(client.get(f"/v1/containments/{made['containment']['id']}"))
     found["seconds"] = round(time.monotonic() - began, 3)
-    found |= {name: made[name] for name in ("preview", "snapshot", "pinned")}
+    found |= {name: made[name] for name in ("preview", "snapshot", "pinned", "declared")}
     output.result(found, lambda: _told(found))
     if not found["everywhere"] and any(one["connected"] for one in found["gateways"]):
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from kintsugi.model.incident import Change, Incident
+
 LeverName = Literal[
     "stop",
     "review",
@@ -187,11 +189,18 @@ class ContainmentStore(Protocol):
     """What was contained, by whom, and how it ended. Both its beginning and its end are leaves of
     the Merkle log."""
 
-    def put(self, containment: Containment) -> None:
+    def put(self, containment: Containment, *, declaring: Change | None = None) -> Incident | None:
         """Keep a new one; gateways hear of it.
 
+        Args:
+            declaring: the incident that begins with it, in the same transaction; the containment
+                names it.
+
+        Returns:
+            That incident.
+
         Raises:
-            InvalidInput: its id is taken, or is no UUID.
+            InvalidInput: its id is taken, or is no UUID; or the incident has what cannot be kept.
         """
 
     def get(self, containment_id: str) -> Containment:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
-from kintsugi.ledger.leaves import containment_leaf, containment_record
+from kintsugi.ledger.leaves import IncidentLeaf, containment_leaf, containment_record
 from kintsugi.model.containment import Bypassed, Containment, ContainmentState
+from kintsugi.model.incident import Change, Incident
 from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.containment_moves import approved, judged, released
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.incidents import change_incidents
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
@@ -30,7 +32,8 @@ class PostgresContainments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, containment: Containment) -> None:
+    def put(self, containment: Containment, *, declaring: Change | None = None) -> Incident | None:
+        now = containment.created_at
         values = [
             containment.id,
             containment.created_at,
@@ -39,13 +42,16 @@ class PostgresContainments:
             containment_record(containment).decode(),
         ]
         with self._database.transaction() as connection:
+            declared, leaves = _declared(connection, declaring, now=now)
             known = parse_uuid(containment.id) is not None
             if not known or connection.execute(_SQL["add"], values).rowcount == 0:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
             connection.execute(_SQL["announce"])
-            now = containment.created_at
             add_notice(connection, of_containment(containment, containment.last_act, now=now))
+            for leaf in leaves:
+                add_leaf(connection, leaf, now=now)
             add_leaf(connection, containment_leaf(containment, now=now), now=now)
+        return declared
 
     def get(self, containment_id: str) -> Containment:
         with self._database.transaction() as connection:
@@ -129,6 +135,15 @@ class PostgresContainments:
             add_notice(connection, of_containment(after, after.last_act, now=now))
             add_leaf(connection, containment_leaf(after, now=now), now=now)
             return after
+
+
+def _declared(
+    connection: Connection, change: Change | None, *, now: datetime
+) -> tuple[Incident | None, Sequence[IncidentLeaf]]:
+    if change is None:
+        return None, ()
+    [made], leaves = change_incidents(connection, [], lambda _: (change,), now=now)
+    return made, leaves
 
 
 def _one(connection: Connection, containment_id: str, statement: bytes) -> Containment:

@@ -203,7 +203,9 @@ def memory_stores(
         custody=custody,
         audit=MemoryAudit(log.add),
         packages=MemoryPackages(events, vault, spans, log),
-        containments=MemoryContainments(lambda: changes.announce("oversight"), log.add, tell),
+        containments=MemoryContainments(
+            lambda: changes.announce("oversight"), log.add, tell, incidents
+        ),
         holds=holds,
         retention=retention,
         incidents=incidents,

@@ -9,9 +9,11 @@ from datetime import datetime
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.leaves import containment_leaf
 from kintsugi.model.containment import Bypassed, Containment, ContainmentState
+from kintsugi.model.incident import Change, Incident
 from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.containment_moves import approved, judged, released
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.uuids import parse_uuid
 
@@ -26,20 +28,30 @@ class MemoryContainments:
     """
 
     def __init__(
-        self, announce: Callable[[], None], add_leaf: Callable[..., int], tell: Tell
+        self,
+        announce: Callable[[], None],
+        add_leaf: Callable[..., int],
+        tell: Tell,
+        incidents: MemoryIncidents,
     ) -> None:
+        self._incidents = incidents
         self._tell = tell
         self._announce = announce
         self._add_leaf = add_leaf
         self._lock = threading.Lock()
         self._found: dict[str, Containment] = {}
 
-    def put(self, containment: Containment) -> None:
+    def put(self, containment: Containment, *, declaring: Change | None = None) -> Incident | None:
+        now = containment.created_at
+        declared = None
         with self._lock:
             if parse_uuid(containment.id) is None or containment.id in self._found:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
-            self._keep(containment, containment.created_at)
+            if declaring is not None:
+                [declared] = self._incidents.change([], lambda _: (declaring,), now=now)
+            self._keep(containment, now)
         self._announce()
+        return declared
 
     def get(self, containment_id: str) -> Containment:
         try:
