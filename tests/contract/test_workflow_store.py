@@ -144,7 +144,7 @@ def test_spans_tell_of_prompts_and_sources(stores: Stores) -> None:
             "gen_ai.data_source.id": "wiki",
         },
     )
-    stores.workflows.put(made(prompts=(Part("greeting", "3"),)), expected_version=0)
+    stores.workflows.put(made(prompts=(Prompt("greeting", "3"),)), expected_version=0)
     stores.spans.append([span])
     stores.spans.append([span])
     seen = stores.workflows.seen("refunds")

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
-from kintsugi.ledger.leaves import IncidentLeaf, containment_leaf, containment_record
+from kintsugi.ledger.leaves import Leaf, containment_leaf, containment_record
 from kintsugi.model.containment import Bypassed, Containment, ContainmentState
 from kintsugi.model.incident import Change, Incident
 from kintsugi.model.notice_sources import of_containment
@@ -139,7 +139,7 @@ class PostgresContainments:
 
 def _declared(
     connection: Connection, change: Change | None, *, now: datetime
-) -> tuple[Incident | None, Sequence[IncidentLeaf]]:
+) -> tuple[Incident | None, Sequence[Leaf]]:
     if change is None:
         return None, ()
     [made], leaves = change_incidents(connection, [], lambda _: (change,), now=now)
