@@ -12,7 +12,7 @@ from kintsugi.ledger.leaves import WorkflowLeaf, workflow_leaf
 from kintsugi.model.seen_parts import Sighting, of_events
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import Stores
-from kintsugi.model.workflow import FURTHER, Part, Workflow
+from kintsugi.model.workflow import FURTHER, Part, Prompt, Workflow
 from tests.control_plane import make_event
 from tests.databases import NOON
 
