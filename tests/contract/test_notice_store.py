@@ -18,7 +18,7 @@ from kintsugi.model.ids import uuid7
 from kintsugi.model.incident import Actor
 from kintsugi.model.notice import Notice, notice
 from kintsugi.model.notice_sources import of_containment
-from kintsugi.model.stores import Stores
+from kintsugi.model.stores import GatewayReport, Stores
 from tests.contract import test_containment_store, test_oversight_store, test_signal_store
 from tests.databases import NOON
 
@@ -177,3 +177,12 @@ def test_configurations_and_holds_tell(stores: Stores) -> None:
     stores.holds.release(hold.id, by="eve/2", reason="over", now=NOON + MINUTE, custody=over)
     assert told(stores) == ["configuration.published", "hold.placed", "hold.released"]
     assert msgspec.json.decode(msgspec.json.encode(stores.notices.page(limit=1)[0][0]))
+
+
+def test_a_gateway_that_runs_another_version_of_the_program_is_told_of(stores: Stores) -> None:
+    for version in ("0.1.0", "0.1.0", "0.2.0"):
+        stores.gateways.put(GatewayReport("gw-1", "support", "h:1", version), now=NOON)
+    found, _ = stores.notices.page(type_name="gateway.upgraded", limit=9)
+    assert [one.data for one in found] == [
+        {"gateway_id": "gw-1", "version": "0.2.0", "before": "0.1.0"}
+    ]

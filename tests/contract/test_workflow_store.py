@@ -181,3 +181,23 @@ def test_hostile_names_are_kept_as_text(stores: Stores) -> None:
     [sighting] = of_events([make_event(2, workflow=name)])
     stores.workflows.note([sighting], now=NOON)
     assert max(len(one.name) for one in stores.workflows.strangers(limit=9)) == 200
+
+
+def test_states_that_only_traffic_tells_are_no_drift_and_the_oldest_are_forgotten(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("workflows", "memory_workflows"):
+        monkeypatch.setattr(f"kintsugi.store.{place}.STATES_SEEN_MAX", 2)
+    stores.workflows.put(made(), expected_version=0)
+    for number in range(4):
+        at = NOON + number * MINUTE
+        parts = {("instructions", "system prompt", f"v{number}"): 1, ("tool_schema", "pay", "x"): 1}
+        stores.workflows.note([Sighting("refunds", at, at, 1, parts)], now=at)
+    seen = stores.workflows.seen("refunds")
+    assert seen is not None
+    assert [(one.kind, one.version, one.named) for one in seen.parts] == [
+        ("instructions", "v2", True),
+        ("instructions", "v3", True),
+        ("tool_schema", "x", True),
+    ]
+    assert open_signals(stores) == {}

@@ -28,6 +28,7 @@ from kintsugi.incidents.correlation import (
     OTHERS_MAX,
     Candidate,
     Ranked,
+    from_parts,
     from_traffic,
     ranked,
 )
@@ -190,7 +191,8 @@ def show_incident_changes(control: Ctl, incident_id: IncidentKey) -> Response:
         *_published(stores, since),
         *_contained(stores, since),
         *_deployed(stores, since),
-        *_parts(stores, workflows),
+        *_upgraded(stores, since),
+        *_parts(stores, workflows, since),
         *from_traffic(traffic, since=since),
     ]
     found = ranked(candidates, traffic, onset)
@@ -274,12 +276,21 @@ def _deployed(stores: Stores, since: datetime) -> Iterator[Candidate]:
             yield Candidate("deploy", name, told.at, told_by, told.actor, value)
 
 
-def _parts(stores: Stores, workflows: list[str]) -> Iterator[Candidate]:
+def _upgraded(stores: Stores, since: datetime) -> Iterator[Candidate]:
+    """Gateways that came to run another version of the program."""
+    found, _ = stores.notices.page(type_name="gateway.upgraded", limit=_DEPLOYMENTS_MAX)
+    for told in found:
+        if told.at >= since:
+            gateway, version = told.data["gateway_id"], told.data["version"]
+            told_by = f"gateway's report; before: {told.data['before']}"
+            yield Candidate(
+                "gateway", f"{gateway} kintsugi {version}", told.at, told_by, "", gateway
+            )
+
+
+def _parts(stores: Stores, workflows: list[str], since: datetime) -> Iterator[Candidate]:
     """Models, prompts, tools and data sources by when the incident's workflows first used them."""
     for workflow in workflows:
         seen = stores.workflows.seen(workflow)
-        for part in seen.parts if seen is not None else ():
-            name = f"{part.name} {part.version}".strip()
-            value = part.name if part.kind == "model" else ""
-            told_by = f"first used by workflow {workflow}"
-            yield Candidate(part.kind, name, part.first_seen_at, told_by, "", value)
+        if seen is not None:
+            yield from from_parts(workflow, seen.parts, since=since)

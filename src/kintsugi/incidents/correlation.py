@@ -3,14 +3,17 @@ traffic has of it than the rest. Pure."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import msgspec
 
 from kintsugi.model.reach import Traffic
+from kintsugi.model.seen_parts import SeenKind
+from kintsugi.model.workflow import SeenPart
 
 ChangeKind = Literal[
     "configuration", "model", "prompt", "data_source", "tool", "containment", "deploy", "gateway"
@@ -23,6 +26,14 @@ OTHERS_MAX: Final = 50_000
 # Clocks of machines differ a little, and an onset is somebody's estimate.
 _SLACK: Final = timedelta(minutes=2)
 _LIFT_MAX: Final = 100.0
+# What only traffic tells: what kind of change it is, and the words before its new state.
+_STATES: Final[Mapping[SeenKind, tuple[ChangeKind, str]]] = {
+    "instructions": ("prompt", " "),
+    "tool_schema": ("tool", ", declared as "),
+    "source_state": ("data_source", " as of "),
+}
+# Whoever writes the user's name into a prompt has as many prompts as users.
+_STATES_MAX: Final = 10
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -105,6 +116,36 @@ def from_traffic(traffic: Iterable[Traffic], *, since: datetime) -> list[Candida
         for one in traffic
         if one.dimension in kinds and one.first_at > since + _SLACK
     ]
+
+
+def from_parts(workflow: str, parts: Iterable[SeenPart], *, since: datetime) -> Iterator[Candidate]:
+    """What a workflow was first seen with: models, prompts, tools and data sources; and what only
+    traffic tells, where it was another before: instructions, how tools are declared, as of when
+    sources are."""
+    states: dict[tuple[SeenKind, str], list[SeenPart]] = {}
+    for part in parts:
+        if part.kind in _STATES:
+            states.setdefault((part.kind, part.name), []).append(part)
+            continue
+        value = part.name if part.kind == "model" else ""
+        told_by = f"first used by workflow {workflow}"
+        name = f"{part.name} {part.version}".strip()
+        yield Candidate(cast("ChangeKind", part.kind), name, part.first_seen_at, told_by, "", value)
+    for (kind, name), found in states.items():
+        yield from _changed(workflow, kind, name, found, since=since)
+
+
+def _changed(
+    workflow: str, kind: SeenKind, name: str, found: list[SeenPart], *, since: datetime
+) -> Iterator[Candidate]:
+    found.sort(key=lambda part: part.first_seen_at)
+    if sum(part.first_seen_at >= since for part in found) > _STATES_MAX:
+        return  # it differs from request to request, which changes nothing
+    change, words = _STATES[kind]
+    for before, after in itertools.pairwise(found):
+        told_by = f"traffic of workflow {workflow}; before: {before.version}"
+        shown = f"{name}{words}{after.version}"
+        yield Candidate(change, shown, after.first_seen_at, told_by)
 
 
 def _once(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -22,6 +22,7 @@ FILLED_MAX: Final = 1_000
 _KINDS: Final[Mapping[str, EntryKind]] = {
     "configuration.published": "change",
     "gateway.switched": "deploy",
+    "gateway.upgraded": "deploy",
     "deployment.reported": "deploy",
     "containment.applied": "containment",
     "containment.released": "containment",
@@ -121,6 +122,11 @@ def _words(told: Notice) -> str:
         case "gateway.switched":
             before = f", before: {data['before']}" if data.get("before") else ""
             return f"gateway {data['gateway_id']} runs {data['config_version']}{before}"
+        case "gateway.upgraded":
+            return (
+                f"gateway {data['gateway_id']} runs kintsugi {data['version']}, "
+                f"before: {data['before']}"
+            )
         case "deployment.reported":
             before = f", before: {data['before']}" if data.get("before") else ""
             return f"{data['what']} {data['name']} {data['version']} deployed{before}"

@@ -232,6 +232,16 @@ def of_gateway(
     return notice("gateway.switched", f"gateway:{after.id}", data, now=now)
 
 
+def of_gateway_software(
+    before: GatewayReport | None, after: GatewayReport, *, now: datetime
+) -> Notice | None:
+    """A gateway came to run another version of the program; None where it did not."""
+    if before is None or before.version == after.version:
+        return None
+    data = {"gateway_id": after.id, "version": after.version, "before": before.version}
+    return notice("gateway.upgraded", f"gateway:{after.id}", data, now=now)
+
+
 def concerns_incident(job: ExportJob) -> bool:
     """Whether a job is done and wrote evidence of an incident."""
     return job.state == "done" and bool(job.where.incident)

@@ -294,6 +294,15 @@ NOTICE_TYPES: Final[Mapping[str, NoticeType]] = MappingProxyType(
                 "before": "the version before; left out when nothing ran",
             },
         ),
+        "gateway.upgraded": NoticeType(
+            "A gateway runs another version of the program.",
+            "low",
+            {
+                "gateway_id": "id of the gateway",
+                "version": "the version of the program that it runs now",
+                "before": "the version before",
+            },
+        ),
         "deployment.reported": NoticeType(
             "Somebody reported that something was deployed.",
             "low",

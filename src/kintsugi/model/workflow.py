@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, cast
 
 import msgspec
 
-from kintsugi.model.seen_parts import PartKind, Sighting
+from kintsugi.model.seen_parts import STATE_KINDS, PartKind, SeenKind, Sighting
 from kintsugi.model.signal import Observation
 
 RiskTier = Literal["low", "medium", "high", "critical"]
@@ -26,6 +26,8 @@ NAME_CHARS_MAX: Final = 200
 # Callers choose what they say in X-Workflow: names beyond so many are counted as one.
 NAMES_SEEN_MAX: Final = 10_000
 PARTS_SEEN_MAX: Final = 200
+#: Of each kind that only traffic tells, so many states of a workflow are kept: the newest.
+STATES_SEEN_MAX: Final = 200
 #: Stands for all names, or parts of one workflow, beyond those.
 FURTHER: Final = "…"
 
@@ -107,16 +109,19 @@ class Workflow(msgspec.Struct, frozen=True):
             case "data_source":
                 return self.data_sources
 
-    def names(self, kind: PartKind, name: str, version: str) -> bool:
-        """Whether the registration names this part, in this version or in any.
+    def names(self, kind: SeenKind, name: str, version: str) -> bool:
+        """Whether the registration names this part, in this version or in any. What only traffic
+        tells differs from no registration.
 
         Where no version was told, none can differ. Requests may ask for a model by what is the
         version of a shorter name.
         """
+        if kind in STATE_KINDS:
+            return True
         return any(
             (part.name == name and ("" in (part.version, version) or part.version == version))
             or (kind == "model" and part.version == name)
-            for part in self.parts(kind)
+            for part in self.parts(cast("PartKind", kind))
         )
 
 
@@ -128,7 +133,7 @@ class SeenPart(msgspec.Struct, frozen=True):
         named: whether the registration names it; False where there is none.
     """
 
-    kind: PartKind
+    kind: SeenKind
     name: str
     version: str
     first_seen_at: datetime
@@ -163,7 +168,7 @@ class NewSighting(msgspec.Struct, frozen=True):
     name: str
     since: datetime
     name_is_new: bool
-    parts: Sequence[tuple[PartKind, str, str]]
+    parts: Sequence[tuple[SeenKind, str, str]]
 
 
 class WorkflowStore(Protocol):
@@ -216,7 +221,7 @@ def stranger_key(name: str) -> str:
     return f"workflow_unregistered:{name}"
 
 
-def drift_key(name: str, kind: PartKind, part: str, version: str) -> str:
+def drift_key(name: str, kind: SeenKind, part: str, version: str) -> str:
     """The key of the signal about a part that the registration does not name."""
     return f"workflow_drift:{name}:{kind}:{part}@{version}"
 
@@ -235,7 +240,7 @@ def about_stranger(name: str, standing: Standing, *, since: datetime) -> Observa
     )
 
 
-def about_drift(workflow: Workflow, kind: PartKind, part: str, version: str) -> Observation:
+def about_drift(workflow: Workflow, kind: SeenKind, part: str, version: str) -> Observation:
     """What to say of a part that a registration does not name."""
     shown = f"{part} {version}".strip()
     return Observation(

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import NotFound
-from kintsugi.model.notice_sources import of_gateway
+from kintsugi.model.notice_sources import of_gateway, of_gateway_software
 from kintsugi.model.stores import GatewayRecord, GatewayReport
 from kintsugi.store.connections import Database
 from kintsugi.store.notices import add_notice
@@ -40,6 +40,8 @@ class PostgresGateways:
             connection.execute(_SQL["announce"])
             if (switched := of_gateway(ran, report, now=now)) is not None:
                 add_notice(connection, switched)
+            if (upgraded := of_gateway_software(ran, report, now=now)) is not None:
+                add_notice(connection, upgraded)
         registered_at = now if row is None else row[0]
         return GatewayRecord(report, registered_at, now, since)
 

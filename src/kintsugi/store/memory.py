@@ -42,6 +42,7 @@ from kintsugi.model.notice_sources import (
     of_configuration,
     of_export,
     of_gateway,
+    of_gateway_software,
 )
 from kintsugi.model.retention import ExpiredMonth
 from kintsugi.model.seen_parts import of_events
@@ -726,8 +727,9 @@ class MemoryGateways:
         )
         self._records[report.id] = record
         self._changes.announce("gateways")
-        switched = of_gateway(before.report if before else None, report, now=now)
-        self._tell([switched] if switched is not None else [])
+        ran = before.report if before else None
+        told = (of_gateway(ran, report, now=now), of_gateway_software(ran, report, now=now))
+        self._tell([one for one in told if one is not None])
         return record
 
     def get(self, gateway_id: str) -> GatewayRecord:

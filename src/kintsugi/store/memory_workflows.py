@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -12,9 +13,10 @@ from kintsugi.errors import NotFound
 from kintsugi.ledger.leaves import workflow_leaf
 from kintsugi.model.notice import Notice
 from kintsugi.model.notice_sources import of_workflow
-from kintsugi.model.seen_parts import Sighting
+from kintsugi.model.seen_parts import STATE_KINDS, Sighting
 from kintsugi.model.signal import SignalStore
 from kintsugi.model.workflow import (
+    STATES_SEEN_MAX,
     NewSighting,
     RiskTier,
     SeenPart,
@@ -117,8 +119,19 @@ class MemoryWorkflows:
             for row in capped_parts(kept, self._parts.keys()):
                 before = self._parts.get(Row(*row[:4]))
                 self._parts[Row(*row[:4])] = _more(before, row)
+            self._forget_states({one.workflow for one in kept})
             for one in kept:
                 self._judge(one.workflow, now=now)
+
+    def _forget_states(self, names: set[str]) -> None:
+        for name, kind in itertools.product(names, STATE_KINDS):
+            found = [
+                row for row in self._parts.values() if (row.workflow, row.kind) == (name, kind)
+            ]
+            found.sort(key=lambda row: (row.name, row.version))
+            found.sort(key=lambda row: row.last_at, reverse=True)
+            for row in found[STATES_SEEN_MAX:]:
+                del self._parts[Row(*row[:4])]
 
     def _judge(self, name: str, *, now: datetime) -> None:
         fresh = [row for row in self._parts if row.workflow == name and row not in self._judged]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from kintsugi.model.seen_parts import PartKind, Sighting
+from kintsugi.model.seen_parts import STATE_KINDS, SeenKind, Sighting
 from kintsugi.model.workflow import FURTHER, NAMES_SEEN_MAX, PARTS_SEEN_MAX
 
 
@@ -15,7 +15,7 @@ class Row(NamedTuple):
     """A part of a workflow."""
 
     workflow: str
-    kind: PartKind
+    kind: SeenKind
     name: str
     version: str
 
@@ -24,7 +24,7 @@ class CountedRow(NamedTuple):
     """A part, and what a batch tells of it."""
 
     workflow: str
-    kind: PartKind
+    kind: SeenKind
     name: str
     version: str
     first_at: datetime
@@ -56,15 +56,17 @@ def capped_names(
 
 def capped_parts(sightings: Iterable[Sighting], known: Collection[Row]) -> list[CountedRow]:
     """A row for each part that the sightings tell of, with those of a workflow beyond the most that
-    are kept put together."""
+    are kept put together. Of what only traffic tells, the oldest are forgotten instead; see
+    ``STATES_SEEN_MAX``."""
     counts: dict[str, int] = {}
     for row in known:
-        counts[row.workflow] = counts.get(row.workflow, 0) + 1
+        if row.kind not in STATE_KINDS:
+            counts[row.workflow] = counts.get(row.workflow, 0) + 1
     kept: dict[Row, CountedRow] = {}
     for one in sightings:
         for (kind, name, version), times in sorted(one.parts.items()):
             row = Row(one.workflow, kind, name, version)
-            if row not in known and row not in kept:
+            if row not in known and row not in kept and kind not in STATE_KINDS:
                 if counts.get(one.workflow, 0) >= PARTS_SEEN_MAX:
                     row = Row(one.workflow, kind, FURTHER, "")
                 counts[one.workflow] = counts.get(one.workflow, 0) + 1

@@ -12,8 +12,9 @@ import msgspec
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.ledger.leaves import workflow_leaf, workflow_record
 from kintsugi.model.notice_sources import of_workflow
-from kintsugi.model.seen_parts import Sighting
+from kintsugi.model.seen_parts import STATE_KINDS, Sighting
 from kintsugi.model.workflow import (
+    STATES_SEEN_MAX,
     NewSighting,
     SeenPart,
     SeenWorkflow,
@@ -185,7 +186,10 @@ def _see_parts(connection: Connection, names: _Names) -> list[Row]:
     kept = capped_parts(names.sightings, known)
     columns: list[list[Any]] = [list(column) for column in zip(*kept, strict=True)]
     rows = connection.execute(_SQL["see_parts"], columns).fetchall()
-    return [Row(*row[:4]) for row in rows]
+    fresh = [Row(*row[:4]) for row in rows]
+    if any(row.kind in STATE_KINDS for row in fresh):
+        connection.execute(_SQL["forget_states"], [told, list(STATE_KINDS), STATES_SEEN_MAX])
+    return fresh
 
 
 def _parts(

@@ -78,6 +78,20 @@ WITH seen AS (
 )
 SELECT workflow, kind, name, version, first_seen_at FROM seen WHERE NOT judged
 
+-- name: forget_states
+-- The oldest beyond the most that are kept of each kind.
+DELETE FROM kintsugi.workflow_parts_seen AS s
+USING (
+    SELECT workflow, kind, name, version,
+        row_number() OVER (
+            PARTITION BY workflow, kind ORDER BY last_seen_at DESC, name, version
+        ) AS place
+    FROM kintsugi.workflow_parts_seen
+    WHERE workflow = ANY(%s) AND kind = ANY(%s)
+) AS o
+WHERE o.place > %s
+    AND (s.workflow, s.kind, s.name, s.version) = (o.workflow, o.kind, o.name, o.version)
+
 -- name: judged_names
 UPDATE kintsugi.workflow_names_seen SET judged = true WHERE name = ANY(%s)
 
