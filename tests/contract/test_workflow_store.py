@@ -9,7 +9,7 @@ import pytest
 
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.ledger.leaves import WorkflowLeaf, workflow_leaf
-from kintsugi.model.seen_parts import Sighting, of_events
+from kintsugi.model.seen_parts import SeenKind, Sighting, of_events
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import Stores
 from kintsugi.model.workflow import FURTHER, Part, Prompt, Workflow
@@ -191,7 +191,10 @@ def test_states_that_only_traffic_tells_are_no_drift_and_the_oldest_are_forgotte
     stores.workflows.put(made(), expected_version=0)
     for number in range(4):
         at = NOON + number * MINUTE
-        parts = {("instructions", "system prompt", f"v{number}"): 1, ("tool_schema", "pay", "x"): 1}
+        parts: dict[tuple[SeenKind, str, str], int] = {
+            ("instructions", "system prompt", f"v{number}"): 1,
+            ("tool_schema", "pay", "x"): 1,
+        }
         stores.workflows.note([Sighting("refunds", at, at, 1, parts)], now=at)
     seen = stores.workflows.seen("refunds")
     assert seen is not None
