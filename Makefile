@@ -23,8 +23,9 @@ up: setup ## start gateway, control plane and console on the embedded store with
 down: setup ## stop what `make up` started
 	$(BIN)/kt down
 
-test: setup ## run the whole test suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# Bytecode is written in any case: the suite starts this program hundreds of times.
+test: setup ## run the whole test suite, a process for each core
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 fuzz: setup ## parsers, dialects and normalisation under two thousand documents each (minutes)
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m fuzz $(PYTEST_ARGS)

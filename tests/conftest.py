@@ -1,4 +1,5 @@
-"""What every test shares: Hypothesis profiles, and the promise that CI skips nothing."""
+"""What every test shares: Hypothesis profiles, turns between processes, the promise that CI skips
+nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +9,22 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.turns import (
+    pytest_configure_node,
+    pytest_runtest_protocol,
+    pytest_sessionstart,
+    pytest_unconfigure,
+    pytest_xdist_auto_num_workers,
+)
+
+__all__ = [
+    "pytest_configure_node",
+    "pytest_runtest_protocol",
+    "pytest_sessionstart",
+    "pytest_unconfigure",
+    "pytest_xdist_auto_num_workers",
+]
 
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile(

@@ -33,6 +33,7 @@ def refused(answer: httpx2.Response) -> bool:
     return bool(error["code"] == "contained")
 
 
+@pytest.mark.alone
 def test_harm_stops_within_a_second_and_stays_stopped(running: Instance) -> None:
     assert running.ask("hello", headers=TRIAGE).status_code == 200
     began = time.monotonic()

@@ -115,6 +115,7 @@ def test_a_held_answer_is_refused_when_a_reviewer_says_no(people: Instance) -> N
     assert refused["code"] == "escalation_rejected"
 
 
+@pytest.mark.alone
 def test_a_quarantine_holds_on_every_worker_and_over_a_restart_until_it_is_released(
     people: Instance,
 ) -> None:

@@ -30,6 +30,7 @@ def all_pids(status: dict[str, object]) -> list[int]:
     return [pid for pid in (*pids.pop("gateway_workers"), *pids.values()) if pid]
 
 
+@pytest.mark.alone
 def test_first_and_later_starts_are_quick_and_the_records_stay() -> None:
     with new_instance("--workers", "2") as instance:
         began = time.monotonic()
@@ -180,6 +181,7 @@ def test_the_state_is_for_its_owner_alone(instance: Instance) -> None:
     assert token not in instance.logs()
 
 
+@pytest.mark.alone
 def test_help_and_lint_start_quickly(instance: Instance, tmp_path: Path) -> None:
     instance.kt("init", cwd=tmp_path)
     for arguments in (["--help"], ["policy", "lint", "--file", "policy-config.yaml"]):

@@ -157,6 +157,7 @@ def test_a_position_that_is_none_is_refused(server: Server, position: str) -> No
     assert answer.status_code == 422
 
 
+@pytest.mark.alone
 def test_a_stream_ends_within_two_seconds_of_its_token(server: Server) -> None:
     text = make_token(server.stores, Scope.EVENTS_READ)
     with reading(server, "/v1/events/tail", token=text) as stream:
@@ -176,6 +177,7 @@ def test_a_server_that_stops_ends_its_streams(tmp_path: Path) -> None:
             assert list(stream) == []
 
 
+@pytest.mark.alone
 def test_a_follower_gets_the_newest_version_and_each_new_one_at_once(server: Server) -> None:
     address = f"{server.address}/v1/configurations/support-prod"
     headers = bearer(server.token)

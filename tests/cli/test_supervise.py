@@ -43,6 +43,7 @@ def test_the_first_restart_is_immediate_and_later_ones_wait_longer() -> None:
     assert delays[-1] == RESTART_DELAY_SECONDS_MAX
 
 
+@pytest.mark.alone
 def test_a_killed_part_is_started_again_at_once(tmp_path: Path) -> None:
     watched, told = supervisor(part(tmp_path, "gateway", SLEEPER))
     with watched.signals():

@@ -86,6 +86,7 @@ def until(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.005)
 
 
+@pytest.mark.alone
 def test_the_newest_version_is_put_in_force_and_kept(
     fake: FakeControlPlane, tmp_path: Path
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_token_without_rights_is_a_refusal_that_does_not_show_it(
     assert "wrong-secret" not in str(refusal.value)
 
 
+@pytest.mark.alone
 def test_stopping_does_not_wait_for_the_stream(fake: FakeControlPlane, tmp_path: Path) -> None:
     with following(fake, tmp_path, Gateway()) as follower:
         until(lambda: follower.connected)

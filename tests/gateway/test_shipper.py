@@ -356,6 +356,7 @@ def test_a_full_state_disk_sends_nothing_twice_and_loses_nothing(
     writer.close()
 
 
+@pytest.mark.alone
 def test_stopping_during_an_outage_does_not_wait(journal: Path, fake: FakeControlPlane) -> None:
     fake.stop()
     writer = series(journal)

@@ -218,6 +218,7 @@ async def _load_error(running: Gateway) -> str:
     return str(json.loads(body)["load_error"])
 
 
+@pytest.mark.alone
 async def test_sighup_puts_a_changed_file_in_force_on_all_workers(tmp_path: Path) -> None:
     file = tmp_path / "policy-config.yaml"
     async with gateway(tmp_path, configuration(1), workers=2) as running:
@@ -280,6 +281,7 @@ async def test_an_exchange_ends_on_the_configuration_it_began_with(tmp_path: Pat
 # With a control plane
 
 
+@pytest.mark.alone
 async def test_a_pushed_version_is_in_force_everywhere_at_once(tmp_path: Path) -> None:
     async with upstream(complete) as port:
         source = configuration(port, name="support")

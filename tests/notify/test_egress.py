@@ -77,6 +77,7 @@ def test_redirects_are_not_followed() -> None:
     assert len(receiver.came) == 1
 
 
+@pytest.mark.alone
 def test_who_answers_byte_by_byte_is_cut_off() -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         try:
