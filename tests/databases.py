@@ -65,7 +65,9 @@ class Server(msgspec.Struct, frozen=True):
         """A new database, migrated unless another template is named; how to connect to it."""
         name = f"kt_test_{next(self.numbers)}"
         with psycopg.connect(self.handle.conninfo, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+            # Files are copied in a third of the time that writing them into the log takes.
+            statement = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+            connection.execute(statement.encode())
         return self.conninfo(name)
 
     def drop(self, conninfo: str) -> None:
@@ -88,6 +90,10 @@ def running_server(folders: Callable[[], Iterable[Path]]) -> Iterator[Server]:
     with reachable_folder() as state, Embedded(state, folders=folders) as handle:
         server = Server(handle, itertools.count())
         with psycopg.connect(handle.conninfo, autocommit=True) as connection:
+            # Nobody reads these files after a crash of the machine.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET full_page_writes = off")
+            connection.execute("SELECT pg_reload_conf()")
             connection.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
         prepare_database(server.conninfo(_TEMPLATE), now=NOON)
         yield server

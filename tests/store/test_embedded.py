@@ -10,7 +10,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -43,6 +43,15 @@ def home(state: Path) -> Path:
     return state / "postgres"
 
 
+@contextmanager
+def let_go(database: Embedded) -> Iterator[Embedded]:
+    """Whatever happens, no server is left to some later test."""
+    try:
+        yield database
+    finally:
+        database.release()
+
+
 def write(conninfo: str, number: int) -> None:
     with psycopg.connect(conninfo) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS kept (number int)")
@@ -67,22 +76,21 @@ def kill_server(data: Path) -> None:
 def test_what_was_kept_is_there_at_the_next_start(state: Path, home: Path, kind: str) -> None:
     told: list[str] = []
     folders = folders_of(kind)
-    database = Embedded(state, tell=told.append, folders=lambda: folders)
-    first = database.start()
-    assert any("creating the database" in said for said in told)
-    write(first.conninfo, 1)
-    database.release()
-    assert not server_processes(home / "data")
-    told.clear()
-    started = time.monotonic()
-    second = database.start()
-    assert time.monotonic() - started < 10, "a later start takes a fraction of a second"
-    assert told == []
-    assert read(second.url) == [1]
-    assert second.pid != first.pid
-    assert second.version.startswith("18" if kind == "wheel" else "1")
-    database.release()
-    database.release()
+    with let_go(Embedded(state, tell=told.append, folders=lambda: folders)) as database:
+        first = database.start()
+        assert any("creating the database" in said for said in told)
+        write(first.conninfo, 1)
+        database.release()
+        assert not server_processes(home / "data")
+        told.clear()
+        started = time.monotonic()
+        second = database.start()
+        assert time.monotonic() - started < 10, "a later start takes a fraction of a second"
+        assert told == []
+        assert read(second.url) == [1]
+        assert second.pid != first.pid
+        assert second.version.startswith("18" if kind == "wheel" else "1")
+        database.release()
 
 
 def test_it_is_on_no_network_and_closed_to_others(state: Path, home: Path) -> None:
@@ -200,53 +208,51 @@ def test_a_user_that_is_killed_while_it_starts_leaves_a_startable_state(
 
 
 def test_a_killed_server_is_brought_back_with_all_it_had(state: Path) -> None:
-    database = Embedded(state)
-    handle = database.start()
-    for number in range(5):
-        write(handle.conninfo, number)
-        assert handle.pid is not None
-        os.kill(handle.pid, signal.SIGKILL)
-        killed, handle = handle.pid, database.start()
-        assert handle.pid != killed
-    assert read(handle.conninfo) == [0, 1, 2, 3, 4]
-    database.release()
+    with let_go(Embedded(state)) as database:
+        handle = database.start()
+        for number in range(5):
+            write(handle.conninfo, number)
+            assert handle.pid is not None
+            os.kill(handle.pid, signal.SIGKILL)
+            killed, handle = handle.pid, database.start()
+            assert handle.pid != killed
+        assert read(handle.conninfo) == [0, 1, 2, 3, 4]
 
 
 def test_a_killed_server_that_nobody_buried_does_not_keep_others_out(state: Path) -> None:
     # It is our child, and we do not collect it: a zombie holds its process id.
-    ours = Embedded(state)
-    handle = ours.start()
-    assert handle.pid is not None
-    os.kill(handle.pid, signal.SIGKILL)
-    with user_of(state) as other:
-        assert other.pid() != handle.pid
-        assert Path(f"/proc/{handle.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-        other.leave()
-    ours.release()
+    with let_go(Embedded(state)) as ours:
+        handle = ours.start()
+        assert handle.pid is not None
+        os.kill(handle.pid, signal.SIGKILL)
+        with user_of(state) as other:
+            assert other.pid() != handle.pid
+            assert Path(f"/proc/{handle.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            other.leave()
 
 
 @pytest.mark.parametrize("file", ["data/postmaster.pid", f"socket/.s.PGSQL.{PORT}.lock"])
 def test_lock_files_that_name_a_living_stranger_do_not_keep_it_out(
     state: Path, home: Path, file: str
 ) -> None:
-    database = Embedded(state)
-    handle = database.start()
-    write(handle.conninfo, 1)
-    lock = (home / file).read_text()
-    kill_server(home / "data")
-    database.release()
-    # As after a container's restart: the old process id belongs to a process of the same user.
-    owner = (home / "data").stat()
-    sleeper = Account("owner", owner.st_uid, owner.st_gid, steps_down=os.geteuid() == 0).spawn(
-        ["sleep", "600"], cwd=Path("/"), output=-3
-    )
-    try:
-        (home / file).write_text(lock.replace(str(handle.pid), str(sleeper.pid), 1))
-        with database as restarted:
-            assert read(restarted.conninfo) == [1]
-    finally:
-        sleeper.kill()
-        sleeper.wait()
+    with let_go(Embedded(state)) as database:
+        handle = database.start()
+        write(handle.conninfo, 1)
+        lock = (home / file).read_text()
+        kill_server(home / "data")
+        database.release()
+        # As after a container's restart: the old process id belongs to a process of the same user.
+        owner = (home / "data").stat()
+        sleeper = Account("owner", owner.st_uid, owner.st_gid, steps_down=os.geteuid() == 0).spawn(
+            ["sleep", "600"], cwd=Path("/"), output=-3
+        )
+        try:
+            (home / file).write_text(lock.replace(str(handle.pid), str(sleeper.pid), 1))
+            with database as restarted:
+                assert read(restarted.conninfo) == [1]
+        finally:
+            sleeper.kill()
+            sleeper.wait()
 
 
 def test_two_servers_never_work_on_the_same_data(state: Path, home: Path) -> None:
@@ -254,13 +260,11 @@ def test_two_servers_never_work_on_the_same_data(state: Path, home: Path) -> Non
         # A living server is seen even when all that names it is lost.
         (home / "data" / "postmaster.pid").unlink()
         (home / "socket" / f".s.PGSQL.{PORT}").unlink()
-        other = Embedded(state)
-        after = other.start()
-        # Nobody could reach it any more: it was ended before another was started.
-        assert handle.pid is not None
-        assert not alive(handle.pid)
-        assert after.pid != handle.pid
-        other.release()
+        with Embedded(state) as after:
+            # Nobody could reach it any more: it was ended before another was started.
+            assert handle.pid is not None
+            assert not alive(handle.pid)
+            assert after.pid != handle.pid
 
 
 def test_a_data_directory_of_another_version_says_which_is_missing(state: Path) -> None:
@@ -365,12 +369,12 @@ def test_a_long_path_gets_a_short_socket(state: Path) -> None:
 
 
 def test_a_state_that_was_removed_under_it_is_let_go(state: Path) -> None:
-    database = Embedded(state)
-    handle = database.start()
-    shutil.rmtree(state)
-    database.release()
-    assert handle.pid is not None
-    assert not alive(handle.pid)
+    with let_go(Embedded(state)) as database:
+        handle = database.start()
+        shutil.rmtree(state)
+        database.release()
+        assert handle.pid is not None
+        assert not alive(handle.pid)
 
 
 def test_the_search_prefers_a_local_installation_to_the_wheel() -> None:
