@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
+from kintsugi.cli.incident_page import incident_page
 from kintsugi.cli.output import Output, facts
 from kintsugi.cli.parts import program
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 IncidentArgument = Annotated[str, typer.Argument(metavar="INC", help="INC-000042, or its id.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the timeline.")]
@@ -48,5 +52,10 @@ def send(
 
 
 def show_one(found: Mapping[str, Any], *, as_json: bool) -> None:
-    """The incident, as JSON or for people."""
-    Output(json=as_json).result(found, lambda: facts(flat(dict(found))))
+    """The incident or the entry of its timeline, as JSON or for people."""
+    page = incident_page if "moves" in found else _entry
+    Output(json=as_json).result(found, lambda: page(found))
+
+
+def _entry(found: Mapping[str, Any]) -> RenderableType:
+    return facts(flat(dict(found)))
