@@ -50,8 +50,10 @@ from kintsugi.api import (
     overrides,
     playbooks,
     problems,
+    proofs,
     quarantines,
     reasons,
+    regression_ledger,
     replays,
     report_doors,
     reports,
@@ -135,6 +137,8 @@ RESOURCES: tuple[Routes, ...] = (
     quarantines.routes,
     reasons.routes,
     replays.routes,
+    proofs.routes,
+    regression_ledger.routes,
     signals.routes,
     deployments.routes,
     notices.routes,
@@ -184,6 +188,7 @@ def build_api(
 
     control = Control(
         stores=stores,
+        all_stores=stores,
         state_dir=state_dir,
         log_key_file=log_key_file or state_dir / "log-key",
         clock=clock,

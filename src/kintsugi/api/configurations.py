@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, whole
+from kintsugi.api.bound_cases import PublishGuard
 from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound, VersionConflict
@@ -237,10 +239,14 @@ def _publish(
     dry_run: bool,
 ) -> Response:
     expected = expected_version(if_match)
+    guard = PublishGuard(control, config_id, change.content, by=actor_of(caller))
     diagnostics, revision, pack_version = _checked(change.content, config_id)
     versions = control.stores.configurations.versions(config_id)
     newest = versions[0] if versions else None
     current = newest.version if newest else 0
+    unchanged = newest is not None and newest.content == change.content
+    if not unchanged:
+        guard.check(dry_run=dry_run)
     if dry_run:
         if expected not in {None, current}:
             raise VersionConflict
@@ -267,6 +273,7 @@ def _publish(
             pack_version=pack_version,
             now=control.clock(),
             expected_version=expected,
+            guard=guard.check_again,
         )
     before = newest.content if newest else ""
     published = Published(

@@ -28,12 +28,15 @@ class Control:
 
     Attributes:
         stores: in a request, as its caller may see them (``api/sight.py``).
+        all_stores: whoever asks, with everything in them. For what has to hold for everybody, and
+            never to be shown: a case of a restricted incident binds too.
         log_key_file: the keys that sign the log's checkpoints, see ``ledger/log_keys.py``.
         places: where content may be besides the events, for erasures.
         clock: the time now, aware UTC; given, so that tests decide it.
     """
 
     stores: Stores
+    all_stores: Stores
     state_dir: Path
     log_key_file: Path
     clock: Callable[[], datetime]

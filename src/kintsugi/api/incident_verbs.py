@@ -18,7 +18,7 @@ from kintsugi.api.answers import One, one
 from kintsugi.api.configurations import DryRunQuery, IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import EventFilters, TimeText
-from kintsugi.api.gate_facts import gate_facts
+from kintsugi.api.gate_facts import closed
 from kintsugi.api.incident_views import IncidentView, view_of
 from kintsugi.api.incidents import Doing, EventIds, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
@@ -27,7 +27,6 @@ from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput, VersionConflict
 from kintsugi.incidents import judgement, notes, opening, people, relations
-from kintsugi.incidents.gates import GateFacts
 from kintsugi.incidents.lifecycle import TRANSITIONS, Move, Transition, moved
 from kintsugi.model.incident import (
     Answer,
@@ -231,9 +230,9 @@ def _add_move(transition: Transition) -> None:
         act = (doing or Doing()).act(control, caller)
 
         def decide(found: tuple[Incident, ...]) -> tuple[Change, ...]:
-            closes = transition.target == "closed"
-            facts = gate_facts(control.stores, found[0]) if closes else GateFacts()
-            return (moved(found[0], transition.verb, act, Move(facts=facts)),)
+            if transition.target == "closed":
+                return (closed(control.stores, found[0], act),)
+            return (moved(found[0], transition.verb, act),)
 
         return changed(control, [incident_id], decide, if_match, dry_run=query.dry_run)
 

@@ -32,6 +32,8 @@ class Scope(Enum):
     CONTAINMENTS_RELEASE = "containments:release"
     CONTAINMENTS_APPROVE = "containments:approve"
     REPLAYS_RUN = "replays:run"
+    REGRESSIONS_READ = "regressions:read"
+    REGRESSIONS_PROVE = "regressions:prove"
     CONFIGURATIONS_READ = "configurations:read"
     CONFIGURATIONS_WRITE = "configurations:write"
     GATEWAYS_READ = "gateways:read"
@@ -124,6 +126,7 @@ _LOOK: Final = frozenset(
         Scope.HOLDS_READ,
         Scope.RETENTION_READ,
         Scope.CONTAINMENTS_READ,
+        Scope.REGRESSIONS_READ,
         Scope.CONFIGURATIONS_READ,
         Scope.GATEWAYS_READ,
         Scope.CUSTODY_READ,
@@ -143,6 +146,7 @@ _REVIEW: Final = _LOOK | {
 }
 # Many may stop; few may release.
 _RESPOND: Final = _REVIEW | {
+    Scope.REGRESSIONS_PROVE,
     Scope.INCIDENTS_RESPOND,
     Scope.CONTAINMENTS_APPLY,
     Scope.SIGNALS_WRITE,

@@ -32,6 +32,13 @@ from kintsugi.model.incident import (
 )
 from kintsugi.model.incident_access import may_see as has_sight
 from kintsugi.model.incident_access import veiled, visibility_of
+from kintsugi.model.proof import Proof, ProofFilter, ProofStore
+from kintsugi.model.regression_ledger import (
+    Binding,
+    LedgerEntry,
+    LedgerFilter,
+    RegressionLedger,
+)
 from kintsugi.model.report import KeptReport, ReportFilter, ReportStore
 from kintsugi.model.stores import EventFilter, EventPage, EventStore, StoredEvent, Stores
 
@@ -47,6 +54,8 @@ def seen_by(stores: Stores, name: str) -> Stores:
         events=cast("EventStore", SeenEvents(stores.events, incidents)),
         followups=SeenFollowups(stores.followups, incidents),
         reports=cast("ReportStore", SeenReports(stores.reports, incidents, name)),
+        proofs=SeenProofs(stores.proofs, incidents),
+        ledger=cast("RegressionLedger", SeenLedger(stores.ledger, incidents)),
     )
 
 
@@ -209,6 +218,10 @@ class SeenIncidents:
     def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
         # Ids alone; whoever shows them asks for the incidents.
         return self._incidents.sharing(terms, besides=besides)
+
+    def family(self, incident_id: str) -> list[str]:
+        # Ids alone, as above.
+        return self._incidents.family(incident_id)
 
     def restricted(self, ids: Sequence[str], *, viewer: str) -> frozenset[str]:
         return self._incidents.restricted(ids, viewer=viewer)
@@ -386,6 +399,47 @@ class SeenReports:
             if one.standing.incident_id not in unseen
             or one.report.sender.rpartition("/")[0] == self._viewer
         ]
+
+
+class SeenProofs:
+    """Proofs, without those of incidents that the caller does not see."""
+
+    def __init__(self, proofs: ProofStore, incidents: SeenIncidents) -> None:
+        self._proofs = proofs
+        self._incidents = incidents
+
+    def add(self, proof: Proof, binding: Binding | None = None) -> Proof:
+        return self._proofs.add(proof, binding)
+
+    def get(self, proof_id: str) -> Proof:
+        found = self._proofs.get(proof_id)
+        if not self._incidents.any_seen([found.incident_id]):
+            raise NotFound(f'there is no proof "{proof_id}"')
+        return found
+
+    def page(
+        self, where: ProofFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Proof], str | None]:
+        found, cursor = self._proofs.page(where, limit=limit, cursor=cursor)
+        return [one for one in found if self._incidents.any_seen([one.incident_id])], cursor
+
+
+class SeenLedger:
+    """The regression ledger, whose pages leave out incidents that the caller does not see. What
+    binds, binds whoever asks."""
+
+    def __init__(self, ledger: RegressionLedger, incidents: SeenIncidents) -> None:
+        self._ledger = ledger
+        self._incidents = incidents
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def page(
+        self, where: LedgerFilter, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[LedgerEntry], str | None]:
+        found, cursor = self._ledger.page(where, limit=limit, cursor=cursor)
+        return [one for one in found if self._incidents.any_seen([one.incident_id])], cursor
 
 
 def _named_in(entries: Iterable[Entry]) -> set[str]:

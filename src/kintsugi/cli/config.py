@@ -13,7 +13,7 @@ from kintsugi.cli.in_force import Rollout, wait_until_in_force
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
 from kintsugi.cli.output import Output, facts, harmless, table
 from kintsugi.cli.parts import program
-from kintsugi.errors import ApiRefused, ConfigurationInvalid, InvalidInput
+from kintsugi.errors import ApiRefused, Blocked, ConfigurationInvalid, InvalidInput
 
 app = typer.Typer(help="Configurations and their versions.", no_args_is_help=True)
 
@@ -147,11 +147,12 @@ def rollback(
 
 
 def _checked(change: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Make a change; a configuration with errors is what was checked, not a failed tool."""
+    """Make a change; a configuration with errors, or on which regression cases do not hold, is
+    what was checked, not a failed tool."""
     try:
         return change()
     except ApiRefused as error:
-        if error.problem_code == ConfigurationInvalid.code:
+        if error.problem_code in (ConfigurationInvalid.code, Blocked.code):
             raise ConfigurationInvalid(str(error)) from error
         raise
 

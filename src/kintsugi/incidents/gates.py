@@ -1,9 +1,8 @@
 """What has to be there before an incident may be closed, by severity.
 
 What stands in the incident's own record is read from it; what stands elsewhere the server finds in
-its stores (``GateFacts``). Where nothing computes a gate yet, a person vouches for it and names
-where the proof lies. The learning gate is passed by nobody: until red/green proofs exist it counts
-as missing, and can only be waived, by name, for a time.
+its stores (``GateFacts``). Where nothing computes a gate, a person vouches for it and names
+where the proof lies. Nobody vouches for the learning gate: it is passed by proofs alone.
 """
 
 from __future__ import annotations
@@ -161,7 +160,8 @@ HELP: Final[Mapping[Gate, str]] = MappingProxyType(
         "actions": "agree on actions, give each to somebody; or say why none is needed",
         "clocks": "meet each clock, or set it aside with a reason",
         "review": "publish it; or attest, naming where it is published",
-        "learning": "waive it with owner, reason and expiry, until proofs exist",
+        "learning": "add a case and have it approved (kt regressions), mend the configuration, "
+        "kt prove",
     }
 )
 

@@ -514,6 +514,9 @@ class IncidentStore(Protocol):
             viewer: without those of incidents that are restricted, unless this person may see them.
         """
 
+    def family(self, incident_id: str) -> list[str]:
+        """The ids of an incident and of all that were merged into it, its own first."""
+
     def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
         """Pairs of a term and the id of an incident that has it, of each term those of the newest
         incidents (``model/incident_terms.py``), without one incident."""

@@ -148,6 +148,9 @@ class RegressionStore(Protocol):
             NotFound: there is none.
         """
 
+    def named(self, regression_ids: Sequence[str]) -> dict[str, Regression]:
+        """The newest versions of those of these that there are, by id."""
+
     def history(self, regression_id: str) -> list[Regression]:
         """Every version, newest first.
 

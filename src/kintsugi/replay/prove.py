@@ -88,13 +88,13 @@ def run_on(
     judge: Judge, regressions: Iterable[Regression], side: Side, *, at: datetime
 ) -> ProofRun:
     """Run cases on one configuration, one after the other."""
-    court = _Court(judge)
+    court = Court(judge)
     return court.run(regressions, side, at)
 
 
 def _red_runs(charges: Sequence[Charge], at: datetime) -> Iterator[ProofRun]:
     for judge in dict.fromkeys(one.red for one in charges):
-        court = _Court(judge)
+        court = Court(judge)
         tried = [one for one in charges if one.red == judge]
         if not court.same_engine:
             yield from (one.earlier for one in tried if one.earlier is not None)
@@ -109,7 +109,7 @@ def _green_runs(charges: Sequence[Charge], at: datetime) -> Iterator[ProofRun]:
         yield run_on(judge, tried, "green", at=at)
 
 
-class _Court:
+class Court:
     """A configuration, compiled; or why it cannot be."""
 
     def __init__(self, judge: Judge) -> None:
@@ -117,6 +117,7 @@ class _Court:
         self._in_force: InForce | None = None
         self._revision = ""
         self._error = judge.missing
+        self._tried = 0
         if judge.content is not None:
             try:
                 config = parse_config(judge.content)
@@ -141,11 +142,12 @@ class _Court:
             engine_version=__version__,
             same_engine=self.same_engine,
             at=at,
-            cases=tuple(self._try(one, place) for place, one in enumerate(regressions, 1)),
+            cases=tuple(map(self.try_one, regressions)),
             error=self._error,
         )
 
-    def _try(self, regression: Regression, place: int) -> CaseRun:
+    def try_one(self, regression: Regression) -> CaseRun:
+        """One case, whatever its state."""
         base = CaseRun(regression.id, regression.version, regression.digest, None)
         if self._in_force is None:
             return msgspec.structs.replace(base, why="its configuration cannot be had")
@@ -154,7 +156,8 @@ class _Court:
         # "skip" is no part of what was approved: nothing gets out of a proof by it.
         case = msgspec.structs.replace(regression.case, skip="")
         located = Located(regression.id, case, "", _NOWHERE)
-        return _without_text(base, run_case(self._in_force, located, place))
+        self._tried += 1
+        return _without_text(base, run_case(self._in_force, located, self._tried))
 
 
 def _without_text(base: CaseRun, result: CaseResult) -> CaseRun:

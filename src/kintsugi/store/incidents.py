@@ -176,6 +176,11 @@ class PostgresIncidents:
             rows = connection.execute(_SQL["incidents_of"], [event_id]).fetchall()
         return [_INCIDENT.decode(record) for (record,) in rows]
 
+    def family(self, incident_id: str) -> list[str]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["family"], [incident_id]).fetchall()
+        return [incident_id, *(found for (found,) in rows if found != incident_id)]
+
     def sharing(self, terms: Sequence[str], *, besides: str) -> list[tuple[str, str]]:
         values = {"terms": list(terms), "besides": besides, "newest": NEWEST}
         with self._database.transaction() as connection:

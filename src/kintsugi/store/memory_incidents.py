@@ -235,16 +235,20 @@ class MemoryIncidents:
     def tied(self, key: str) -> frozenset[str]:
         """Ids of the events of an incident and of those merged into it; empty when unknown."""
         try:
-            wanted = {self.get(key).id}
+            wanted = self.family(self.get(key).id)
         except NotFound:
             return frozenset()
-        while more := {
+        return frozenset(event for one in wanted for event in self._tied.get(one, ()))
+
+    def family(self, incident_id: str) -> list[str]:
+        wanted = [incident_id]
+        while more := sorted(
             one.id
             for one in self._incidents.values()
             if one.merged_into in wanted and one.id not in wanted
-        }:
-            wanted |= more
-        return frozenset(event for one in wanted for event in self._tied.get(one, ()))
+        ):
+            wanted += more
+        return wanted
 
     def tell(self, entries: Sequence[Entry], *, now: datetime) -> None:
         """What ``store.timelines.write_entries`` does."""

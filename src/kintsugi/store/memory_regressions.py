@@ -71,6 +71,10 @@ class MemoryRegressions:
                 return one
         raise NotFound(f'there is no regression case "{regression_id}, version {version}"')
 
+    def named(self, regression_ids: Sequence[str]) -> dict[str, Regression]:
+        wanted = {regression_number(one) for one in regression_ids}
+        return {one.id: one for *_, one in self._cases if regression_number(one.id) in wanted}
+
     def history(self, regression_id: str) -> list[Regression]:
         number = regression_number(regression_id) or 0
         if not 0 < number <= len(self._cases):

@@ -93,6 +93,13 @@ class PostgresRegressions:
         with self._database.transaction() as connection:
             return self._get(connection, regression_id, version)
 
+    def named(self, regression_ids: Sequence[str]) -> dict[str, Regression]:
+        numbers = [_number(one) for one in regression_ids]
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["named"], [numbers]).fetchall()
+            found = [self._read(connection, _Row(*row)) for row in rows]
+        return {one.id: one for one in found}
+
     def history(self, regression_id: str) -> list[Regression]:
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["history"], [_number(regression_id)]).fetchall()

@@ -200,3 +200,12 @@ CROSS JOIN LATERAL (
     ORDER BY t.incident_id DESC
     LIMIT %(newest)s
 ) AS found
+
+-- name: family
+-- An incident, and those merged into it.
+WITH RECURSIVE wanted AS (
+    SELECT i.id FROM kintsugi.incidents AS i WHERE i.id = %s::uuid
+    UNION
+    SELECT i.id FROM kintsugi.incidents AS i JOIN wanted AS w ON i.merged_into = w.id
+)
+SELECT id::text FROM wanted ORDER BY id

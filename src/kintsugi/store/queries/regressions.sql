@@ -36,6 +36,14 @@ FROM kintsugi.regressions AS r
 JOIN kintsugi.regression_versions AS v ON v.number = r.number
 WHERE r.number = %(number)s AND v.version = coalesce(%(version)s::integer, r.version)
 
+-- name: named
+SELECT
+    r.number, r.source_id, r.event_id, r.subject, r.data_key,
+    v.version, v.digest, v.record, v.content, v.sealed
+FROM kintsugi.regressions AS r
+JOIN kintsugi.regression_versions AS v ON v.number = r.number AND v.version = r.version
+WHERE r.number = ANY(%s::integer[])
+
 -- name: history
 SELECT
     r.number, r.source_id, r.event_id, r.subject, r.data_key,
