@@ -26,8 +26,9 @@ from kintsugi.model.stores import Stores
 
 routes = Routes("regressions")
 
-# ``covered``: every case that binds holds. ``broken``: one does not. Where nothing binds: ``relaxed``,
-# it was closed with a waiver; ``not_asked``, its severity asks for no proof; ``uncovered``: neither.
+# ``covered``: every case that binds holds. ``broken``: one does not. Where nothing binds:
+# ``relaxed``, it was closed with a waiver; ``not_asked``, its severity asks for no proof;
+# ``uncovered``, neither.
 CoverageState = Literal["covered", "broken", "relaxed", "uncovered", "not_asked"]
 
 

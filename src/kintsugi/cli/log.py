@@ -93,7 +93,9 @@ def list_leaves(
 @app.command("prove")
 def prove(
     context: typer.Context,
-    event_id: Annotated[str, typer.Argument(help="An event; or a leaf's position with --leaf.")],
+    event_id: Annotated[
+        str, typer.Argument(help="An event, or PRF-7; or a leaf's position with --leaf.")
+    ],
     leaf: Annotated[bool, typer.Option("--leaf", help="Prove a leaf instead of an event.")] = False,
     key: KeyOption = None,
     to: Annotated[
@@ -105,16 +107,26 @@ def prove(
 ) -> None:
     """Fetch the proof that an event is in the log as it was recorded, and check it here.
 
+    PRF-7 proves the leaf of a red/green proof, whose digest covers both of its runs.
+
     Exit code 3 when the proof does not hold, or the stored record was changed.
     """
     with Client(program(context).settings(state=state, api_url=api_url)) as client:
         trusted = _keys(client.get("/v1/log/checkpoint"), key)
-        path = f"/v1/log/{'leaves' if leaf else 'events'}/{event_id}/proof"
+        place = _place_of_proof(client, event_id)
+        path = f"/v1/log/{'leaves' if leaf or place else 'events'}/{place or event_id}/proof"
         proof = client.get(path)
     shown = _verify(proof, trusted)
     if to is not None:
         to.write_bytes(msgspec.json.format(msgspec.json.encode(proof)) + b"\n")
     Output(json=as_json).result({**shown, "proof": proof}, lambda: facts(shown.items()))
+
+
+def _place_of_proof(client: Client, name: str) -> str:
+    """Where the leaf of a red/green proof stands; empty for anything else."""
+    if not name.upper().startswith("PRF-"):
+        return ""
+    return str(client.get(f"/v1/proofs/{name}")["leaf"])
 
 
 @app.command("verify")

@@ -66,6 +66,8 @@ COMMANDS: Mapping[str, Entry] = {
     "events": Entry("events", "app", _LOOK),
     "trace": Entry("trace", "app", _LOOK),
     "replay": Entry("replay", "replay", _LOOK),
+    "prove": Entry("prove", "prove", _CHANGE),
+    "proofs": Entry("prove", "app", _LOOK),
     "sql": Entry("sql", "sql", _LOOK, takes_dashes=True),
     "gateways": Entry("gateways", "app", _LOOK),
     "signals": Entry("signals", "app", _LOOK),
