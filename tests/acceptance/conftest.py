@@ -18,6 +18,8 @@ import httpx2
 import msgspec
 import pytest
 
+from tests.ports import free_port
+
 SEEDS = Path(__file__).with_name("seeds")
 KT = Path(sys.executable).with_name("kt")
 
@@ -75,7 +77,9 @@ class Instance:
     def start(self) -> None:
         """Start it and return when it is ready."""
         began = time.monotonic()
-        options = ("--state", str(self.state), "--gateway-port", "0", "--api-port", "0")
+        # Not 0: a part that is killed comes back on the port that it had.
+        ports = ("--gateway-port", str(free_port()), "--api-port", str(free_port()))
+        options = ("--state", str(self.state), *ports)
         ran = self.kt("up", *options, *self.options, "--detach")
         self.started_after_seconds = time.monotonic() - began
         assert ran.code == 0, ran.err + self.logs()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from kintsugi.api.permissions import Scope
 from kintsugi.model.report import ReportFilter
 from kintsugi.store.memory import memory_stores
 from tests.control_plane import bearer, control_plane, make_token, served
+from tests.ports import free_port
 
 PROGRAM = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 
@@ -35,12 +35,6 @@ receivers:
         http_config:
           authorization: {{credentials_file: {token}}}
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_for(what: Callable[[], bool], *, seconds: float = 40.0) -> None:

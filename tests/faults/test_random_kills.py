@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -18,6 +17,7 @@ import pytest
 
 from tests.acceptance.conftest import Instance, eventually, new_instance
 from tests.faults.load import Load, everything_holds
+from tests.ports import free_port
 
 KILLS = int(os.environ.get("KT_FAULT_KILLS", "6"))
 SEED = int(os.environ.get("KT_FAULT_SEED", "0")) or random.randrange(1, 2**32)
@@ -30,12 +30,6 @@ pytestmark = [
 
 # How often each part dies, of all that die.
 PARTS = {"worker": 8, "gateway": 4, "server": 4, "database": 3, "up": 1}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_whatever_is_killed_whenever_every_answer_has_its_record() -> None:

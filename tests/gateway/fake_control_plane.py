@@ -16,6 +16,7 @@ import msgspec
 from kintsugi.ledger.journal_continuity import check_records
 from kintsugi.ledger.journal_ranges import RANGES_LINE_START, RangesLine
 from kintsugi.model.journal import CheckedRange
+from tests.ports import free_port
 
 TOKEN = "test-token"
 
@@ -47,7 +48,7 @@ class FakeControlPlane:
         self.reports: list[dict[str, Any]] = []
         self.refuses_publishing = False
         self.changed = threading.Condition()
-        self.port = 0
+        self.port = free_port()
         self._server: _Server | None = None
 
     @property
@@ -57,7 +58,6 @@ class FakeControlPlane:
     def start(self) -> None:
         self._server = _Server(("127.0.0.1", self.port), _Handler)
         self._server.fake = self
-        self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
