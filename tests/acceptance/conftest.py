@@ -157,7 +157,7 @@ class Instance:
             trust_env=False,
         )
 
-    def stored(self, event_id: str, *, within_seconds: float = 15) -> dict[str, Any]:
+    def stored(self, event_id: str, *, within_seconds: float = 60) -> dict[str, Any]:
         """An event, once it has arrived at the control plane."""
         found: dict[str, Any] = eventually(
             lambda: self.api(f"/v1/events/{event_id}"), within_seconds=within_seconds
@@ -172,7 +172,7 @@ class Instance:
         )
 
 
-def eventually(look: Callable[[], Any], *, within_seconds: float = 15) -> Any:
+def eventually(look: Callable[[], Any], *, within_seconds: float = 60) -> Any:
     """The first true thing that ``look`` returns, asked for again and again."""
     deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:

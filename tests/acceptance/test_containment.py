@@ -78,7 +78,7 @@ def test_harm_stops_within_a_second_and_stays_stopped(running: Instance) -> None
     assert shown.json["status"] == "in_force"
     ended = running.kt("release", identifier, "--reason", "template rolled back", "--json")
     assert ended.code == 0, ended.err
-    eventually(lambda: running.ask("hello", headers=TRIAGE).status_code == 200, within_seconds=5)
+    eventually(lambda: running.ask("hello", headers=TRIAGE).status_code == 200)
     assert running.kt("containments", "list", "--json").json == []
 
 
@@ -94,7 +94,7 @@ def test_an_earlier_version_of_policies_and_of_a_prompt_is_pinned_for_a_while(
     loose.write_text(newest["content"].replace("action: block", "action: flag"))
     published = running.kt("config", "apply", "--file", str(loose))
     assert published.code == 0, published.err
-    eventually(lambda: running.ask(attack, headers=TRIAGE).status_code == 200, within_seconds=10)
+    eventually(lambda: running.ask(attack, headers=TRIAGE).status_code == 200)
     pinned = running.kt(
         *("contain", "pin-policy", "--to-version", f"{config_id}@{strict}", "--workflow", "triage"),
         *("--reason", "lets attacks through", "--json"),

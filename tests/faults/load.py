@@ -40,7 +40,7 @@ class Load:
         for thread in self._threads:
             thread.join(40)
 
-    def wait_for(self, more: int, *, within_seconds: float = 30) -> None:
+    def wait_for(self, more: int, *, within_seconds: float = 60) -> None:
         """Return when so many more answers have come."""
         wanted = len(self.answered) + more
         eventually(lambda: len(self.answered) >= wanted, within_seconds=within_seconds)
