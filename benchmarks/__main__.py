@@ -65,6 +65,13 @@ BENCHMARKS = (
     ),
     Benchmark("package_cost", "Packages: write, pack and check", ("--quick",)),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
+    Benchmark(
+        "minimise",
+        "Minimising: how short labelled attacks get, and which variants are caught",
+        ("--each", "10"),
+        data=(),
+        needs_data=True,
+    ),
     Benchmark("tool_calls", "Tool calls: schema violations found, and the cost", data=()),
     Benchmark(
         "containment",
