@@ -26,9 +26,7 @@ def test_a_page_says_what_is_known_and_nothing_else(kt_online: Kt) -> None:
     screen = Console(file=io.StringIO(), width=100)
     screen.print(incident_page(found))
     assert isinstance(screen.file, io.StringIO)
-    lines = {
-        line[:17].strip(): line[17:].strip() for line in screen.file.getvalue().splitlines()
-    }
+    lines = {line[:17].strip(): line[17:].strip() for line in screen.file.getvalue().splitlines()}
     assert lines["incident"] == "INC-000001  It lied"
     assert lines["severity"] == "low, in place of high: a drill"
     assert lines["roles"] == "commander ana"
