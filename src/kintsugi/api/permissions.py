@@ -34,6 +34,8 @@ class Scope(Enum):
     REPLAYS_RUN = "replays:run"
     REGRESSIONS_READ = "regressions:read"
     REGRESSIONS_PROVE = "regressions:prove"
+    REGRESSIONS_WRITE = "regressions:write"
+    REGRESSIONS_APPROVE = "regressions:approve"
     CONFIGURATIONS_READ = "configurations:read"
     CONFIGURATIONS_WRITE = "configurations:write"
     GATEWAYS_READ = "gateways:read"
@@ -143,10 +145,12 @@ _REVIEW: Final = _LOOK | {
     Scope.INCIDENTS_REPORT,
     Scope.ESCALATIONS_RESOLVE,
     Scope.REPLAYS_RUN,
+    Scope.REGRESSIONS_WRITE,
 }
 # Many may stop; few may release.
 _RESPOND: Final = _REVIEW | {
     Scope.REGRESSIONS_PROVE,
+    Scope.REGRESSIONS_APPROVE,
     Scope.INCIDENTS_RESPOND,
     Scope.CONTAINMENTS_APPLY,
     Scope.SIGNALS_WRITE,

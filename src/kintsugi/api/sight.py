@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
+from kintsugi.api.sight_regressions import SeenRegressions
 from kintsugi.errors import Forbidden, NotFound
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
@@ -33,6 +34,7 @@ from kintsugi.model.incident import (
 from kintsugi.model.incident_access import may_see as has_sight
 from kintsugi.model.incident_access import veiled, visibility_of
 from kintsugi.model.proof import Proof, ProofFilter, ProofStore
+from kintsugi.model.regression import RegressionStore
 from kintsugi.model.regression_ledger import (
     Binding,
     LedgerEntry,
@@ -56,6 +58,7 @@ def seen_by(stores: Stores, name: str) -> Stores:
         reports=cast("ReportStore", SeenReports(stores.reports, incidents, name)),
         proofs=SeenProofs(stores.proofs, incidents),
         ledger=cast("RegressionLedger", SeenLedger(stores.ledger, incidents)),
+        regressions=cast("RegressionStore", SeenRegressions(stores.regressions, incidents, name)),
     )
 
 

@@ -23,7 +23,8 @@ CaseKind = Literal["case", "variant", "twin"]
 # ``proposed`` until a person decides. ``replaced`` leaves a tombstone that names what stands in.
 # ``erased``: its content went with a person's data, and its incident wants another one.
 CaseState = Literal["proposed", "approved", "rejected", "replaced", "erased"]
-SourceKind = Literal["event", "escalation", "report", "trajectory", "case"]
+# ``hand``: somebody wrote it.
+SourceKind = Literal["event", "escalation", "report", "trajectory", "case", "hand"]
 
 # Stands where content cannot be had; see ``Regression.lost``.
 NO_CASE: Final = Case("", CaseInput(), CaseExpected())
@@ -60,6 +61,25 @@ class KeptSensitive(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RedRun(msgspec.Struct, frozen=True):
+    """How a case came out on the configuration of its time when a person approved it.
+
+    Attributes:
+        revision: what that engine made of the configuration; ``same_engine`` says whether that is
+            what it was when it decided.
+        met: the expectation; never of a case or variant that was approved, always of a twin.
+    """
+
+    config_version: str
+    revision: str
+    engine_version: str
+    same_engine: bool
+    at: datetime
+    met: bool
+    verdict: str = ""
+    reason_code: str = ""
+
+
 class Regression(msgspec.Struct, frozen=True):
     """One version of one regression case.
 
@@ -78,6 +98,7 @@ class Regression(msgspec.Struct, frozen=True):
         changed: what this version is for, in a word or two.
         replaced_by: id of what stands in for it.
         reason: why it was decided, replaced or changed so.
+        red: how it came out when it was approved; None before.
         lost: why its content cannot be had, so that ``case`` is ``NO_CASE``: it was erased, or
             cannot be opened. Empty where all is well.
         lost_digest: of that content.
@@ -105,6 +126,7 @@ class Regression(msgspec.Struct, frozen=True):
     minimised_chars: int | None = None
     replaced_by: str = ""
     reason: str = ""
+    red: RedRun | None = None
     lost: str = ""
     lost_digest: str = ""
 

@@ -36,7 +36,6 @@ _MESSAGES: Final = (CASE_ENDPOINT, "/v1/messages", "/v1/messages/count_tokens")
 # Said where upstream was not called: it says nothing that a policy could mind.
 _NEUTRAL_ANSWER: Final = "OK"
 _MARKER: Final = re.compile(r"\[REDACTED:([A-Z0-9_]+)\]")
-_STOPPED: Final = frozenset({Verdict.BLOCK, Verdict.ESCALATE, Verdict.QUARANTINE})
 
 
 class Reproduced(msgspec.Struct, frozen=True):
@@ -95,7 +94,6 @@ def case_of(event: DecisionEvent, payload: Payload, *, name: str, facts: bool) -
             endpoint=endpoint,
         ),
         CaseExpected(verdict=event.verdict.value, reason_code=event.reason_code or None),
-        f"what event {event.id} sent",
     )
 
 
@@ -118,11 +116,6 @@ def reproduced(event: DecisionEvent, case: Case, in_force: InForce) -> Reproduce
     )
 
 
-def was_stopped(event: DecisionEvent) -> bool:
-    """Whether a policy kept an exchange from happening."""
-    return event.verdict in _STOPPED
-
-
 def that_matter(
     events: Sequence[DecisionEvent], tied: frozenset[str], verdict: str
 ) -> list[DecisionEvent]:
@@ -131,7 +124,7 @@ def that_matter(
     if about := [one for one in events if one.id in tied]:
         return about
     allow = verdict == Verdict.ALLOW.value
-    wrong = [one for one in events if was_stopped(one) is allow]
+    wrong = [one for one in events if one.verdict.stops is allow]
     if allow:
         return wrong
     acts = [one for one in wrong if one.mcp_method == "tools/call"]
@@ -179,15 +172,15 @@ def _object(event: DecisionEvent, text: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise InvalidInput(
-            f"event {event.id}: what was recorded is no JSON object any more, because what is masked"
-            " in it broke it; keep payloads with gateway.payload: full, or write the case yourself:"
-            " kt regressions add --file FILE"
+            f"event {event.id}: what was recorded is no JSON object, or what is masked in it broke "
+            "it; keep payloads with gateway.payload: full, or write the case yourself: "
+            "kt regressions add --file FILE"
         )
     return found
 
 
 def _answer(event: DecisionEvent, payload: Payload) -> dict[str, Any] | str | None:
-    if not 200 <= event.upstream_status < 300:  # noqa: PLR2004
+    if not 200 <= event.upstream_status < 300:
         return None if event.dialect.endswith("embeddings") else _NEUTRAL_ANSWER
     try:
         found = msgspec.json.decode(_unmasked(payload.response))

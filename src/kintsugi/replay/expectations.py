@@ -11,7 +11,6 @@ from kintsugi.model.incident import Enforcement
 from kintsugi.model.overrides import Override
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import parse_reason_code
-from kintsugi.replay.capture import was_stopped
 
 _WORDS = ", ".join(verdict.value for verdict in Verdict)
 
@@ -57,7 +56,7 @@ def expectation(
             f"{_WORDS}; or record the verdict of the incident first: kt incidents verdict INC "
             "--enforcement missed|over_block"
         )
-    if was_stopped(event):
+    if event.verdict.stops:
         return _verdict("allow", f"it was stopped ({event.reason_code}), which was wrong")
     return _verdict("block", "it was let through, which was wrong")
 
@@ -83,7 +82,7 @@ def canonical(expected: CaseExpected) -> CaseExpected:
 
 
 # Let through, but changed or watched: what should have happened instead may be either.
-_UNCLEAR = frozenset({Verdict.REDACT})
+_UNCLEAR = frozenset({Verdict.REDACT, Verdict.TRANSFORM})
 
 
 def _verdict(word: str, because: str) -> Expectation:

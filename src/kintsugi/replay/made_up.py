@@ -1,5 +1,5 @@
-"""Values that belong to nobody and look like those that detectors find. Pure and deterministic: what
-was made up here can be told from what was not."""
+"""Values that belong to nobody and look like those that detectors find. Pure and deterministic:
+what was made up here can be told from what was not."""
 
 from __future__ import annotations
 

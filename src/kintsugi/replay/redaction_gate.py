@@ -281,7 +281,7 @@ def _counted(kinds: Iterator[str]) -> dict[str, int]:
 def _shown(name: object) -> str:
     """A member's name as a place may show it: one that is long may itself be what is hidden."""
     text = str(name)
-    return text if len(text) <= 40 and text.isidentifier() else "*"  # noqa: PLR2004
+    return text if len(text) <= 40 and text.isidentifier() else "*"
 
 
 @cache
