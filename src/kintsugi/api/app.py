@@ -78,7 +78,12 @@ from kintsugi.api.auth import Authenticator
 from kintsugi.api.background import Background
 from kintsugi.api.bypasses import BYPASSES_EVERY_SECONDS, BypassJudge
 from kintsugi.api.control import Control
-from kintsugi.api.erasure_places import ExportedFiles, ReportedSpans, ReportFiles
+from kintsugi.api.erasure_places import (
+    ExportedFiles,
+    RegressionCases,
+    ReportedSpans,
+    ReportFiles,
+)
 from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.api.freeze_worker import FreezeWorker
@@ -205,6 +210,7 @@ def build_api(
             ExportedFiles(stores, state_dir, clock),
             ReportedSpans(stores),
             ReportFiles(stores),
+            RegressionCases(stores, clock),
             *more_places,
         ),
     )

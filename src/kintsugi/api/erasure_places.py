@@ -1,5 +1,5 @@
-"""Where content is besides the events, as far as this control plane knows: files of exports, and
-what applications report in traces."""
+"""Where content is besides the events, as far as this control plane knows: files of exports, what
+applications report in traces, and regression cases."""
 
 from __future__ import annotations
 
@@ -110,6 +110,29 @@ class ReportFiles:
     def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:  # noqa: ARG002
         removed = self._stores.reports.erase_files(report_of_subject(subject))
         return PlaceReached(self.name, "done", removed=removed, detail="files of a report")
+
+    def left(self, subject: Subject, /, *, erasure_id: str) -> int:  # noqa: ARG002
+        return self.holds(subject)
+
+
+class RegressionCases:
+    """Cases made of what the subject said. They stay, cut from it; where somebody kept sensitive
+    content in spite of the gate, that goes, and the incident wants another case."""
+
+    name = "regressions"
+
+    def __init__(self, stores: Stores, clock: Callable[[], datetime]) -> None:
+        self._stores = stores
+        self._clock = clock
+
+    def holds(self, subject: Subject, /) -> int:
+        return self._stores.regressions.matter(str(subject))
+
+    def erase(self, subject: Subject, /, *, erasure_id: str) -> PlaceReached:
+        removed = self._stores.regressions.forget(
+            str(subject), by=f"erasure/{erasure_id}", now=self._clock()
+        )
+        return PlaceReached(self.name, "done", removed=removed, detail="ties of regression cases")
 
     def left(self, subject: Subject, /, *, erasure_id: str) -> int:  # noqa: ARG002
         return self.holds(subject)

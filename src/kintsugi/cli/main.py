@@ -84,6 +84,7 @@ COMMANDS: Mapping[str, Entry] = {
     "kpis": Entry("kpis", "kpis", _LOOK),
     "communications": Entry("communications", "app", _CHANGE),
     "obligations": Entry("obligations", "app", _CHANGE),
+    "regressions": Entry("regressions", "app", _CHANGE),
     "escalations": Entry("escalations", "app", _CHANGE),
     "quarantine": Entry("quarantine", "app", _CHANGE),
     "trajectories": Entry("trajectories", "app", _KEEP),
