@@ -108,8 +108,6 @@ RESOURCES: tuple[Routes, ...] = (
     overrides.routes,
     escalations.routes,
     configurations.routes,
-    regression_verbs.routes,
-    regressions.routes,
     gateways.routes,
     exports.routes,
     archives.routes,
@@ -148,6 +146,8 @@ RESOURCES: tuple[Routes, ...] = (
     replays.routes,
     proofs.routes,
     regression_ledger.routes,
+    regression_verbs.routes,
+    regressions.routes,  # after those with a word where it has an id
     signals.routes,
     deployments.routes,
     notices.routes,

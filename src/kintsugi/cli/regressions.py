@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from kintsugi.cli import regression_ledger
 from kintsugi.cli.client import Client
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, facts, harmless, table
@@ -21,6 +22,9 @@ app = typer.Typer(
     help="Regression cases: made of what went wrong, approved by a person, kept for ever.",
     no_args_is_help=True,
 )
+
+app.command("ledger")(regression_ledger.ledger)
+app.command("coverage")(regression_ledger.coverage)
 
 _EXIT_WRONG: Final = 3
 _COLUMNS: Final = ("id", "state", "kind", "incident", "configuration", "expects", "name")
