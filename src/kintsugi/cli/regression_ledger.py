@@ -1,0 +1,95 @@
+"""``kt regressions ledger`` and ``kt regressions coverage``: what binds for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import typer
+
+from kintsugi.cli.client import Client
+from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.output import Output, table
+from kintsugi.cli.parts import program
+
+_EXIT_WRONG: Final = 3
+_LEDGER_COLUMNS: Final = ("at", "entry", "case", "version", "config", "proof", "by", "note")
+_COVERAGE_COLUMNS: Final = ("incident", "severity", "coverage", "cases", "in force", "note")
+
+
+def ledger(
+    context: typer.Context,
+    regression: Annotated[
+        str, typer.Option("--case", metavar="REG", help="Of this case.", show_default=False)
+    ] = "",
+    incident: Annotated[
+        str, typer.Option("--incident", help="Of this incident.", show_default=False)
+    ] = "",
+    config: Annotated[
+        str, typer.Option("--config", help="Of this configuration.", show_default=False)
+    ] = "",
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show which cases came to bind, and everything that changed in that, newest first."""
+    wanted = {"regression": regression, "incident": incident, "config": config}
+    params = {name: value for name, value in wanted.items() if value}
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = list(client.all("/v1/regressions/ledger", params, limit=limit))
+    rows = [
+        [
+            *(one["at"], one["act"], one["regression_id"], one["version"], one["config_id"]),
+            *(one.get("proof_id", ""), one["by"], _note(one)),
+        ]
+        for one in found
+    ]
+    output = Output(json=as_json)
+    output.result(found, lambda: table(_LEDGER_COLUMNS, rows, empty="nothing binds yet"))
+
+
+def coverage(
+    context: typer.Context,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    state: StateOption = None,
+    api_url: ApiUrlOption = None,
+) -> None:
+    """Show every closed incident, the cases that keep it covered, and whether they hold now.
+
+    Exit code 3 when a case that binds does not hold on the newest version.
+    """
+    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        found = list(client.all("/v1/regressions/coverage", limit=limit))
+    rows = [
+        [
+            *(one["reference"], one["severity"], one["state"]),
+            [each["regression_id"] for each in one["cases"]],
+            sorted({each["in_force"] for each in one["cases"]}),
+            _why(one),
+        ]
+        for one in found
+    ]
+    output = Output(json=as_json)
+    output.result(found, lambda: table(_COVERAGE_COLUMNS, rows, empty="no incident is closed"))
+    if any(one["state"] == "broken" for one in found):
+        raise typer.Exit(_EXIT_WRONG)
+
+
+def _note(one: Mapping[str, Any]) -> str:
+    told = [f"replaced by {one['replaced_by']}"] if one.get("replaced_by") else []
+    return "; ".join([*told, *([one["reason"]] if one.get("reason") else [])])
+
+
+def _why(one: Mapping[str, Any]) -> str:
+    """What does not hold, or who answers for it that nothing binds."""
+    broken = [each["breach"] for each in one["cases"] if each["breach"]]
+    if broken:
+        told = (
+            f"{each['regression_id']}: expected {each['expected']}; {each['came']}"
+            for each in broken
+        )
+        return "; ".join(told)
+    waiver = one["waiver"]
+    return f"waived by {waiver['owner']}: {waiver['reason']}" if waiver else ""
