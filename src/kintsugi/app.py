@@ -108,6 +108,8 @@ def restore(transfer: Transfer) -> dict[str, Any]:
     """Bring a backup back, without what was erased since; what was in it."""
     from kintsugi.api.retention_worker import new_run
     from kintsugi.api.vault_worker import reapply
+    from kintsugi.ledger.regression_copy import FILE as LEDGER
+    from kintsugi.ledger.regression_copy import bind_again
     from kintsugi.store import open_stores
     from kintsugi.store.backup import restore as bring_back
     from kintsugi.vault.remembered import FILE, read, remember
@@ -128,6 +130,9 @@ def restore(transfer: Transfer) -> dict[str, Any]:
             again = reapply(
                 stores.erasures, transfer.state, now=datetime.now(UTC), tell=transfer.tell
             )
+            bound = bind_again(
+                stores, transfer.state / LEDGER, now=datetime.now(UTC), tell=transfer.tell
+            )
             now = datetime.now(UTC)
             again_due = new_run("system/restore", "restored from a backup", now=now)
             if stores.retention.request_unless(again_due, since=now):
@@ -141,7 +146,12 @@ def restore(transfer: Transfer) -> dict[str, Any]:
                     "bring vault-key back, or name where it is with KT_VAULT_KEY; until then "
                     "nothing can be recorded"
                 )
-    return {**_summary(transfer.file, manifest), "erased_again": again, "archives_wrong": wrong}
+    return {
+        **_summary(transfer.file, manifest),
+        "erased_again": again,
+        "bound_again": bound,
+        "archives_wrong": wrong,
+    }
 
 
 def _archive(transfer: Transfer) -> Place | None:
@@ -197,6 +207,7 @@ def _state_files(state: Path, *, with_vault_key: bool) -> dict[str, Path]:
         "log-key",
         "gateway/*/fingerprint.key",
         "erasures.jsonl",
+        "regression-ledger.jsonl",
         *(["vault-key"] if with_vault_key else []),
     ]
     found = (path for pattern in wanted for path in state.glob(pattern))

@@ -32,6 +32,8 @@ from kintsugi.console.oidc import Provider
 from kintsugi.console.oidc_settings import client_secret, read_oidc_settings
 from kintsugi.errors import DatabaseUnusable, KeyUnavailable
 from kintsugi.ledger.log_keys import load_keys
+from kintsugi.ledger.regression_copy import FILE as LEDGER_COPY
+from kintsugi.ledger.regression_copy import bind_again
 from kintsugi.model.stores import Stores
 from kintsugi.store.archive_shelf import Place, address_of
 from kintsugi.store.embedded import DatabaseHandle, Embedded
@@ -66,6 +68,12 @@ def run(start: ServerStart) -> int:
             start.state,
             now=datetime.now(UTC),
             tell=lambda said: log.warning("erasure.reapplied", said=said),
+        )
+        bind_again(
+            stores,
+            start.state / LEDGER_COPY,
+            now=datetime.now(UTC),
+            tell=lambda said: log.warning("regression_ledger.put_back", said=said),
         )
         ensure_first_tokens(stores, start.state, now=datetime.now(UTC))
         log_key_file = start.log_key_file or start.state / "log-key"

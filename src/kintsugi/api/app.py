@@ -97,7 +97,10 @@ from kintsugi.api.retention_worker import (
     Retention,
 )
 from kintsugi.api.routing import GuardedRoute, Routes
+from kintsugi.api.unproven import UNPROVEN_EVERY_SECONDS, UnprovenWatch
 from kintsugi.api.vault_worker import VaultWorker
+from kintsugi.ledger.regression_copy import FILE as LEDGER_COPY
+from kintsugi.ledger.regression_copy import LedgerCopy
 from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Stores
@@ -239,9 +242,22 @@ def build_api(
         look_every_seconds=RETENTION_EVERY_SECONDS,
         pause_seconds=RETENTION_PAUSE_SECONDS,
     )
+    proofs_watch = Background(
+        "unproven",
+        (
+            LedgerCopy(stores.ledger, state_dir / LEDGER_COPY).follow_once,
+            UnprovenWatch(stores, clock).look_once,
+        ),
+        feed,
+        channel="incidents",
+        look_every_seconds=UNPROVEN_EVERY_SECONDS,
+    )
     notify = NotifyWorker(stores, feed, clock)
 
-    workers = (worker, vault, notify, bypasses, freezer, archiver, reminders, keeper)
+    workers = (
+        *(worker, vault, notify, bypasses, freezer, archiver, reminders, keeper),
+        proofs_watch,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from kintsugi.api.permissions import Access, Scope
 from kintsugi.api.reconciliation import Reconciliation, reconcile
 from kintsugi.api.relaxed import RelaxedView, relaxed_elsewhere, relaxed_now
 from kintsugi.api.routing import Routes
+from kintsugi.api.unproven import UNPROVEN
 from kintsugi.errors import StoreUnavailable
 from kintsugi.model.oversight import OPEN
 
@@ -46,6 +47,8 @@ class Status(msgspec.Struct, frozen=True):
         relaxed: settings that are weaker than they could be, in what gateways run and in the
             newest versions; what needs somebody first.
         unregistered_workflows: names that traffic used and nobody registered.
+        unproven: configurations that decide somewhere and do not meet the regression cases that
+            bind them, each in a sentence.
     """
 
     version: str
@@ -57,6 +60,7 @@ class Status(msgspec.Struct, frozen=True):
     gateways: tuple[Reconciliation, ...]
     relaxed: tuple[RelaxedView, ...]
     unregistered_workflows: int
+    unproven: tuple[str, ...] = ()
 
 
 @routes.add("GET", "/health", Access.PUBLIC, answer=Health)
@@ -120,5 +124,9 @@ def status(control: Ctl) -> Response:
             ),
             relaxed=relaxed_now(control.stores, now=now),
             unregistered_workflows=control.stores.workflows.count_strangers(),
+            unproven=tuple(
+                found.summary
+                for found in control.stores.signals.page("unresolved", kind=UNPROVEN, limit=20)[0]
+            ),
         )
     )

@@ -254,6 +254,26 @@ def _reconciliation(counted: dict[str, Any]) -> Finding:
     return Finding(name, "ok", detail)
 
 
+def _regressions(patient: Patient) -> Iterator[Finding]:
+    """Whether the regression ledger is as the log tells, and what decides meets what binds it."""
+    try:
+        with Client(patient.settings) as client:
+            checked = client.get("/v1/regressions/ledger/check")
+            unproven = client.get("/v1/status").get("unproven", [])
+    except (ApiUnreachable, ApiRefused) as error:
+        yield Finding("regression ledger", "not attempted", str(error).splitlines()[0])
+        return
+    if checked["findings"]:
+        told = "; ".join(checked["findings"][:_FOUND_SHOWN])
+        next_step = "bring it back: kt restore, with the newest STATE/regression-ledger.jsonl"
+        yield Finding("regression ledger", "failed", told, next_step)
+    else:
+        told = f"{checked['entries']} entries, each as the log tells"
+        yield Finding("regression ledger", "ok", told)
+    for one in unproven:
+        yield Finding("regression cases", "failed", one, "kt regressions coverage")
+
+
 def _vault(patient: Patient) -> Iterator[Finding]:
     """Whether content can be sealed and opened."""
     try:
@@ -343,6 +363,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _journals,
     _log,
     _archives,
+    _regressions,
     _vault,
     _configuration,
 )

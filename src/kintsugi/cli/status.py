@@ -143,6 +143,7 @@ def look(settings: Settings, running: Up) -> Status:
             strangers = told.get("unregistered_workflows", 0)
             problems += [line for gateway in counted for line in differences(gateway)]
             problems += [overdue(one) for one in relaxed if _is_overdue(one)]
+            problems += told.get("unproven", [])
     except (ApiUnreachable, ApiRefused) as error:
         problems.append(f"workers and counters are unknown: {error}")
     problems += [

@@ -1,0 +1,140 @@
+"""What gets around the check of a publish shows: files of gateways, changes of the database, and
+backups that are older than what binds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from starlette.testclient import TestClient
+
+from kintsugi.api.unproven import UNPROVEN, UnprovenWatch
+from kintsugi.errors import EvidenceUnavailable
+from kintsugi.ledger.regression_copy import LedgerCopy, bind_again, read_copy
+from kintsugi.model.regression_ledger import Binding, BoundFilter
+from kintsugi.model.stores import Stores
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import revision
+from kintsugi.store.memory import memory_stores
+from tests.api.test_api_proofs import (
+    NEW,
+    OLD,
+    add_case,
+    config,
+    declared,
+    do,
+    in_review,
+    prove,
+    publish,
+)
+from tests.contract.test_proof_store import case, entry
+from tests.control_plane import NOON, Clock, make_report
+
+
+@pytest.fixture
+def closed(client: TestClient, stores: Stores) -> str:
+    publish(client, OLD)
+    key = declared(client)
+    add_case(stores, client, key)
+    publish(client, NEW)
+    prove(client, key)
+    in_review(client, key)
+    do(client, key, "close")
+    return key
+
+
+def runs(stores: Stores, content: str, name: str) -> None:
+    report = make_report(now=NOON, config_id="support")
+    worker = msgspec.structs.replace(
+        report.workers[0], config_version=name, revision=revision(parse_config(content))
+    )
+    stores.gateways.put(msgspec.structs.replace(report, workers=(worker,)), now=NOON)
+
+
+def told(stores: Stores) -> list[str]:
+    found, _ = stores.signals.page("unresolved", kind=UNPROVEN, limit=99)
+    return sorted(one.summary for one in found)
+
+
+def test_a_gateway_that_runs_what_breaks_a_case_is_told_until_it_does_not(
+    client: TestClient, stores: Stores, clock: Clock, closed: str
+) -> None:
+    watch = UnprovenWatch(stores, clock)
+    watch.look_once()
+    assert told(stores) == []
+    runs(stores, OLD, "support@1")
+    watch.look_once()
+    [summary] = told(stores)
+    assert "runs support@1" in summary
+    assert "1 of them do not hold: REG-000001" in summary
+    assert client.get("/v1/status").json()["data"]["unproven"] == [summary]
+    runs(stores, config("yak"), "support@1.0.0")
+    watch.look_once()
+    [summary] = told(stores)
+    assert "no version that is kept here means the same" in summary
+    runs(stores, NEW, "support@2")
+    watch.look_once()
+    assert told(stores) == []
+    assert closed
+
+
+def test_a_newest_version_that_somebody_put_into_the_database_is_told(
+    stores: Stores, clock: Clock, closed: str
+) -> None:
+    stores.configurations.put(
+        config_id="support", content=OLD, revision="sha256:x", author="eve", note="",
+        pack_version="1", now=NOON,
+    )  # fmt: skip
+    watch = UnprovenWatch(stores, clock)
+    watch.look_once()
+    watch.look_once()
+    assert ["configuration support runs support@3" in one for one in told(stores)] == [True]
+    assert closed
+
+
+def test_the_ledger_is_remembered_beside_the_database_and_put_back(tmp_path: Path) -> None:
+    stores = memory_stores(now=lambda: NOON)
+    path = tmp_path / "regression-ledger.jsonl"
+    one, two = case(stores), case(stores, number=2)
+    copy = LedgerCopy(stores.ledger, path)
+    stores.ledger.add(Binding((entry(one, 1),)), now=NOON)
+    assert copy.follow_once()
+    assert not copy.follow_once()
+    stores.ledger.add(Binding((entry(two, 2),)), now=NOON)
+    # A crash tore the last line, and another process goes on.
+    path.write_bytes(path.read_bytes() + b'{"id": "torn')
+    LedgerCopy(stores.ledger, path).follow_once()
+    assert read_copy(path) == [entry(one, 1), entry(two, 2)]
+
+    restored = memory_stores(now=lambda: NOON)
+    case(restored)
+    said: list[str] = []
+    assert bind_again(restored, path, now=NOON, tell=said.append) == 2
+    assert bind_again(restored, path, now=NOON, tell=said.append) == 0
+    assert len(restored.ledger.bound(BoundFilter())) == 2
+    assert restored.ledger.check() == []
+    assert "2 entries" in said[0]
+    assert "REG-000002" in said[1]
+    assert "REG-000001" not in said[1]
+
+
+def test_a_damaged_copy_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "regression-ledger.jsonl"
+    path.write_bytes(b"nonsense\n")
+    with pytest.raises(EvidenceUnavailable, match=":1 is no entry"):
+        read_copy(path)
+
+
+def test_a_publish_is_refused_while_the_content_of_a_case_that_binds_is_not_there(
+    client: TestClient, stores: Stores
+) -> None:
+    publish(client, OLD)
+    gone = memory_stores(now=lambda: NOON)
+    for number in range(1, 8):
+        last = case(gone, number=number)
+    stores.ledger.put_back([entry(last)], now=NOON)
+    refused = publish(client, NEW)
+    assert refused.status_code == 409
+    [error] = refused.json()["errors"]
+    assert error["code"] == "could_not_run"
