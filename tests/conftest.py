@@ -3,8 +3,11 @@ nothing."""
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
+import warnings
 from collections.abc import Generator
 
 import pytest
@@ -40,6 +43,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for program in marker.args:
             if shutil.which(program) is None:
                 pytest.skip(f"{program} is not installed here")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_logfinish(nodeid: str) -> Generator[None, None, None]:
+    """What a failed test left open is no fault of the test in which it would be noticed."""
+    yield
+    if getattr(sys, "last_value", None) is not None:
+        for name in ("last_exc", "last_value", "last_traceback"):  # pytest keeps its frames there
+            setattr(sys, name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.hookimpl(wrapper=True)
