@@ -58,6 +58,7 @@ def serve(start: ServerStart) -> int:
 def run_gateway(start: GatewayStart) -> int:
     """A gateway, until SIGTERM; the exit code."""
     from kintsugi import logs
+    from kintsugi.gateway.journal_retention import JournalLimits
     from kintsugi.gateway.settings import GatewaySettings
     from kintsugi.gateway.supervisor import run as supervise
 
@@ -74,6 +75,9 @@ def run_gateway(start: GatewayStart) -> int:
             api_url=start.api_url,
             api_token=start.api_token,
             simulator_url=start.simulator_url,
+            journal_limits=JournalLimits(
+                start.journal_days_max * 86_400.0, start.journal_bytes_max
+            ),
         )
     )
 

@@ -346,3 +346,45 @@ def test_a_file_that_cannot_be_used_says_why(
     with pytest.raises(InvalidInput, match=said) as refused:
         read_oidc_settings(tmp_path, {"KT_OIDC_FILE": str(path)})
     assert "elsewhere.yaml" in str(refused.value)
+
+
+def led_to(answer: Any) -> str:
+    found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', answer.text)
+    return html.unescape(found[1]) if found is not None else str(answer.headers.get("location"))
+
+
+def test_signing_out_ends_the_session_here_and_leads_to_the_end_of_the_one_there(
+    client: TestClient, provider: TestProvider
+) -> None:
+    provider.metadata = {"end_session_endpoint": f"{provider.issuer}/logout?tenant=a"}
+    sign_in(client, provider)
+    address = urlsplit(led_to(client.post("/sign-out")))
+    assert f"{address.scheme}://{address.netloc}{address.path}" == f"{provider.issuer}/logout"
+    assert {name: values[0] for name, values in parse_qs(address.query).items()} == {
+        "tenant": "a",
+        "client_id": "kintsugi",
+        "post_logout_redirect_uri": "https://kintsugi.example/sign-in",
+    }
+    assert client.get("/").status_code in (303, 401)
+    assert led_to(client.post("/sign-out")) == "/sign-in"  # there is nothing left to end
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"end_session_endpoint": "http://elsewhere.example/logout"}]
+)
+def test_a_provider_without_a_safe_way_out_is_left_alone(
+    client: TestClient, provider: TestProvider, metadata: dict[str, Any]
+) -> None:
+    provider.metadata = metadata
+    sign_in(client, provider)
+    assert led_to(client.post("/sign-out")) == "/sign-in"
+
+
+def test_the_session_here_is_over_although_the_provider_does_not_answer(
+    client: TestClient, provider: TestProvider, clock: Clock
+) -> None:
+    sign_in(client, provider)
+    clock.advance(minutes=61)  # its metadata is read again
+    provider.metadata = {"issuer": "another"}
+    assert led_to(client.post("/sign-out")) == "/sign-in"
+    assert client.get("/").status_code in (303, 401)

@@ -42,12 +42,25 @@ def run(
     simulator_url: Annotated[
         str, typer.Option(metavar="URL", help="Where targets with provider `simulator` are.")
     ] = "",
+    journal_days: Annotated[
+        int,
+        typer.Option(min=0, help="Without a control plane: how long journals are kept; 0: ever."),
+    ] = 0,
+    journal_gigabytes: Annotated[
+        int,
+        typer.Option(min=0, help="Without a control plane: how much is kept; 0: everything."),
+    ] = 0,
     with_parent: WithParentOption = False,
 ) -> None:
     """Run a gateway until SIGTERM; SIGHUP reads the file again."""
     here = program(context)
     settings = here.settings(state=state, api_url=api_url)
     follows = api_url or here.environ.get("KT_API_URL") or here.environ.get("KEEPTRUSTS_API_URL")
+    if follows and (journal_days or journal_gigabytes):
+        raise typer.BadParameter(
+            "--journal-days and --journal-gigabytes are for a gateway without a control plane; "
+            "with one, journals are trimmed of what has arrived there, and of nothing else"
+        )
     start = GatewayStart(
         policy_config=policy_config,
         listen=Address.parse(listen),
@@ -58,6 +71,8 @@ def run(
         state=settings.state,
         simulator_url=simulator_url,
         with_parent=with_parent,
+        journal_days_max=journal_days,
+        journal_bytes_max=journal_gigabytes * 1_000_000_000,
     )
     raise typer.Exit(here.parts.run_gateway(start))
 

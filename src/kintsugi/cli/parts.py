@@ -63,7 +63,12 @@ class ServerStart:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStart:
-    """How to run a gateway. ``api_url`` empty: alone, from the file."""
+    """How to run a gateway. ``api_url`` empty: alone, from the file.
+
+    Attributes:
+        journal_days_max, journal_bytes_max: how long and how much of its journals it keeps alone;
+            0 for all.
+    """
 
     policy_config: Path
     listen: Address
@@ -73,6 +78,8 @@ class GatewayStart:
     state: Path
     simulator_url: str
     with_parent: bool
+    journal_days_max: int = 0
+    journal_bytes_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)

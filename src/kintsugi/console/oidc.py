@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 import structlog
 from authlib.common.security import generate_token
+from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
@@ -53,6 +54,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    end_session_endpoint: str = ""
 
 
 class Provider:
@@ -94,6 +96,25 @@ class Provider:
             code_challenge_method="S256",
         )
         return Departure(address, state, nonce, verifier)
+
+    def sign_out_address(self) -> str:
+        """Where a browser ends its session at the provider too (OpenID Connect RP-Initiated Logout
+        1.0), and comes back from; empty where the provider or the settings have none.
+
+        The provider is told the client and no ``id_token_hint``: that would mean to keep what it
+        once said of a person. It may ask the person to confirm.
+
+        Raises:
+            ProviderUnavailable: it does not answer as it should.
+        """
+        endpoint = self._about().end_session_endpoint
+        if not self.settings.sign_out_at_provider or not private_enough(endpoint):
+            return ""
+        query = [
+            ("client_id", self.settings.client_id),
+            ("post_logout_redirect_uri", self.settings.signed_out_url),
+        ]
+        return str(add_params_to_uri(endpoint, query))
 
     def claims(self, code: str, *, verifier: str, nonce: str) -> Mapping[str, Any]:
         """What the provider vouches for, in exchange for a code.

@@ -16,6 +16,7 @@ from kintsugi.errors import InvalidInput
 
 FILE: Final = "oidc.yaml"
 CALLBACK: Final = "/sign-in/oidc/callback"
+SIGNED_OUT: Final = "/sign-in"
 
 
 class SecretSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +37,7 @@ class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         roles_claim: with groups of the provider; ``roles`` says which roles each of them gives.
             The provider then decides at every sign-in; without, roles are given here.
         default_roles: of whoever signs in for the first time.
+        sign_out_at_provider: signing out here signs out there, where the provider offers that.
     """
 
     issuer: str
@@ -48,6 +50,12 @@ class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles_claim: str = ""
     roles: dict[str, tuple[str, ...]] = {}
     default_roles: tuple[str, ...] = ()
+    sign_out_at_provider: bool = True
+
+    @property
+    def signed_out_url(self) -> str:
+        """Where the provider sends people after they signed out there; registered there."""
+        return self.public_url.rstrip("/") + SIGNED_OUT
 
     @property
     def callback_url(self) -> str:

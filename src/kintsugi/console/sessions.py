@@ -53,7 +53,7 @@ class Sessions:
     ) -> None:
         """Set the cookie of a new session, for a person or a token that was just accepted. The
         session that the browser had before is over."""
-        await self._end(request, control)
+        await self.end(request, control)
         now, secret = control.clock(), secrets.token_hex(32)
         session = Session(
             id=new_id(now),
@@ -78,9 +78,8 @@ class Sessions:
             secure=self.secure(request),
         )
 
-    async def end(self, response: Response, request: Request, control: Control) -> None:
-        """End the session, and take the cookie back."""
-        await self._end(request, control)
+    def take_back(self, response: Response) -> None:
+        """Take back the cookie of a session that is over."""
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
 
     async def identify(self, request: Request, control: Control, *, in_use: bool = True) -> Token:
@@ -118,15 +117,17 @@ class Sessions:
                 "This form was made under another session; open the page again and send it anew."
             )
 
-    async def _end(self, request: Request, control: Control) -> None:
+    async def end(self, request: Request, control: Control) -> Session | None:
+        """End the session of this browser; what it was, None where there was none."""
         secret = request.cookies.get(COOKIE, "")
         if not _SECRET.fullmatch(secret):
-            return
+            return None
         sessions = control.stores.sessions
         found = await run_in_threadpool(sessions.find, _digest(secret))
         if found is not None:
             await run_in_threadpool(sessions.end, found.id)
             control.authenticator.forget()
+        return found
 
 
 def _digest(secret: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
+import structlog
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
@@ -26,14 +27,15 @@ from kintsugi.api.users import NAME, NAME_CHARS_MAX, code_sha256, require_free_n
 from kintsugi.console.attempts import keys_of
 from kintsugi.console.contexts import ForwardPage, InvitationPage, SignInPage, WelcomePage
 from kintsugi.console.frame import Con, Console, page_routes
-from kintsugi.console.oidc import Provider
+from kintsugi.console.oidc import Provider, ProviderUnavailable
 from kintsugi.console.oidc_settings import OidcSettings
 from kintsugi.console.rendering import render
 from kintsugi.console.sessions import require_same_origin
 from kintsugi.errors import Forbidden, KintsugiError, NotFound, StateConflict, Unauthenticated
 from kintsugi.model.incident import new_id
-from kintsugi.model.user import SignInFlow, User
+from kintsugi.model.user import Session, SignInFlow, User
 
+log = structlog.get_logger(__name__)
 routes = page_routes()
 
 PERSONAL_TOKEN_LIFETIME: Final = timedelta(days=90)
@@ -97,15 +99,20 @@ async def sign_in(control: Ctl, console: Con, request: Request, body: RawBody) -
     audited=True,
 )
 async def sign_out(control: Ctl, console: Con, request: Request) -> Response:
-    """End the session of this browser."""
+    """End the session of this browser, and that at the provider which vouched for it."""
     require_same_origin(request)
     try:
         caller = await console.sessions.identify(request, control)
         request.state.audit_actor = f"{caller.name}/{caller.id}"
     except Unauthenticated:
         pass  # it was over already; nobody to write down
-    response = RedirectResponse("/sign-in", status_code=303)
-    await console.sessions.end(response, request, control)
+    ended = await console.sessions.end(request, control)
+    leads = await run_in_threadpool(_sign_out_address, control, console, ended)
+    response: Response = RedirectResponse("/sign-in", status_code=303)
+    if leads and console.provider is not None:
+        label = console.provider.settings.label
+        response = _forward(control, console, leads, label, title="Signing out")
+    console.sessions.take_back(response)
     return response
 
 
@@ -299,6 +306,21 @@ def _provider_of(console: Console) -> Provider:
     return console.provider
 
 
+def _sign_out_address(control: Control, console: Console, ended: Session | None) -> str:
+    """Where to end the session at the provider; empty where that did not begin this one, or where
+    it cannot be asked: the session here is over in any case."""
+    provider = console.provider
+    if provider is None or ended is None or not ended.user or ended.token_sha256:
+        return ""
+    if control.stores.users.get(ended.user).issuer != provider.settings.issuer:
+        return ""
+    try:
+        return provider.sign_out_address()
+    except ProviderUnavailable as error:
+        log.warning("oidc.not_signed_out", error=str(error))
+        return ""
+
+
 def _flow_of(control: Control, request: Request, issuer: str) -> SignInFlow:
     """The sign-in that this browser was sent away with, which nobody takes twice."""
     query = request.query_params
@@ -324,10 +346,16 @@ def _name_in(claims: Mapping[str, Any], settings: OidcSettings) -> str:
 
 
 def _forward(
-    control: Control, console: Console, address: str, whereto: str, *, signed_in_as: str = ""
+    control: Control,
+    console: Console,
+    address: str,
+    whereto: str,
+    *,
+    signed_in_as: str = "",
+    title: str = "Signing in",
 ) -> Response:
     page = ForwardPage(
-        title="Signing in",
+        title=title,
         signed_in_as=signed_in_as,
         now=control.clock(),
         version=__version__,

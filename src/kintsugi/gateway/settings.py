@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from kintsugi.gateway.journal_retention import JournalLimits
+
 
 class GatewaySettings(msgspec.Struct, frozen=True):
     """One gateway: a supervisor and its workers.
@@ -19,6 +21,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
         api_token: token of this gateway at the control plane; empty to read
             ``STATE/gateway-token``, which a control plane on this machine writes.
         simulator_url: where targets with provider ``simulator`` are; empty when there is none.
+        journal_limits: without a control plane; with one, what has arrived there is trimmed.
     """
 
     state_dir: Path
@@ -30,6 +33,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     api_url: str = ""
     api_token: str = ""
     simulator_url: str = ""
+    journal_limits: JournalLimits = JournalLimits()
 
     @property
     def folder(self) -> GatewayFolder:

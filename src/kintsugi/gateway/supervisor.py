@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -42,6 +43,7 @@ from kintsugi.gateway.control import (
 from kintsugi.gateway.control_plane import ControlPlane
 from kintsugi.gateway.counter_service import CounterService
 from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
+from kintsugi.gateway.journal_retention import JournalTrimmer
 from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.relaxed_watch import RelaxedWatch
@@ -125,6 +127,7 @@ class Supervisor:
         self._waiting: list[tuple[Load, Future[None]]] = []
         self._follower: Follower | None = None
         self._shipper: Shipper | None = None
+        self._trimmer: JournalTrimmer | None = None
         self._cells: metrics.WorkerMetrics
         self._counters: CounterService
         self._oversight: OversightKeeper
@@ -446,6 +449,11 @@ class Supervisor:
     def _connect(self, followed: FollowedConfiguration | None) -> None:
         settings = self._settings
         if not settings.api_url:
+            if settings.journal_limits.any:
+                self._trimmer = JournalTrimmer(
+                    settings.folder.journal, settings.journal_limits, time.time
+                )
+                self._trimmer.start()
             return
 
         self._shipper = Shipper(
@@ -557,6 +565,8 @@ class Supervisor:
         return 1 if late or self._failed else 0
 
     def _disconnect(self) -> None:
+        if self._trimmer is not None:
+            self._trimmer.stop()
         self._oversight.close()
         if self._shipper is not None:
             arrived = self._shipper.flush(timeout_seconds=_FLUSH_SECONDS)
