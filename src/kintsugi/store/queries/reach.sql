@@ -69,7 +69,7 @@ counted AS (
             team_id, workflow, agent_id, model, provider, gateway_id, config_version, decision,
             policy_name, reason_code
         ),
-        sum(events)::bigint, min(first_at), max(last_at)
+        coalesce(sum(events), 0)::bigint, min(first_at), max(last_at)
     FROM together
     WHERE part = 3
     GROUP BY GROUPING SETS (
