@@ -13,6 +13,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.databases import servers
 from tests.turns import (
     pytest_configure_node,
     pytest_runtest_protocol,
@@ -27,6 +28,7 @@ __all__ = [
     "pytest_sessionstart",
     "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
+    "servers",
 ]
 
 settings.register_profile("default", deadline=None, max_examples=50)

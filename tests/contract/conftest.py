@@ -12,9 +12,7 @@ from kintsugi.store import open_stores
 from kintsugi.store.archive_shelf import Place, address_of
 from kintsugi.store.memory import memory_stores
 from kintsugi.vault.key_sources import FileKeys
-from tests.databases import KINDS, NOON, Servers, servers
-
-__all__ = ["servers"]
+from tests.databases import KINDS, NOON, Servers
 
 # DELETE, not TRUNCATE: that makes new files for every table and index of every month.
 _EMPTIED = (

@@ -30,10 +30,8 @@ from kintsugi.store import open_stores
 from kintsugi.store.memory import memory_stores
 from kintsugi.vault.key_sources import FileKeys
 from tests.control_plane import Clock
-from tests.databases import KINDS, NOON, Servers, servers
+from tests.databases import KINDS, NOON, Servers
 from tests.notify.made import SECRET, channel, receiving, told, webhook
-
-__all__ = ["servers"]
 
 
 class Still:

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from kintsugi.store import PostgresStores, open_stores
-from tests.databases import KINDS, NOON, Server, Servers, servers
-
-__all__ = ["servers"]
+from tests.databases import KINDS, NOON, Server, Servers
 
 
 @pytest.fixture(scope="module", params=KINDS)
