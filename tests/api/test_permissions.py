@@ -51,6 +51,8 @@ CONSOLE = {
     *("/", "/events/{event_id}", "/traces/{trace_id}", "/live", "/oversight", "/signals", "/log"),
     *("/escalations/{escalation_id}", "/quarantines/{quarantine_id}"),
     *("/containments", "/containments/{containment_id}"),
+    *("/regressions", "/regressions/{regression_id}", "/events/{event_id}/regression"),
+    *(f"/regressions/{{regression_id}}/{verb}" for verb in ("edit", "approve", "reject")),
     *("/configurations", "/configurations/{config_id}"),
     "/configurations/{config_id}/versions/{version}",
     "/events/{event_id}/reveal",

@@ -176,7 +176,7 @@ def _of_events(
     if not events:
         raise InvalidInput(
             f"no exchange of {source.id} was decided otherwise than it should have been; tie the "
-            "ones that matter to the incident (kt incidents promote), or name one event"
+            "ones that matter to the incident (kt incidents tie), or name one event"
         )
     if len(events) > _CASES_MAX:
         raise InvalidInput(

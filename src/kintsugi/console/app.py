@@ -16,6 +16,7 @@ from kintsugi.console import (
     log,
     oversight,
     pages,
+    regressions,
     reports,
     signing_in,
 )
@@ -53,6 +54,7 @@ def build_control_plane(
             signing_in.routes,
             oversight.routes,
             containments.routes,
+            regressions.routes,
             reports.routes,
             log.routes,
             configurations.routes,

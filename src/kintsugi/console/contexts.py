@@ -147,6 +147,8 @@ class EventPage(Shell, frozen=True, kw_only=True):
         revealed: id of the custody entry, where it is shown so now; empty otherwise.
         form_key: what a form must carry.
         leaf: position of its leaf in the log; None for who may not read the log.
+        may_capture: whether this caller may make a regression case of it.
+        incident: the one that it is tied to; empty where there is none, or several.
     """
 
     template: ClassVar[str] = "event.html"
@@ -161,6 +163,8 @@ class EventPage(Shell, frozen=True, kw_only=True):
     revealed: str
     form_key: str
     leaf: int | None
+    may_capture: bool
+    incident: str
 
 
 class TracePage(Shell, frozen=True, kw_only=True):

@@ -124,7 +124,14 @@ def _event_page(
             if allows(caller.scopes, Scope.LOG_READ)
             else None
         ),
+        may_capture=allows(caller.scopes, Scope.REGRESSIONS_WRITE),
+        incident=_only_incident(control, event),
     )
+
+
+def _only_incident(control: Control, event: DecisionEvent) -> str:
+    tied = control.stores.incidents.incidents_of(event.id)
+    return tied[0].reference if len(tied) == 1 else ""
 
 
 @routes.add("GET", "/traces/{trace_id}", Scope.EVENTS_READ)

@@ -31,6 +31,7 @@ NAVIGATION = (
     ("Decisions", "/"),
     ("Oversight", "/oversight"),
     ("Containment", "/containments"),
+    ("Regressions", "/regressions"),
     ("Signals", "/signals"),
     ("Report", "/report"),
     ("Log", "/log"),

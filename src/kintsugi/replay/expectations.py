@@ -53,7 +53,7 @@ def expectation(
     if event is None or enforcement is not None or event.verdict in _UNCLEAR:
         raise InvalidInput(
             "expected: nothing tells what must come out; say it: --expect VERDICT, one of "
-            f"{_WORDS}; or record the verdict of the incident first: kt incidents verdict INC "
+            f"{_WORDS}; or record the verdict of the incident first: kt incidents judge INC "
             "--enforcement missed|over_block"
         )
     if event.verdict.stops:

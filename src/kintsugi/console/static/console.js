@@ -136,6 +136,18 @@
     event.preventDefault();
   });
 
+  // A form with a key of its own is sent by it, unless somebody types.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.target.closest("input, textarea, select, button, [contenteditable]")) return;
+    const form = [...document.querySelectorAll("form[data-key]")].find(
+      (one) => one.dataset.key === event.key,
+    );
+    if (!form) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+
   // ---- forms -----------------------------------------------------------------------------
 
   // Fields that were left empty say nothing; without them an address can be read and shared.

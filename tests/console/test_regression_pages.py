@@ -1,0 +1,78 @@
+"""Regression cases in the browser: made of a decision, their expectation edited, decided about."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.testclient import TestClient
+
+from kintsugi.api.permissions import Scope
+from kintsugi.incidents.commands import Act
+from kintsugi.incidents.opening import opened
+from kintsugi.model.incident import Actor
+from kintsugi.model.stores import Stores
+from tests.api.test_api_regressions import ATTACK, published, stored
+from tests.console.test_oversight_pages import form_key, sign_in
+from tests.control_plane import NOON
+
+__all__ = ["published"]
+
+READING = (Scope.EVENTS_READ, Scope.GATEWAYS_READ, Scope.REGRESSIONS_READ)
+DECIDING = (*READING, Scope.REGRESSIONS_WRITE, Scope.REGRESSIONS_APPROVE)
+
+
+@pytest.fixture
+def event_id(published: Stores) -> str:
+    """A decision that went wrong, tied to an incident."""
+    event = stored(published, ATTACK)
+    act = Act(Actor("ana", "ana/1", may_command=False), NOON)
+    change = opened("A leak", act, state="declared", events=[event.id])
+    published.incidents.change([], lambda _: (change,), now=NOON)
+    return event.id
+
+
+def test_a_decision_becomes_a_case_and_a_person_decides(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    rita = sign_in(anonymous, published, *DECIDING)
+    text = rita.get(f"/events/{event_id}").text
+    assert ('data-key="r"' in text, 'value="INC-000001"' in text) == (True, True)
+    form = {"form_key": form_key(text), "incident": "INC-000001"}
+    made = rita.post(f"/events/{event_id}/regression", data=form)
+    assert (made.status_code, made.headers["location"]) == (303, "/regressions/REG-000001")
+    text = rita.get("/regressions/REG-000001").text
+    assert ("reveal secrets" in text, "proposed" in text) == (True, True)
+    assert "REG-000001" in rita.get("/regressions").text
+
+    edited = {"form_key": form_key(text), "version": "1", "verdict": "escalate"}
+    assert rita.post("/regressions/REG-000001/edit", data=edited).status_code == 303
+    stale = rita.post("/regressions/REG-000001/approve", data=edited)
+    assert stale.status_code == 412
+    assert "Nothing was done" in stale.text
+    done = rita.post("/regressions/REG-000001/approve", data={**edited, "version": "2"})
+    assert done.status_code == 303
+    text = rita.get("/regressions/REG-000001").text
+    assert ("flag on demo@1" in text, "Decide</h2>" in text) == (True, False)
+    weaker = {**edited, "version": "3", "verdict": "allow"}
+    refused = rita.post("/regressions/REG-000001/edit", data=weaker)
+    assert (refused.status_code, "it is approved" in refused.text) == (409, True)
+
+
+def test_a_rejection_takes_a_reason(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    rita = sign_in(anonymous, published, *DECIDING)
+    form = {"form_key": form_key(rita.get(f"/events/{event_id}").text), "incident": "INC-1"}
+    rita.post(f"/events/{event_id}/regression", data=form)
+    form["version"] = "1"
+    assert rita.post("/regressions/REG-000001/reject", data=form).status_code == 422
+    form["reason"] = "not ours"
+    assert rita.post("/regressions/REG-000001/reject", data=form).status_code == 303
+    assert "not ours" in rita.get("/regressions/REG-000001").text
+
+
+def test_who_may_only_read_is_offered_nothing(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    viewer = sign_in(anonymous, published, *READING, name="vera")
+    assert "/regression" not in viewer.get(f"/events/{event_id}").text.replace("/regressions", "")
+    assert "There are none." in viewer.get("/regressions?state=approved").text
