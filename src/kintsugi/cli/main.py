@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, Entry] = {
     "server": Entry("server", "app", _RUN),
     "simulate": Entry("simulate", "simulate", _RUN),
     "doctor": Entry("doctor", "doctor", _RUN),
+    "demo": Entry("demo.command", "demo", _RUN),
     "init": Entry("init", "init", _CHANGE),
     "policy": Entry("policy", "app", _CHANGE),
     "reasons": Entry("reasons", "reasons", _CHANGE),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
 from kintsugi.model.harmless import harmless as harmless
@@ -18,6 +19,10 @@ from kintsugi.model.harmless import one_line as one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+# Gets every result as a value, besides whoever gets it as text or JSON: `kt demo` runs commands in
+# its own process, shows people what they print, and goes on with what they found.
+watching: ContextVar[Callable[[Any], None] | None] = ContextVar("watching", default=None)
 
 
 class Output:
@@ -40,6 +45,8 @@ class Output:
 
     def result(self, value: Any, text: Callable[[], RenderableType]) -> None:
         """The result: ``value`` as JSON, or what ``text`` makes of it on a terminal."""
+        if watch := watching.get():
+            watch(value)
         if self.json:
             self.line(json_text(value))
         else:
