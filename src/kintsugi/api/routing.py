@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -151,7 +152,7 @@ class Routes:
     tag: str
     identify: Identify = bearer
     documented: bool = True
-    _declared: list[Callable[[FastAPI], None]] = field(default_factory=list)
+    _declared: list[Callable[[], GuardedRoute]] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
 
     def add(
@@ -196,46 +197,44 @@ class Routes:
         documented["default"] = {"description": "What went wrong.", "content": _PROBLEM}
 
         def declare(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-            def put(app: FastAPI) -> None:
-                app.router.routes.append(
-                    GuardedRoute(
-                        path,
-                        endpoint,
-                        guard=Guard(
-                            permission=permission,
-                            identify=self.identify,
-                            body_bytes_max=body_bytes_max,
-                            json_body=not raw_body,
-                            render=render,
-                            audited=(
-                                method != "GET"
-                                and permission is not Access.PUBLIC
-                                and permission not in MACHINE_SCOPES
-                                if audited is None
-                                else audited
-                            ),
+            @cache  # reading types takes FastAPI a millisecond; nothing in it is one application's
+            def route() -> GuardedRoute:
+                return GuardedRoute(
+                    path,
+                    endpoint,
+                    guard=Guard(
+                        permission=permission,
+                        identify=self.identify,
+                        body_bytes_max=body_bytes_max,
+                        json_body=not raw_body,
+                        render=render,
+                        audited=(
+                            method != "GET"
+                            and permission is not Access.PUBLIC
+                            and permission not in MACHINE_SCOPES
+                            if audited is None
+                            else audited
                         ),
-                        methods=[method],
-                        tags=[self.tag],
-                        include_in_schema=self.documented,
-                        status_code=status,
-                        response_model=None,
-                        operation_id=endpoint.__name__,
-                        dependencies=[] if parameters else [Depends(_no_parameters)],
-                        responses=documented,
-                        openapi_extra=_openapi_extra(method, permission, takes, extra),
-                    )
+                    ),
+                    methods=[method],
+                    tags=[self.tag],
+                    include_in_schema=self.documented,
+                    status_code=status,
+                    response_model=None,
+                    operation_id=endpoint.__name__,
+                    dependencies=[] if parameters else [Depends(_no_parameters)],
+                    responses=documented,
+                    openapi_extra=_openapi_extra(method, permission, takes, extra),
                 )
 
-            self._declared.append(put)
+            self._declared.append(route)
             return endpoint
 
         return declare
 
     def install(self, app: FastAPI) -> None:
         """Put every declared route on ``app``, in order."""
-        for put in self._declared:
-            put(app)
+        app.router.routes.extend(route() for route in self._declared)
 
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
