@@ -140,7 +140,6 @@ class RegressionRuns(msgspec.Struct, frozen=True):
     Scope.REPLAYS_RUN,
     answer=One[RegressionRuns],
     body_bytes_max=CONTENT_BYTES_MAX,
-    audited=False,
 )
 def run_regressions(control: Ctl, asked: RegressionRun) -> Response:
     """Run cases on a configuration: the newest of each, a version, or a file. Nothing is kept."""
