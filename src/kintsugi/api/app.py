@@ -54,6 +54,7 @@ from kintsugi.api import (
     quarantines,
     reasons,
     regression_ledger,
+    regression_relatives,
     regression_verbs,
     regressions,
     replays,
@@ -150,6 +151,7 @@ RESOURCES: tuple[Routes, ...] = (
     proofs.routes,
     regression_ledger.routes,
     regression_verbs.routes,
+    regression_relatives.routes,
     regressions.routes,  # after those with a word where it has an id
     signals.routes,
     deployments.routes,

@@ -212,7 +212,7 @@ def _of_one(
         overrides=tuple(control.stores.overrides.of(event.id)),
         enforcement=incident.verdicts.enforcement,
     )
-    payload = _payload(control, event, deed)
+    payload = payload_for_gate(control, event, deed)
     draft = Regression(
         id="",
         version=0,
@@ -394,7 +394,7 @@ def _red(case: Case, court: InForce | str) -> bool | None:
     return not result.passed
 
 
-def _payload(control: Control, event: DecisionEvent, deed: Deed) -> Payload:
+def payload_for_gate(control: Control, event: DecisionEvent, deed: Deed) -> Payload:
     """What was recorded; what is masked in it, only where that is what is missing. It goes through
     the gate before anybody sees it."""
     if not event.payload.masked or not list(missing_of(event, event.payload)):

@@ -13,6 +13,7 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, facts, harmless, table
 from kintsugi.cli.parts import program
+from kintsugi.cli.regression_relatives import add_to
 from kintsugi.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = typer.Typer(
     help="Regression cases: made of what went wrong, approved by a person, kept for ever.",
     no_args_is_help=True,
 )
+add_to(app)
 
 app.command("ledger")(regression_ledger.ledger)
 app.command("coverage")(regression_ledger.coverage)

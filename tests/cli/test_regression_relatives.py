@@ -1,0 +1,88 @@
+"""``kt regressions minimise``, ``variants`` and ``twins``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from kintsugi.policy.parse import parse_config
+from kintsugi.policy.plan import revision
+from tests.cli.conftest import ControlPlane, Kt
+
+CONFIG = """\
+pack: {name: shop, version: 1.0.0}
+providers: {targets: [{id: sim, provider: simulator}]}
+policies: {chain: [dlp-filter, audit-logger]}
+policy:
+  dlp-filter: {blocked_terms: [TERM], action: block}
+  audit-logger: {}
+"""
+CASE = """\
+testing:
+  suites:
+    - name: written
+      cases:
+        - name: the leak
+          input:
+            messages: [{role: user, content: "Please note that aurora ships in May."}]
+          expected: {verdict: block}
+"""
+
+
+@pytest.fixture
+def miss(control_plane: ControlPlane, kt_online: Kt, tmp_path: Path) -> str:
+    """A case that the first version lets through, and the second does not."""
+    for age_days, term in ((1, "zebra"), (0, "aurora")):
+        content = CONFIG.replace("TERM", term)
+        control_plane.stores.configurations.put(
+            config_id="shop",
+            content=content,
+            revision=revision(parse_config(content)),
+            author="ada",
+            note="",
+            pack_version="1.0.0",
+            now=datetime.now(UTC) - timedelta(days=age_days, minutes=-1),
+        )
+    file = tmp_path / "case.yaml"
+    file.write_text(CASE)
+    assert kt_online("incidents", "declare", "It leaked").code == 0
+    made = kt_online("regressions", "add", "--file", str(file), "--incident", "INC-1", "--json")
+    return str(made.json["cases"][0]["regression"]["id"])
+
+
+def test_a_case_is_minimised_and_given_variants_and_twins(kt_online: Kt, miss: str) -> None:
+    told = kt_online("regressions", "minimise", miss, "--json").json
+    assert (told["red"], told["green"], told["complete"]) == ("shop@1", "shop@2", True)
+    assert told["regression"]["case"]["input"]["messages"][0]["content"] == "aurora"
+    wanted = ("--technique", "base64", "--technique", "homoglyphs")
+    told = kt_online("regressions", "variants", miss, *wanted, "--json").json
+    assert [one["regression"]["technique"] for one in told["relatives"]] == ["homoglyphs", "base64"]
+    told = kt_online("regressions", "twins", miss, "--dry-run", "--json").json
+    assert [one["regression"]["technique"] for one in told["relatives"]] == ["remainder"]
+    listed = kt_online("regressions", "list", "--json").json
+    assert sorted(one["kind"] for one in listed) == ["case", "variant", "variant"]
+
+
+def test_a_terminal_shows_what_came_of_it(
+    kt_online: Kt, miss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    shown = kt_online("regressions", "minimise", miss, "--with", "shop@2").out
+    assert "6 of 37" in shown
+    assert "content: aurora" in shown
+    shown = kt_online("regressions", "variants", miss, "--technique", "leetspeak").out
+    assert "leetspeak" in shown
+    assert "shop@1, shop@2" in shown
+    shown = kt_online("regressions", "twins", miss).out
+    assert "remainder" in shown
+    assert "differ, not proposed" in shown
+
+
+def test_what_cannot_be_attempted_says_why(kt_online: Kt, miss: str) -> None:
+    refused = kt_online("regressions", "minimise", miss, "--with", "shop@1")
+    assert refused.code == 1
+    assert "not attempted" in refused.err
+    assert "name a configuration that puts it right" in refused.err
