@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from kintsugi.api.permissions import Scope
 from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.proof import RESULTS
-from kintsugi.model.regression import CaseKind, CaseSource, Regression
+from kintsugi.model.regression import CaseKind, CaseSource, RedRun, Regression
 from kintsugi.model.regression_ledger import LedgerFilter
 from kintsugi.model.stores import Stores
 from tests.control_plane import NOON, Clock, bearer, make_event, make_report, make_token
@@ -454,3 +454,30 @@ def test_a_case_binds_the_gateway_that_its_decision_was_made_on(
     do(client, key, "close")
     [entry], _ = stores.ledger.page(LedgerFilter(), limit=9)
     assert entry.gateways == (event.gateway_id,)
+
+
+def test_what_binds_may_not_come_to_ask_for_what_does_not_hold(
+    client: TestClient, stores: Stores, closed: str
+) -> None:
+    path = "/v1/regressions/REG-1"
+    refused = client.put(path, json={"expected": {"response_contains": "sorry"}, "reason": "x"})
+    assert refused.status_code == 409
+    assert [error["code"] for error in refused.json()["errors"]] == ["not_held"]
+    held = client.put(path, json={"expected": {"policy": "dlp-filter"}, "reason": "x"})
+    assert held.status_code == 200, held.text
+    assert acts(stores)[2:] == [("strengthened", "REG-000001")]
+    assert publish(client, OLD).status_code == 409
+    assert closed
+
+
+def test_the_red_run_of_its_approval_counts_where_the_engine_means_something_else(
+    client: TestClient, stores: Stores, key: str
+) -> None:
+    then = CaseSource("event", "e", "", "support@1", "sha256:of an older engine")
+    one = add_case(stores, client, key, source=then)
+    red = RedRun("support@1", then.revision, "0.0.9", True, NOON, met=False, verdict="allow")
+    change(stores, one.id, red=red)
+    publish(client, NEW)
+    told = prove(client, key)["proof"]
+    assert told["runs"][0]["engine_version"] == "0.0.9"
+    assert told["passed"]

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from kintsugi.api.control import Control
+from kintsugi.api.proving import judge_of
 from kintsugi.errors import Blocked, Forbidden, NotFound
 from kintsugi.ledger.leaves import content_digest
 from kintsugi.model.blocker import Blocker
@@ -64,6 +65,29 @@ def breaches(stores: Stores, judge: Judge, entries: Sequence[LedgerEntry]) -> li
         for entry, regression in _kept(stores, entries[start : start + _STRETCH]):
             found += _breach(entry, regression, court)
     return found
+
+
+def require_held(stores: Stores, after: Regression) -> None:
+    """Refuse to strengthen a case that binds beyond what the version in force holds.
+
+    Raises:
+        Blocked: the newest version of its configuration does not meet it so.
+    """
+    bound = stores.ledger.standing([after.id]).get(after.id)
+    if bound is None or not bound.binds or bound.digest == after.digest:
+        return
+    newest = stores.configurations.get(after.config_id)
+    run = Court(judge_of(newest)).try_one(after)
+    if not run.met:
+        name = f"{newest.id}@{newest.version}"
+        expected = expected_words(after.case.expected)
+        told = f"{name} is in force: expected {expected}; {run.why or f'came {_came(run)}'}"
+        blocker = Blocker(
+            "case.expected", "not_held", told, "publish a version that meets it first"
+        )
+        raise Blocked(
+            f"{after.id} binds, and may not ask for what does not hold: {told}", [blocker]
+        )
 
 
 class PublishGuard:

@@ -12,7 +12,7 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.incidents.commands import Act
 from kintsugi.model.incident import Incident, new_id
-from kintsugi.model.proof import Proof, ProofFilter, ProofRun
+from kintsugi.model.proof import CaseRun, Proof, ProofFilter, ProofRun
 from kintsugi.model.regression import Regression, RegressionFilter
 from kintsugi.model.regression_ledger import Binding, LedgerEntry
 from kintsugi.model.stores import ConfigurationVersion, Stores
@@ -59,7 +59,8 @@ def prove_incident(
         red = bench.red(one, since)
         theirs = candidate is not None and candidate.config_id == one.config_id
         green = candidate if theirs and candidate is not None else bench.newest(one.config_id)
-        charges.append(Charge(one, red, green, earlier.get((one.id, one.digest, red.name))))
+        then = earlier.get((one.id, one.digest, red.name)) or _when_approved(one, red)
+        charges.append(Charge(one, red, green, then))
     return prove(charges, incident_id=incident.id, reference=incident.reference, at=at, by=by)
 
 
@@ -202,6 +203,29 @@ def _red_runs_before(stores: Stores, incident: Incident) -> dict[tuple[str, str,
                     )
                     found[case.regression_id, case.digest, run.config_version] = alone
     return found
+
+
+def _when_approved(one: Regression, red: Judge) -> ProofRun | None:
+    """The red run that is kept with a case from its approval, where the engine of that day still
+    meant what was recorded. What asks for more since then fails there all the same; of a twin it
+    would have to be run again."""
+    then = one.red
+    if then is None or not then.same_engine or then.config_version != red.name:
+        return None
+    if one.kind == "twin":
+        return None
+    case = CaseRun(one.id, one.version, one.digest, then.met, then.verdict, then.reason_code)
+    return ProofRun(
+        side="red",
+        config_id=red.config_id,
+        config_version=red.name,
+        revision=then.revision,
+        recorded_revision=red.recorded_revision,
+        engine_version=then.engine_version,
+        same_engine=True,
+        at=then.at,
+        cases=(case,),
+    )
 
 
 def _gateway_of(stores: Stores, one: Regression) -> set[str]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
+from kintsugi.api.bound_cases import require_held
 from kintsugi.api.configurations import (
     CONTENT_BYTES_MAX,
     CONTENT_CHARS_MAX,
@@ -210,7 +211,9 @@ def edit(
         gated = gate(case, keep={*wanted.keep, *(kept.finding for kept in before.kept)})
         found[:] = gated.found
         after = rules.through_gate(before, gated, wanted.keep, deed)
-        return rules.edited(before, after, deed)
+        made = rules.edited(before, after, deed)
+        require_held(control.stores, made)
+        return made
 
     return _changed(control, regression_id, decide, if_match, dry_run=dry_run, found=found)
 
