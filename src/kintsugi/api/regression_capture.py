@@ -4,7 +4,7 @@ record, and how each case is tried at once on the configuration that decided."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -419,6 +419,3 @@ def _require_new(control: Control, one: Regression) -> None:
     for before in page:
         if before.digest == one.digest and before.state in ("proposed", "approved"):
             raise StateConflict(f"{before.id} is this case already; it is {before.state}")
-
-
-__all__: Sequence[str] = ("Captured", "Wanted", "capture")
