@@ -11,6 +11,7 @@ import pytest
 
 from kintsugi.gateway import commands as c
 from kintsugi.gateway.in_force import InForce
+from kintsugi.gateway.oversight import made_ready
 from kintsugi.gateway.transforms import change_request
 from kintsugi.model.containment import Lever
 from kintsugi.model.decision import Phase
@@ -106,6 +107,18 @@ def test_streams_are_held_back_as_the_pinned_version_needs() -> None:
     assert b"STOPME" not in one.streamed([stream_of("say ", "STOPME", " now")])
     assert one.event.config_version == "demo@3"
     assert one.event.streaming_mode == "buffer"
+
+
+def test_what_has_not_changed_is_not_compiled_again() -> None:
+    config = in_force().config
+    pin, stop = containment(pinning(BLOCKING), "c1"), containment(Lever("stop"), "c2")
+    [first] = made_ready([pin], config)
+    again, added = made_ready([pin, stop], config, ready=[first])
+    assert again is first
+    assert added.containment.id == "c2"
+    shorter = msgspec.structs.replace(pin, expires_at=NOW)
+    assert made_ready([shorter], config, ready=[first])[0] is not first
+    assert made_ready([pin], in_force().config, ready=[first])[0] is not first
 
 
 def pinned_prompt(text: str = "Answer in one sentence.") -> Lever:

@@ -102,14 +102,27 @@ class Oversight:
 
 
 def made_ready(
-    containments: Iterable[Containment], config: Config, config_id: str = ""
+    containments: Iterable[Containment],
+    config: Config,
+    config_id: str = "",
+    ready: Iterable[Contained] = (),
 ) -> tuple[Contained, ...]:
     """Containments compiled for a configuration, for ``Oversight.contained``.
+
+    Args:
+        ready: what was made ready before. What has not changed is taken from there, so that a stop
+            does not wait until everything that is pinned is compiled again.
 
     One that cannot be made ready stops its scope instead: whoever put it in force wanted less to
     pass, not more. One that loosens control is left out then.
     """
-    found = (_made_ready(one, config, config_id) for one in containments)
+    known = {one.containment.id: one for one in ready if one.config is config}
+    found = (
+        same
+        if (same := known.get(one.id)) is not None and same.containment == one
+        else _made_ready(one, config, config_id)
+        for one in containments
+    )
     return tuple(one for one in found if one is not None)
 
 

@@ -166,7 +166,8 @@ class Worker:
         wanted, in_force = self._containments, self._shell.in_force
         if in_force is None:
             return  # loading does it
-        ready = await self._loop.run_in_executor(None, _made_ready, wanted, in_force)
+        before = self._link.oversight.contained
+        ready = await self._loop.run_in_executor(None, _made_ready, wanted, in_force, before)
         # Otherwise something newer came meanwhile, and whoever brought it does this again.
         if wanted is self._containments and in_force is self._shell.in_force:
             self._put_contained(ready)
@@ -291,9 +292,11 @@ class Worker:
         return 0
 
 
-def _made_ready(wanted: tuple[Containment, ...], in_force: InForce) -> tuple[Contained, ...]:
+def _made_ready(
+    wanted: tuple[Containment, ...], in_force: InForce, before: tuple[Contained, ...] = ()
+) -> tuple[Contained, ...]:
     config_id = in_force.config_version.rpartition("@")[0]
-    return made_ready(wanted, in_force.config, config_id)
+    return made_ready(wanted, in_force.config, config_id, before)
 
 
 def _raise_file_limit() -> None:

@@ -71,6 +71,7 @@ class Contained:
             what cannot be put in force here.
         """
         self.containment = containment
+        self.config = config
         self.plan = _plan(containment, config)
         self.pinned: Plan | None = None
         lever = containment.lever
