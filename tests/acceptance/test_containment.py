@@ -97,7 +97,7 @@ def test_an_earlier_version_of_policies_and_of_a_prompt_is_pinned_for_a_while(
     eventually(lambda: running.ask(attack, headers=TRIAGE).status_code == 200)
     pinned = running.kt(
         *("contain", "pin-policy", "--to-version", f"{config_id}@{strict}", "--workflow", "triage"),
-        *("--reason", "lets attacks through", "--json"),
+        *("--reason", "lets attacks through", "--wait-seconds", "30", "--json"),
     )
     assert pinned.code == 0, pinned.err
     assert (pinned.json["everywhere"], pinned.json["pinned"]["weaker"]) == (True, False)
