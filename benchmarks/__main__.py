@@ -64,6 +64,11 @@ BENCHMARKS = (
         ("--events", "2000"),
     ),
     Benchmark("package_cost", "Packages: write, pack and check", ("--quick",)),
+    Benchmark(
+        "replay_million",
+        "Replay: generated exchanges of every dialect, judged again",
+        ("--exchanges", "5000"),
+    ),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark(
         "minimise",

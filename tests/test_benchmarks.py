@@ -11,7 +11,8 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS, Benchmark, command, main
 
 FOLDER = Path(benchmarks.__file__).parent
-HELPERS = {"load", "upstream"}  # run by benchmarks.gateway
+# The first two are run by benchmarks.gateway, the third by benchmarks.replay_million.
+HELPERS = {"load", "upstream", "replay_traffic"}
 
 
 def test_no_benchmark_is_left_out() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from kintsugi.gateway import commands as c
 from kintsugi.gateway import events as e
 from kintsugi.model.decision import Evaluation, Mode
-from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.event import DecisionEvent, ExchangeStatus, Payload
 from kintsugi.model.verdict import Verdict
 from tests.gateway.playbook import (
     BLOCKING,
@@ -56,6 +57,11 @@ def without_comment(stream: bytes) -> bytes:
     return stream.partition(COMMENT)[0]
 
 
+def kept(event: DecisionEvent) -> Payload:
+    """What is kept of the content, in whatever pieces it came."""
+    return msgspec.structs.replace(event.payload, chunking=None)
+
+
 def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
     edges = [0, *sorted({place % (len(stream) + 1) for place in places}), len(stream)]
     return [stream[a:b] for a, b in pairwise(edges) if a < b]
@@ -91,7 +97,7 @@ def test_redaction_gives_the_same_text_and_record_in_any_chunking(
         play = play_stream(REDACTING, mode, cut(stream, at), wire)
         assert without_comment(play.sent()) == whole.sent()
         assert verdicts_of(play.event) == verdicts_of(whole.event)
-        assert play.event.payload == whole.event.payload
+        assert kept(play.event) == kept(whole.event)
         assert play.event.response_digest == whole.event.response_digest
         assert play.event.error == ""
     assert not any(NUMBER.search(text) for text in wire.contents(whole.sent()).values())
@@ -445,7 +451,7 @@ def test_the_shipped_rules_find_the_same_in_windows_as_in_the_whole(
     assert window.event.error == ""
     assert verdicts_of(window.event) == verdicts_of(whole.event)
     assert without_comment(window.sent()) == whole.sent()
-    assert window.event.payload == whole.event.payload
+    assert kept(window.event) == kept(whole.event)
 
 
 def test_a_secret_is_found_when_its_name_has_left_already() -> None:

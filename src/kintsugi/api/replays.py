@@ -22,6 +22,7 @@ from kintsugi.api.pins import version_named, with_content
 from kintsugi.api.routing import Routes
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound
 from kintsugi.gateway.in_force import InForce
+from kintsugi.gateway.oversight import made_ready
 from kintsugi.model.config import Config
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
@@ -90,13 +91,20 @@ def _replayed(
             judged_by = judges.revision_under(pin, name)
     except (NotFound, InvalidInput, ConfigurationInvalid) as error:
         return Replayed(event.id, "not_reproducible", name, "", False, (str(error),))
-    payload = _payload(control, caller, event)
-    return replay(event, payload, in_force, revision=judged_by, contained=contained)
+    return replay(
+        event,
+        _payload(control, caller, event),
+        in_force,
+        revision=judged_by,
+        contained=contained,
+        recorded_by=judges.recorded_by(event, name),
+    )
 
 
 def _payload(control: Control, caller: Token, event: DecisionEvent) -> Payload:
     """What was recorded; what is masked in it, only where that is what is missing."""
-    if not event.payload.masked or not list(missing_of(event, event.payload)):
+    hidden = event.payload.masked or event.changes
+    if not hidden or not list(missing_of(event, event.payload)):
         return event.payload
     entry = custody_entry(
         "reveal",
@@ -116,7 +124,7 @@ class _Judges:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._compiled: OrderedDict[str, tuple[InForce, str]] = OrderedDict()
-        self._contained: dict[tuple[str, str], Contained] = {}
+        self._contained: dict[tuple[str, str], tuple[Contained, ...]] = {}
         self._names: dict[str, str] = {}
 
     def get(self, name: str) -> tuple[InForce, str]:
@@ -143,6 +151,14 @@ class _Judges:
 
     def _parsed(self, name: str) -> Config:
         return parse_config(version_named(self._control.stores, name).content)
+
+    def recorded_by(self, event: DecisionEvent, judged_by: str) -> Config | None:
+        """The configuration that an event was decided by, where that is another one and known."""
+        try:
+            name = self.name_of(event)
+            return None if name == judged_by else self.get(name)[0].config
+        except (NotFound, InvalidInput, ConfigurationInvalid):
+            return None
 
     def name_of(self, event: DecisionEvent) -> str:
         """What the configuration of an event is called here. A gateway that still ran its own file
@@ -179,14 +195,13 @@ class _Judges:
         Args:
             pinned: whether to have those among them that pin the policies.
         """
-        found = []
+        found: list[Contained] = []
         for identifier in event.containments:
             key = (identifier, in_force.config_version)
             if key not in self._contained:
                 kept = self._control.stores.containments.get(identifier)
                 kept = with_content(self._control.stores, kept)
                 config_id = in_force.config_version.rpartition("@")[0]
-                self._contained[key] = Contained(kept, in_force.config, config_id)
-            if pinned or self._contained[key].pinned is None:
-                found.append(self._contained[key])
+                self._contained[key] = made_ready((kept,), in_force.config, config_id)
+            found += [one for one in self._contained[key] if pinned or one.pinned is None]
         return tuple(found)

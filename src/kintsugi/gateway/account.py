@@ -26,6 +26,7 @@ from kintsugi.model.event import (
     Admission,
     Attempt,
     Change,
+    Chunking,
     DecisionEvent,
     ExchangeStatus,
     Payload,
@@ -60,6 +61,7 @@ class Account:
         answer_parts: what it says, once it was read.
         answer_whole: upstream's answer came to its end.
         source: the client's address.
+        sent_body: the request as it was last sent on; None while it was not.
         sent_model: the model that is asked in place of the one that was asked for.
         confirmation: what the user is asked in place of tool calls; empty where nothing.
         claims, counters, remote, found: see ``Facts``.
@@ -94,6 +96,7 @@ class Account:
     answer_parts: Sequence[Part] = ()
     answer_whole = False
     source = ""
+    sent_body: bytes | None = None
     sent_model = ""
     confirmation = ""
     claims: Mapping[str, str] = _NONE
@@ -307,17 +310,40 @@ class Account:
             response=_text(answer, limit),
             masked=len(self.request_masks or ()) + len(self.answer_masks or ()),
             truncated=len(request) > limit or len(answer) > limit,
+            sent_digest=self._sent_digest(),
         )
+        chunking = self._chunking()
+        if answer and self._answer_is_shown():
+            payload = msgspec.structs.replace(payload, chunking=chunking)
         if capture != "full":
             return payload
         whole = (self.body, self._masked_answer(None))
         if whole == (request, answer):
             return payload
-        unredacted = Unredacted(_text(whole[0], limit), _text(whole[1], limit))
+        hidden = None if payload.chunking is not None else chunking
+        unredacted = Unredacted(_text(whole[0], limit), _text(whole[1], limit), hidden)
         cut = any(len(side) > limit for side in whole)
         return msgspec.structs.replace(
             payload, unredacted=unredacted, truncated=payload.truncated or cut
         )
+
+    def _sent_digest(self) -> str:
+        """Of what upstream was sent, where that is something else than came in."""
+        sent = self.sent_body
+        if sent is None or sent is self.body or sent == self.body:
+            return ""
+        return digest_of(sent)
+
+    def _answer_is_shown(self) -> bool:
+        """Whether everybody who may read the evidence sees the answer as it came."""
+        return not self.answer_masks
+
+    def _chunking(self) -> Chunking | None:
+        """In which pieces a streamed answer came."""
+        session = self.session
+        if session is None or session.chunks is None:
+            return None
+        return session.chunks.told(session.reader.channels, whole=self.answer_whole)
 
     def _masked_answer(self, masks: Sequence[Edit] | None) -> bytes:
         """The answer with these spans masked; as it was for None."""

@@ -233,6 +233,7 @@ class Exchange(OverseenExchange):
         self.state = State.CALLING
         credential = upstream.credential
         target = upstream.target
+        account.sent_body = self._body_for(upstream)
         return CallUpstream(
             target_id=target.id,
             origin=upstream.origin,
@@ -242,7 +243,7 @@ class Exchange(OverseenExchange):
                 credential.reveal() if credential else None,
                 upstream.credential_header,
             ),
-            body=self._body_for(upstream),
+            body=account.sent_body,
             allow_private_network=upstream.reaches_private_network,
             first_byte_timeout_seconds=target.first_byte_timeout_seconds,
             total_timeout_seconds=target.total_timeout_seconds,

@@ -150,6 +150,14 @@ class InForce:
             **{family: _by_model(_speaking(self.upstreams, family)) for family in _FAMILIES},
         }
 
+    def among(self, *, board: Board, oversight: Oversight) -> InForce:
+        """The same in other surroundings: other targets' health, other people's decisions."""
+        found = copy(self)
+        found._under = {}
+        found.board = board
+        found.oversight = oversight
+        return found
+
     def under(self, contained: tuple[Contained, ...]) -> InForce:
         """The same with containments, which judge before the configuration's own policies, or
         have those of another version decide."""

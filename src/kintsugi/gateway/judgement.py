@@ -202,6 +202,7 @@ def open_session(account: Account) -> StreamSession:
         settled=lambda part, decision: settled(in_force.plan, part, decision),
         judges_whole=in_force.plan.judges(Phase.OUTPUT) or in_force.has_tool_rules,
         holds_calls=_enforces_on_calls(account),
+        notes_chunks=in_force.gateway.payload != "none",
         fails_open=in_force.gateway.fail_mode == "allow" or not _judges_answers(account),
     )
 

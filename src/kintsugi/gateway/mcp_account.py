@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from kintsugi.gateway.account import Account, masked
 from kintsugi.gateway.dialects.dialect import RequestView
+from kintsugi.gateway.dialects.splice import apply_edits
 from kintsugi.gateway.mcp_messages import Body, Message
 from kintsugi.model.content import Edit
 from kintsugi.model.decision import Decision, Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus, ToolFailure
+from kintsugi.model.event import Chunking, DecisionEvent, ExchangeStatus, ToolFailure
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.tool_failures import failure_of
 
 # Decisions kept of one exchange: a stream of notifications may run for an hour.
 _DECISIONS_MAX = 64
 _FAILURES_MAX = 64
+
+
+#: Of a stream, what ``Chunking.texts`` numbers: events that clients read, and others.
+EVENT_KINDS = ("message", "other")
+
+
+class _Kept(NamedTuple):
+    """A message of the answer: as evidence shows it, what is masked there, and as it came; of what
+    is no message, the text that was judged."""
+
+    data: bytes
+    masks: Sequence[Edit]
+    heard: bytes
+    text: str | None
+    named: bool
+
+    def shown(self) -> bytes:
+        """Without what is masked."""
+        if self.text is not None and self.masks:
+            return apply_edits(self.text, self.masks).encode()
+        return masked(self.data, self.masks)
 
 
 class McpAccount(Account):
@@ -36,7 +59,7 @@ class McpAccount(Account):
 
     def begin(self) -> None:
         """Start with nothing of an answer."""
-        self._evidence: list[tuple[bytes, Sequence[Edit]]] = []
+        self._evidence: list[_Kept] = []
         self._digest = hashlib.sha256()
         self._tools: dict[object, str] = {}
 
@@ -52,12 +75,32 @@ class McpAccount(Account):
         self._answer_bytes += len(data)
         self._digest.update(data)
 
-    def keep(self, data: bytes, masks: Sequence[Edit]) -> None:
-        """Keep a message of the answer as evidence, as far as there is room."""
+    def keep(
+        self,
+        data: bytes,
+        masks: Sequence[Edit],
+        *,
+        heard: bytes | None = None,
+        text: str | None = None,
+        named: bool = True,
+    ) -> None:
+        """Keep a message of the answer as evidence, as far as there is room.
+
+        Args:
+            heard: as it came, where something was taken out of it since.
+            text: what the masks are of, where it is no message.
+            named: False for an event that clients of MCP pass over.
+        """
         self.answer_masks = [*(self.answer_masks or ()), *masks]
         if self._evidence_bytes <= self.in_force.gateway.payload_bytes_max:
             self._evidence_bytes += len(data)
-            self._evidence.append((data, masks))
+            came = data if heard is None else heard
+            self._evidence.append(_Kept(data, masks, came, text, named))
+
+    def take_back(self) -> None:
+        """Forget the message that was kept last: it is kept again, with more taken out of it."""
+        if self._evidence:
+            self._evidence_bytes -= len(self._evidence.pop().data)
 
     def note(self, decision: Decision, phase: Phase) -> None:
         """Take in a decision. Of many that found nothing, the first of a phase stands for all."""
@@ -115,9 +158,16 @@ class McpAccount(Account):
         )
 
     def _masked_answer(self, masks: Sequence[Edit] | None) -> bytes:
-        return b"\n".join(
-            data if masks is None else masked(data, own) for data, own in self._evidence
-        )
+        return b"\n".join(one.heard if masks is None else one.shown() for one in self._evidence)
+
+    def _answer_is_shown(self) -> bool:
+        return not self.answer_masks and all(one.data is one.heard for one in self._evidence)
+
+    def _chunking(self) -> Chunking | None:
+        if not self.streamed:
+            return None
+        sizes = (f"{1 - one.named}:{len(one.heard)}" for one in self._evidence)
+        return Chunking(EVENT_KINDS, " ".join(sizes), self.answer_whole)
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -307,6 +307,7 @@ class McpExchange(OverseenExchange):
         if method == b"POST":
             headers.append(JSON)
         account.called_at_ns = account.heard_at_ns = at_ns
+        account.sent_body = body
         self.state = State.CALLING
         seconds_max = self._in_force.config.mcp.stream_seconds_max
         timeouts = server.server
@@ -395,6 +396,7 @@ class McpExchange(OverseenExchange):
 
     def _complete(self, account: McpAccount, at_ns: int) -> list[Command]:
         """Judge and record an answer that is complete."""
+        account.answer_whole = True
         stream = self._stream
         if stream is not None:
             out = stream.finish()
@@ -444,7 +446,6 @@ class McpExchange(OverseenExchange):
             return self._record(
                 ExchangeStatus.BLOCKED, block(self._requests, problem, is_batch=False), at_ns
             )
-        account.keep(body, ())
         return self._answered(account, body, at_ns)
 
     def _answered(self, account: McpAccount, body: bytes, at_ns: int) -> list[Command]:

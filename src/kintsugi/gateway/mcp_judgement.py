@@ -189,6 +189,7 @@ def judge_heard(account: McpAccount, data: bytes, gate: ToolGate | None) -> Judg
     body = read_body(data, "server")
     for message in body.messages:
         account.note_failure(message)
+    heard = data
     tools = list(_lists_of_tools(body))
     if tools:
         judged = _without_denied(account, data, body, gate)
@@ -196,7 +197,7 @@ def judge_heard(account: McpAccount, data: bytes, gate: ToolGate | None) -> Judg
             account.keep(data, ())
             return judged
         data, body = judged.data, judged.body
-    judged = _judge_texts(account, data, body)
+    judged = _judge_texts(account, data, body, heard)
     if judged.stopped_in is None or not tools:
         return judged
     poisoned = _named_by(judged.decision, judged.body)
@@ -205,23 +206,30 @@ def judge_heard(account: McpAccount, data: bytes, gate: ToolGate | None) -> Judg
     data = _strip(judged.data, judged.body, poisoned)
     account.note(_as_transform(judged.decision), judged.stopped_in)
     account.decisions = [one for one in account.decisions if one is not judged.decision]
-    return _judge_texts(account, data, read_body(data, "server"))
+    account.take_back()
+    return _judge_texts(account, data, read_body(data, "server"), heard)
 
 
-def judge_opaque(account: McpAccount, data: bytes) -> Decision:
-    """Judge what is no message: as the text that its JSON stands for, else as it is."""
+def judge_opaque(account: McpAccount, data: bytes, *, named: bool = True) -> Decision:
+    """Judge what is no message: as the text that its JSON stands for, else as it is.
+
+    Args:
+        named: False for an event of a stream that clients of MCP pass over.
+    """
     try:
         text = json_text(read_json(data))
     except MalformedDocument:
         text = data.decode(errors="replace")
     part = Part("tool", "tool_result", text, "")
-    return _decide_texts(account, [part])[0]
+    decision, _, masks, _ = _decide_texts(account, [part])
+    account.keep(data, masks, text=text, named=named)
+    return decision
 
 
-def _judge_texts(account: McpAccount, data: bytes, body: Body) -> Judged:
+def _judge_texts(account: McpAccount, data: bytes, body: Body, heard: bytes) -> Judged:
     parts = [part for message in body.messages for part in message.parts]
     decision, edits, masks, phase = _decide_texts(account, parts)
-    account.keep(data, masks)
+    account.keep(data, masks, heard=heard)
     if decision.verdict.stops:
         return Judged(decision, data, body, phase)
     return _edited(account, decision, data, body, edits, phase)

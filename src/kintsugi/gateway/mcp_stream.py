@@ -104,12 +104,12 @@ class McpStream:
             judged = judge_heard(self._account, data, self._gate)
         except MalformedDocument:
             if not named:
-                return self._take_opaque(frame, data)
+                return self._take_opaque(frame, data, named=False)
             if not self._fails_open:
                 self.unreadable = "upstream.unreadable"
                 return b""
             self._account.failed_open = self._looks
-            return self._take_opaque(frame, data)
+            return self._take_opaque(frame, data, named=True)
         if judged.stopped_in is not None:
             if not named:  # clients pass over it, so nobody waits for it
                 return _without_data(frame)
@@ -154,9 +154,9 @@ class McpStream:
             return b""
         return out
 
-    def _take_opaque(self, frame: bytes, data: bytes) -> bytes:
+    def _take_opaque(self, frame: bytes, data: bytes, *, named: bool) -> bytes:
         """An event that is no message: clients pass over it, so it passes if its text may."""
-        decision = judge_opaque(self._account, data)
+        decision = judge_opaque(self._account, data, named=named)
         return b"" if decision.verdict.stops or decision.edits else frame
 
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from kintsugi.gateway.chunks import Chunks
 from kintsugi.gateway.dialects.changes import Called, CannotChange
 from kintsugi.gateway.dialects.dialect import Channel, FrameView, Piece, StreamReader
 from kintsugi.gateway.dialects.json_text import MalformedDocument
@@ -139,6 +140,7 @@ class StreamSession:
             ``ExchangeView.complete``.
         judges_whole: some rule looks at complete answers only, so no window stands for the whole.
         holds_calls: frames from the first tool call on wait for the end.
+        notes_chunks: note in which pieces the answer comes.
         settled: up to where a judgement on a part is final, see ``policy.decide.settled``.
         fails_open: let frames pass that cannot be read.
 
@@ -151,6 +153,7 @@ class StreamSession:
         decision: on the whole answer; None before ``finish`` or ``conclude``.
         ended_between_frames: a further frame could follow the last one.
         inconsistent: the whole text was judged stricter than its windows were: a defect in a rule.
+        chunks: the pieces that it came in; None where they are not noted.
     """
 
     def __init__(
@@ -165,6 +168,7 @@ class StreamSession:
         judges_whole: bool,
         fails_open: bool,
         holds_calls: bool = False,
+        notes_chunks: bool = False,
     ) -> None:
         self.reader = reader
         self.mode = mode
@@ -179,6 +183,7 @@ class StreamSession:
         self.byte_count = 0
         self.digest = hashlib.sha256()
         self.finished_choices: set[int] = set()
+        self.chunks = Chunks() if notes_chunks else None
         self._judge = judge
         self._settled = settled
         self._judges_whole = judges_whole
@@ -216,6 +221,8 @@ class StreamSession:
             self._take(raw)
             if self.unreadable:
                 return b""
+        if self.chunks is not None:
+            self.chunks.read_over()
         if self.mode == "window" and self._hold_chars and not self._waits_for_person:
             self._judge_windows()
             if self.stop is not None:
@@ -311,6 +318,8 @@ class StreamSession:
                 view = self.reader.read_opaque(data.decode(errors="replace"))
         if view.pieces:
             self._whole = None
+            if self.chunks is not None:
+                self.chunks.frame(view.pieces)
         if self._holds_calls and self._calls_from is None:
             self._find_calls()
         if self._ending is None:

@@ -42,11 +42,29 @@ class Admission(msgspec.Struct, frozen=True, tag_field="kind", tag="admitted", o
     identity: Identity = Identity()
 
 
+class Chunking(msgspec.Struct, frozen=True, omit_defaults=True):
+    """In which pieces an answer came that was streamed: lengths, and no word of it.
+
+    Attributes:
+        texts: JSON pointers of the answer's texts, numbered from 0.
+        reads: what each read brought, separated by spaces. In a read the frames that carry text
+            are separated by commas, and the pieces of one frame by ``+``. A piece is ``1:7``, seven
+            characters of text 1, or ``7``, of the text before it (at first of text 0). ``7*3`` is
+            three such reads. Of MCP, each read is one message, in bytes.
+        whole: the answer came to its end.
+    """
+
+    texts: tuple[str, ...] = ()
+    reads: str = ""
+    whole: bool = False
+
+
 class Unredacted(msgspec.Struct, frozen=True, omit_defaults=True):
     """The wire text of both directions as it was; see ``Payload.unredacted``."""
 
     request: str = ""
     response: str = ""
+    chunking: Chunking | None = None
 
 
 class ErasedNote(msgspec.Struct, frozen=True):
@@ -80,6 +98,10 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
         erased: where nothing is left to read. Said by the control plane, like ``unreadable``.
         expired: where it went away at the end of its time.
         unreadable: why the content cannot be opened, though it was not erased.
+        chunking: of a streamed answer of which nothing is masked; otherwise it stands under
+            ``unredacted``, because lengths would tell of what the markers replaced.
+        sent_digest: ``sha256:...`` of the request as it was last sent on; empty where it was sent
+            as it came, or not at all.
     """
 
     request: str = ""
@@ -90,6 +112,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     erased: ErasedNote | None = None
     expired: ExpiredNote | None = None
     unreadable: str = ""
+    chunking: Chunking | None = None
+    sent_digest: str = ""
 
 
 NO_PAYLOAD: Final = Payload()

@@ -1,81 +1,58 @@
 """Judges recorded exchanges again, with the gateway's own ``Exchange`` and nothing else.
 
 Everything that the gateway saw is served from the record: the request, what was counted and asked,
-who approved, and the answer. Nothing goes out. What the record does not hold cannot be made up, so
-an exchange is judged the same, differently, or said to be not reproducible, with everything that is
-missing.
-
-The answer of a stream is served whole: a decision is the same in any chunking, which the parity
-tests hold every kind and dialect to.
+who approved, and the answer, a stream in the pieces that it came in. Nothing goes out. What the
+record does not hold cannot be made up, so an exchange is judged the same, differently, or said to
+be not reproducible, with everything that is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from kintsugi.gateway.account import digest_of
-from kintsugi.gateway.commands import (
-    AbortUpstream,
-    Admit,
-    CallUpstream,
-    Command,
-    Gather,
-    Hold,
-    Pause,
-    Record,
-    Redeem,
-)
 from kintsugi.gateway.dialects import BY_PATH
-from kintsugi.gateway.events import (
-    AdmissionDurable,
-    Event,
-    Gathered,
-    Headers,
-    HoldOver,
-    PauseOver,
-    RecordDurable,
-    Redeemed,
-    RequestReceived,
-    UpstreamEnd,
-    UpstreamFailed,
-    UpstreamHead,
-)
+from kintsugi.gateway.events import Headers, RequestReceived
 from kintsugi.gateway.in_force import InForce
-from kintsugi.gateway.oversight import Oversight
-from kintsugi.model.config import MCP_ENDPOINT
-from kintsugi.model.decision import Evaluation, Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus, Payload
-from kintsugi.model.facts import Counter, RemoteAnswer
-from kintsugi.model.oversight import Resolution
+from kintsugi.gateway.mcp_session import Session, SessionSeal
+from kintsugi.gateway.recovery import INTERRUPTED
+from kintsugi.model.config import MCP_ENDPOINT, Config
+from kintsugi.model.content import Identity
+from kintsugi.model.decision import Phase
+from kintsugi.model.event import Chunking, DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.verdict import Verdict
 from kintsugi.policy.containment import Contained
+from kintsugi.replay.differences import ReplayDifference, differences
 from kintsugi.replay.driver import drive
+from kintsugi.replay.recorded_wire import (
+    EVIDENCE_UNAVAILABLE,
+    RecordedAnswer,
+    RecordedWire,
+    judged_answer,
+    quarantined_source,
+    surroundings,
+)
+from kintsugi.replay.streams import reads_again
+
+__all__ = ["ReplayDifference", "Replayed", "Result", "missing_of", "replay"]
 
 Result = Literal["same", "differs", "not_reproducible"]
 
+#: How the answer was served: in the pieces that it came in, or whole; empty where it was no
+#: stream, or none was served.
+Served = Literal["", "recorded", "whole"]
+
 _PATHS: Final = {dialect.name: path for path, dialect in BY_PATH.items()}
+_MCP: Final = "mcp"
 _BEFORE_ANSWERS: Final = frozenset({Phase.ROUTE, Phase.INPUT})
 # What was decided about an answer that did not come whole hangs on where it broke off.
-_NOT_WHOLE: Final = frozenset(
-    {ExchangeStatus.CLIENT_ABORTED, ExchangeStatus.INTERRUPTED, ExchangeStatus.STREAM_BROKEN}
-)
-_RESERVATION: Final = 1
-
-
-class ReplayDifference(msgspec.Struct, frozen=True):
-    """One thing that came out otherwise.
-
-    Attributes:
-        field: ``verdict``, ``reason_code``, ``policy_name``, or a policy in a phase:
-            ``pii-detector (input)``.
-    """
-
-    field: str
-    recorded: str
-    replayed: str
+_LEFT: Final = frozenset({ExchangeStatus.CLIENT_ABORTED, ExchangeStatus.INTERRUPTED})
+_NOT_WHOLE: Final = _LEFT | {ExchangeStatus.STREAM_BROKEN}
+# Answers of these were not judged, or not to their end.
+_UNJUDGED: Final = _NOT_WHOLE | {ExchangeStatus.UPSTREAM_FAILED, ExchangeStatus.REJECTED}
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -86,7 +63,11 @@ class Replayed(msgspec.Struct, frozen=True):
         config_version, revision: what it was judged by now.
         same_engine: whether configuration and detectors mean the same as when it was recorded;
             where not, a difference may come from that alone.
+        missing: what the record lacks. Beside differences: why what came after them was not
+            judged.
         verdict, reason_code, policy_name: now; empty where it was not reproduced.
+        chunking: how the answer of a stream was served: in the pieces that it came in, or whole;
+            empty where there was none.
     """
 
     event_id: str
@@ -99,6 +80,7 @@ class Replayed(msgspec.Struct, frozen=True):
     verdict: str = ""
     reason_code: str = ""
     policy_name: str = ""
+    chunking: Served = ""
 
 
 def replay(
@@ -108,6 +90,7 @@ def replay(
     *,
     revision: str,
     contained: Sequence[Contained] = (),
+    recorded_by: Config | None = None,
 ) -> Replayed:
     """Judge a recorded exchange again.
 
@@ -116,12 +99,15 @@ def replay(
         in_force: the configuration to judge by, from ``driver.put_in_force``.
         revision: of what judges: that configuration, or the version that a containment pins.
         contained: the containments that it was under.
+        recorded_by: the configuration that it was judged by then, where another judges now: it is
+            asked which of its settings were others.
     """
-    surroundings = _surroundings(in_force, event, contained)
+    # A containment may pin the policies of another version.
+    judged_by = in_force.under(tuple(contained)) if contained else in_force
     base = Replayed(
         event_id=event.id,
         result="not_reproducible",
-        config_version=surroundings.config_version,
+        config_version=judged_by.config_version,
         revision=revision,
         same_engine=revision == event.revision,
     )
@@ -129,34 +115,93 @@ def replay(
     missing = list(missing_of(event, payload))
     if missing or target is None:
         return msgspec.structs.replace(base, missing=tuple(missing))
-    wire = _Record(event, _answer(payload))
-    drive(surroundings, _received(event, payload, target), wire)
+    answer = _answered(event, payload)
+    if event.streamed and answer.reads is None and _says_more(answer.body):
+        missing = ["in which pieces it was streamed, and some of it stands beside the answer"]
+        return msgspec.structs.replace(base, missing=tuple(missing))
+    wire = RecordedWire(event, answer, same_engine=base.same_engine)
+    received = _received(event, payload, target, in_force)
+    around = surroundings(in_force, event, contained, broke_off=answer.broke_off)
+    drive(around, received, wire)
     again = wire.event
     if again is None:
         missing.append("the gateway leaves no record of such an exchange")
     missing += wire.missing
     if again is None or missing:
         return msgspec.structs.replace(base, missing=tuple(missing))
-    differences = tuple(_differences(event, again, answered=not wire.unanswered))
+    told = "" if answer.reads is not None else _unknown_end(event)
+    unjudged = [one for one in (wire.unanswered, wire.cut_short, told) if one]
+    found = differences(
+        event,
+        again,
+        set(_BEFORE_ANSWERS if unjudged else Phase),
+        ended=not unjudged,
+        before=recorded_by,
+        now=judged_by.config,
+    )
+    return _result(base, event, again, tuple(found), wire, answer)
+
+
+def _result(
+    base: Replayed,
+    event: DecisionEvent,
+    again: DecisionEvent,
+    found: tuple[ReplayDifference, ...],
+    wire: RecordedWire,
+    answer: RecordedAnswer,
+) -> Replayed:
+    """What is told of an exchange that was judged again."""
+    why = tuple(one for one in (wire.unanswered, wire.cut_short) if one)
+    if why and again.verdict is not event.verdict and not any(o.field == "verdict" for o in found):
+        change = ReplayDifference("verdict", event.verdict.value, again.verdict.value)
+        found = (change, *found)
+    if why and not found:
+        return msgspec.structs.replace(base, missing=why)
+    served: Served = ""
+    if event.streamed and again.upstream_status and answer.body:
+        served = "recorded" if answer.reads is not None else "whole"
     return msgspec.structs.replace(
         base,
-        result="differs" if differences else "same",
-        differences=differences,
+        result="differs" if found else "same",
+        missing=why,
+        differences=found,
         verdict=again.verdict.value,
         reason_code=again.reason_code,
         policy_name=again.policy_name,
+        chunking=served,
     )
+
+
+def _says_more(answer: bytes) -> bool:
+    """Whether a streamed answer had frames whose texts have no place in a whole one."""
+    return b'"frames":' in answer or b'"events":' in answer
+
+
+def _unknown_end(event: DecisionEvent) -> str:
+    """Why the decision on an answer cannot be compared: it did not come whole, and where it broke
+    off is not on record."""
+    unknown = event.status in _NOT_WHOLE and event.streamed
+    return "where the answer broke off is not on record" if unknown else ""
 
 
 def missing_of(event: DecisionEvent, payload: Payload) -> Iterator[str]:
     """What the record lacks that a decision hangs on; nothing where all is there."""
-    if event.status is ExchangeStatus.REJECTED:
+    if event.reason_code == INTERRUPTED:
+        yield "no policy's word on it is known: the gateway was killed before it could record one"
+        return
+    if event.error == "gateway.internal":
+        yield "no policy judged it to the end: the gateway itself failed at it"
+        return
+    judged = event.evaluations and event.error == EVIDENCE_UNAVAILABLE
+    if event.status is ExchangeStatus.REJECTED and not judged:
         yield f"no policy judged it: it was refused ({event.error})"
         return
     if _target(event) is None:
         yield f'the dialect "{event.dialect}" is not known here'
     if payload.erased is not None:
         yield "its content was erased"
+    elif payload.expired is not None:
+        yield f"its content {payload.expired}"
     elif payload.unreadable:
         yield f"its content cannot be opened: {payload.unreadable}"
     elif payload.truncated:
@@ -164,21 +209,97 @@ def missing_of(event: DecisionEvent, payload: Payload) -> Iterator[str]:
     elif event.request_bytes and not _request(payload):
         yield "its content was not kept (gateway.payload: none)"
     elif digest_of(_request(payload)) != event.request_digest:
-        yield (
-            f"{payload.masked} spans of its content are masked; gateway.payload: full keeps what "
-            "is needed"
-        )
-    elif _is_masked_answer(event, payload):
-        yield "its answer is masked; gateway.payload: full keeps what is needed"
+        yield _masked_request(payload)
+    elif _is_judged(event) and (lacks := _answer_lacks(event, payload)):
+        yield lacks
 
 
-def _is_masked_answer(event: DecisionEvent, payload: Payload) -> bool:
-    """Of a stream only the masks tell: its digest is of the frames, not of what they say."""
+def _masked_request(payload: Payload) -> str:
+    if not payload.masked:
+        return "its request is no UTF-8 text, and was not kept as it came"
+    return f"{payload.masked} spans of its content are masked; {_FULL}"
+
+
+_FULL: Final = "gateway.payload: full keeps what is needed"
+
+
+def _is_judged(event: DecisionEvent) -> bool:
+    """Whether anything that was decided hangs on the answer."""
+    if event.dialect == _MCP:
+        return event.status not in _UNJUDGED or event.error == EVIDENCE_UNAVAILABLE
+    return judged_answer(event)
+
+
+def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
+    """Why the answer is not to be had as it came; empty where it is.
+
+    Of a stream only the masks tell: its digest is of the frames, not of what they say.
+    """
     if not event.response_bytes:
-        return False
-    if event.streamed:
-        return bool(payload.masked) and payload.unredacted is None
-    return digest_of(_answer(payload)) != event.response_digest
+        return ""
+    kept = payload.unredacted is not None or not payload.masked
+    changed = event.changes or event.verdict is Verdict.TRANSFORM
+    stripped = event.dialect == _MCP and changed and _chunking(payload) is None
+    if event.streamed and not stripped:
+        if kept and (_answer(payload) or not _is_judged(event)):
+            return ""
+    elif digest_of(_answer(payload)) == event.response_digest:
+        return ""
+    if stripped:
+        return f"something was taken out of its answer; {_FULL}"
+    if not kept:
+        return f"its answer is masked; {_FULL}"
+    if not _answer(payload):
+        return f"its answer was not kept, because nothing judged it; {_FULL}"
+    return "its answer was compressed or is no UTF-8 text, and was not kept as it came"
+
+
+def _answered(event: DecisionEvent, payload: Payload) -> RecordedAnswer:
+    """What upstream said, a stream in its pieces where they are on record."""
+    body = _answer(payload)
+    chunking = _chunking(payload)
+    reads: list[bytes] | None = None
+    # A stream to listen on counts as streamed though an error came in its place.
+    streams = event.streamed and 200 <= event.upstream_status < 300
+    if streams and chunking is not None:
+        stopped = event.status in (ExchangeStatus.BLOCKED, ExchangeStatus.REJECTED)
+        reads = reads_again(event.dialect, body, chunking, stopped=stopped)
+    if streams and event.dialect == _MCP and chunking is None:
+        lines = " ".join(f"0:{len(line)}" for line in body.split(b"\n") if line)
+        reads = reads_again(_MCP, body, Chunking(reads=lines, whole=True), stopped=False)
+    judged = bool(body) if event.dialect == _MCP else judged_answer(event)
+    never_came = event.status is ExchangeStatus.ANSWERED and not event.upstream_status
+    broke_off = (
+        never_came
+        or event.status in _LEFT
+        or (event.status is ExchangeStatus.REJECTED and not judged and not _was_stopped(event))
+    )
+    if chunking is not None:
+        came_whole = chunking.whole
+    elif event.status in _LEFT or event.status is ExchangeStatus.REJECTED:
+        came_whole = judged
+    else:
+        came_whole = event.status not in _UNJUDGED
+    return RecordedAnswer(
+        body=body,
+        reads=reads,
+        came_whole=came_whole,
+        broke_off=broke_off,
+        lacks=_answer_lacks(event, payload),
+        sent_digest=payload.sent_digest,
+    )
+
+
+def _was_stopped(event: DecisionEvent) -> bool:
+    """Whether a policy had the last word on it. A person who was asked may still have been
+    waited for."""
+    waits = event.verdict is Verdict.ESCALATE and event.escalation is None
+    return event.verdict.stops and not waits
+
+
+def _chunking(payload: Payload) -> Chunking | None:
+    hidden = payload.unredacted.chunking if payload.unredacted is not None else None
+    return hidden or payload.chunking
 
 
 def _request(payload: Payload) -> bytes:
@@ -193,12 +314,21 @@ def _answer(payload: Payload) -> bytes:
 
 def _target(event: DecisionEvent) -> bytes | None:
     """Where the request went."""
-    if event.dialect == "mcp":
+    if event.dialect == _MCP:
         return f"{MCP_ENDPOINT}{event.target_id}".encode()
     return _PATHS.get(event.dialect)
 
 
-def _received(event: DecisionEvent, payload: Payload, target: bytes) -> RequestReceived:
+def _method(event: DecisionEvent) -> bytes:
+    """Of MCP, what has no body: a stream to listen on, or the end of a session."""
+    if event.dialect == _MCP and not event.request_bytes:
+        return b"GET" if event.streamed else b"DELETE"
+    return b"POST"
+
+
+def _received(
+    event: DecisionEvent, payload: Payload, target: bytes, in_force: InForce
+) -> RequestReceived:
     facts = event.facts
     headers: Headers = [
         (b"content-type", b"application/json"),
@@ -216,6 +346,8 @@ def _received(event: DecisionEvent, payload: Payload, target: bytes) -> RequestR
         b"x-request-id": event.request_id,
     }
     headers += [(name, value.encode()) for name, value in identity.items() if value]
+    if event.dialect == _MCP and event.upstream_status == 404 and not _answer(payload):
+        headers.append((b"mcp-session-id", _session(event, in_force)))
     named = {name for name, _ in headers}
     headers += [
         (name.encode(), value.encode())
@@ -226,177 +358,27 @@ def _received(event: DecisionEvent, payload: Payload, target: bytes) -> RequestR
         at_ns=0,
         event_id=event.id,
         now=event.timestamp,
-        method=b"POST",
+        method=_method(event),
         target=target,
         headers=headers,
         body=_request(payload),
+        source=quarantined_source(event.quarantine),
     )
 
 
-def _surroundings(
-    in_force: InForce, event: DecisionEvent, contained: Sequence[Contained]
-) -> InForce:
-    """What was in force around it: containments, a quarantine, an approval."""
-    found = copy(in_force.under(tuple(contained)) if contained else in_force)
-    found.oversight = _Decided(event)
-    return found
-
-
-class _Decided(Oversight):
-    """What people had decided by then, as far as it mattered here."""
-
-    def __init__(self, event: DecisionEvent) -> None:
-        super().__init__()
-        self._event = event
-        if event.reason_code == "quarantine.in_force" and event.quarantine is not None:
-            self.freeze(event.quarantine)
-
-    def approval_for(self, action_digest: str, revision: str, now: object) -> Resolution | None:  # noqa: ARG002
-        """The approval that was used."""
-        used = self._event.approval
-        if used is None:
-            return None
-        return Resolution(
-            used.escalation_id, action_digest, revision, self._event.timestamp, approved=True
-        )
-
-
-class _Record:
-    """Both ends of the gateway, served from the record.
-
-    Attributes:
-        missing: what was asked for and is not in it.
-        unanswered: a model was called now that was not called then.
-    """
-
-    def __init__(self, event: DecisionEvent, answer: bytes) -> None:
-        self._recorded = event
-        self._answer = answer
-        self._upstream: Iterator[Event] = iter(())
-        facts = event.facts
-        self._counters = facts.counters if facts is not None else {}
-        self._remote = facts.remote if facts is not None else {}
-        self.missing: list[str] = []
-        self.unanswered = False
-        self.event: DecisionEvent | None = None
-
-    def perform(self, command: Command) -> Iterable[Event]:
-        """Do what a command says; the events that follow at once."""
-        match command:
-            case Admit():
-                return (AdmissionDurable(0),)
-            case CallUpstream():
-                self._upstream = self._played()
-            case AbortUpstream():
-                self._upstream = iter(())
-            case Pause():
-                return (PauseOver(0),)
-            case Gather():
-                return (self._gather(command),)
-            case Redeem():
-                return (Redeemed(0, self._recorded.approval),)
-            case Hold():
-                return (HoldOver(0),)
-            case Record(event=event):
-                self.event = event
-                return (RecordDurable(0),)
-            case _:
-                return ()
-        return ()
-
-    def next_upstream_event(self) -> Iterable[Event]:
-        """What upstream said next, if it had more to say."""
-        event = next(self._upstream, None)
-        return () if event is None else (event,)
-
-    def _gather(self, wish: Gather) -> Gathered:
-        counters: dict[str, Counter] = {}
-        remote: dict[str, RemoteAnswer] = {}
-        for need in wish.counters:
-            if need.key in self._counters:
-                counters[need.key] = self._counters[need.key]
-            else:
-                self.missing.append(f"the counter {need.key} was not read then")
-        for call in wish.remote:
-            if call.key in self._remote:
-                remote[call.key] = self._remote[call.key]
-            else:
-                self.missing.append(f"{call.key} was not asked then")
-        return Gathered(0, counters, remote, _RESERVATION if wish.counters else 0)
-
-    def _played(self) -> Iterator[Event]:
-        event = self._recorded
-        if not event.upstream_status:
-            self.unanswered = not event.error.startswith("upstream.")
-            yield UpstreamFailed(0, event.error if not self.unanswered else "upstream.reset")
-            return
-        head = [(b"content-type", b"application/json")]
-        yield UpstreamHead(0, event.upstream_status, head, self._answer)
-        yield UpstreamEnd(0)
-
-
-def _differences(
-    recorded: DecisionEvent, again: DecisionEvent, *, answered: bool
-) -> Iterator[ReplayDifference]:
-    """What came out otherwise.
-
-    Args:
-        answered: whether there was an answer to judge; phases after it are left out otherwise.
-    """
-    phases = set(Phase)
-    if recorded.status in _NOT_WHOLE or not answered:
-        phases = set(_BEFORE_ANSWERS)
-    if phases == set(Phase) or _phase_of(recorded) in phases or not answered:
-        for field, before, after in (
-            ("verdict", recorded.verdict.value, again.verdict.value),
-            ("reason_code", recorded.reason_code, again.reason_code),
-            ("policy_name", recorded.policy_name, again.policy_name),
-        ):
-            if before != after:
-                yield ReplayDifference(field, before or "none", after or "none")
-    before_by, after_by = _by_place(recorded, phases), _by_place(again, phases)
-    for place in {**before_by, **after_by}:
-        before, after = before_by.get(place, ()), after_by.get(place, ())
-        if [_outcome(one) for one in before] != [_outcome(one) for one in after]:
-            yield ReplayDifference(place, _told(before), _told(after))
-
-
-def _phase_of(event: DecisionEvent) -> Phase | None:
-    """Where the verdict came from; None where nothing was found."""
-    for one in event.evaluations:
-        if one.policy_name == event.policy_name and one.effective is event.verdict:
-            return one.phase
-    return None
-
-
-def _by_place(event: DecisionEvent, phases: set[Phase]) -> dict[str, tuple[Evaluation, ...]]:
-    found: dict[str, tuple[Evaluation, ...]] = {}
-    for one in event.evaluations:
-        if one.phase in phases:
-            place = f"{one.policy_name} ({one.phase.value})"
-            found[place] = (*found.get(place, ()), one)
-    return found
-
-
-def _outcome(one: Evaluation) -> tuple[object, ...]:
-    """What has to be the same: all but fingerprints, which are made with the gateway's own key."""
-    findings = tuple(msgspec.structs.replace(finding, fingerprint="") for finding in one.findings)
-    return one.mode, one.outcome, one.verdict, one.reason_code, findings
-
-
-def _told(evaluations: Sequence[Evaluation]) -> str:
-    if not evaluations:
-        return "not there"
-    return "; ".join(
-        " ".join(
-            word
-            for word in (
-                one.outcome,
-                one.verdict.value if one.outcome == "matched" else "",
-                one.reason_code if one.outcome == "matched" else "",
-                f"{len(one.findings)} findings" if one.findings else "",
-            )
-            if word
-        )
-        for one in evaluations
+def _session(event: DecisionEvent, in_force: InForce) -> bytes:
+    """A session of the caller's: that it is over is told from whether there was one."""
+    who = Identity(
+        user_id=event.user_id,
+        team_id=event.team_id,
+        session_id=event.session_id,
+        agent_id=event.agent_id,
+        workflow=event.workflow,
+        key_name=event.key_name,
+    )
+    return SessionSeal(in_force.fingerprint_key).seal(
+        Session(event.session_id or "over"),
+        server_id=event.target_id,
+        caller=who,
+        event_id=event.id,
     )

@@ -87,8 +87,13 @@ def whole(payload: Payload) -> Payload:
     """A payload as it was recorded, without any marker where the gateway kept everything."""
     if payload.unredacted is None:
         return payload
+    kept = payload.unredacted
     return Payload(
-        payload.unredacted.request, payload.unredacted.response, truncated=payload.truncated
+        kept.request,
+        kept.response,
+        truncated=payload.truncated,
+        chunking=kept.chunking or payload.chunking,
+        sent_digest=payload.sent_digest,
     )
 
 

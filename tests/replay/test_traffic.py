@@ -1,0 +1,149 @@
+"""Generated exchanges of every dialect come out of a replay as they were decided."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import msgspec
+import pytest
+from benchmarks.replay_million import again
+from benchmarks.replay_traffic import Recorded, exchange, judge_of, judges
+
+from kintsugi.model.event import DecisionEvent
+from kintsugi.policy.decide import decide
+from kintsugi.replay.decisions import Replayed, replay
+
+EXCHANGES = 600
+# What no engine can help: it was masked, nobody judged it, or it is no text.
+EXCUSED = ("masked", "no policy judged", "no UTF-8", "taken out", "was not kept")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a socket fails the test."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("a replay opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refused)
+    monkeypatch.setattr(socket, "create_connection", refused)
+
+
+@pytest.fixture(scope="module")
+def traffic() -> list[Recorded]:
+    """The same every time; ``benchmarks.replay_million`` goes on with it for a million."""
+    found = (exchange(number) for number in range(EXCHANGES))
+    return [one for one in found if one is not None]
+
+
+def test_every_decision_of_the_same_engine_is_reproduced(traffic: list[Recorded]) -> None:
+    served: set[tuple[str, str]] = set()
+    for one in traffic:
+        found = again(one)
+        if found.result == "not_reproducible":
+            assert any(excuse in found.missing[0] for excuse in EXCUSED), (one.number, found)
+            continue
+        assert (found.result, found.differences) == ("same", ()), one.number
+        assert found.same_engine
+        served.add((one.event.dialect, found.chunking))
+    streams = {"openai.chat", "openai.responses", "anthropic.messages", "mcp"}
+    assert {dialect for dialect, chunking in served if chunking == "recorded"} == streams
+
+
+def test_full_payloads_leave_nothing_masked(traffic: list[Recorded]) -> None:
+    for one in traffic:
+        if one.judge.config.gateway.payload == "full":
+            assert not any("masked" in missing for missing in again(one).missing), one.number
+
+
+def test_the_traffic_has_everything_in_it(traffic: list[Recorded]) -> None:
+    events = [one.event for one in traffic]
+    assert {event.verdict.value for event in events} == {
+        "allow",
+        "flag",
+        "transform",
+        "redact",
+        "escalate",
+        "quarantine",
+        "block",
+    }
+    assert {event.status.value for event in events} >= {
+        "answered",
+        "blocked",
+        "upstream_failed",
+        "stream_broken",
+        "client_aborted",
+        "rejected",
+    }
+    assert any(event.attempts for event in events)
+    assert any(event.containments for event in events)
+    assert any(event.approval for event in events)
+    assert any(event.reason_code == "quarantine.in_force" for event in events)
+    assert any(event.facts and event.facts.remote for event in events)
+
+
+def test_across_an_engine_change_exactly_those_that_differ_are_named(
+    traffic: list[Recorded],
+) -> None:
+    # A detector that learnt a term: what it finds now is known beforehand.
+    lean = next(one for one in judges() if one.config.pack.name == "traffic-lean-full")
+    newer = judge_of(lean.config.source.replace("[aubergine]", "[aubergine, bowls]"))
+    assert newer.revision != lean.revision
+    judged = differing = 0
+    for one in traffic:
+        if one.judge is not lean:
+            continue
+        own = again(one)
+        found = _by(one, newer)
+        if "not_reproducible" in (own.result, found.result):
+            continue
+        judged += 1
+        assert own.same_engine
+        assert not found.same_engine
+        told = " ".join(each.why for each in found.differences)
+        learnt = "term_2" in told
+        assert (found.result == "differs") is learnt, one.number
+        differing += learnt
+    assert judged > differing > 5
+
+
+def _by(one: Recorded, judge: Any) -> Replayed:
+    return replay(
+        one.event,
+        one.event.payload,
+        judge.in_force,
+        revision=judge.revision,
+        contained=one.contained,
+        recorded_by=one.judge.config,
+    )
+
+
+def test_a_detector_that_behaves_otherwise_is_told_by_its_rule(
+    traffic: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blind(*given: Any, **named: Any) -> Any:
+        decision = decide(*given, **named)
+        seen = tuple(
+            msgspec.structs.replace(one, outcome="clear", findings=())
+            if one.policy_name == "dlp-filter"
+            else one
+            for one in decision.evaluations
+        )
+        return msgspec.structs.replace(decision, evaluations=seen)
+
+    monkeypatch.setattr("kintsugi.gateway.judgement.decide", blind)
+    named = 0
+    for one in traffic:
+        if not one.judge.config.pack.name.startswith("traffic-lean") or not _found(one.event):
+            continue
+        found = again(one)
+        if found.result != "not_reproducible":
+            named += 1
+            whys = [one.why for one in found.differences if one.field.startswith("dlp-filter")]
+            assert any("found only then: term_1 at /" in why for why in whys), one.number
+    assert named > 5
+
+
+def _found(event: DecisionEvent) -> bool:
+    return any(one.policy_name == "dlp-filter" and one.findings for one in event.evaluations)
