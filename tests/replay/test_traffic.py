@@ -14,7 +14,7 @@ from kintsugi.model.event import DecisionEvent
 from kintsugi.policy.decide import decide
 from kintsugi.replay.decisions import Replayed, replay
 
-EXCHANGES = 600
+EXCHANGES = 400
 # What no engine can help: it was masked, nobody judged it, or it is no text.
 EXCUSED = ("masked", "no policy judged", "no UTF-8", "taken out", "was not kept")
 

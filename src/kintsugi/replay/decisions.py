@@ -238,8 +238,7 @@ def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
     if not event.response_bytes:
         return ""
     kept = payload.unredacted is not None or not payload.masked
-    changed = event.changes or event.verdict is Verdict.TRANSFORM
-    stripped = event.dialect == _MCP and changed and _chunking(payload) is None
+    stripped = event.dialect == _MCP and _lost_tools(event) and _chunking(payload) is None
     if event.streamed and not stripped:
         if kept and (_answer(payload) or not _is_judged(event)):
             return ""
@@ -252,6 +251,12 @@ def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
     if not _answer(payload):
         return f"its answer was not kept, because nothing judged it; {_FULL}"
     return "its answer was compressed or is no UTF-8 text, and was not kept as it came"
+
+
+def _lost_tools(event: DecisionEvent) -> bool:
+    """Whether a list of tools may have gone on without some of them."""
+    found = (finding.path for one in event.evaluations for finding in one.findings)
+    return bool(event.changes) or any("/result/tools/" in path for path in found)
 
 
 def _answered(event: DecisionEvent, payload: Payload) -> RecordedAnswer:
