@@ -7,6 +7,7 @@ become text once, with the record.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from kintsugi.gateway.dialects.dialect import Channel, Piece
@@ -15,9 +16,6 @@ from kintsugi.model.event import Chunking
 # Pieces of one answer. A stream of more is not replayed in its pieces, and says so.
 PIECES_MAX: Final = 32_768
 
-_FRAME: Final = -1
-_READ: Final = -2
-
 #: A read: its frames that carry texts, each as pieces of (number of the text, characters).
 Read = tuple[tuple[tuple[int, int], ...], ...]
 
@@ -25,34 +23,21 @@ Read = tuple[tuple[tuple[int, int], ...], ...]
 class Chunks:
     """Notes the pieces of one stream."""
 
-    __slots__ = ("_lengths", "_noted", "_numbers")
+    __slots__ = ("_frames",)
 
     def __init__(self) -> None:
-        self._numbers: dict[Channel, int] = {}
-        self._lengths: list[int] = []
-        self._noted: list[int] = []
+        # The pieces of every frame that has any; None where a read ended.
+        self._frames: list[Sequence[Piece] | None] = []
 
-    def frame(self, pieces: Iterable[Piece]) -> None:
-        """A frame was read; what it states again is no piece."""
-        noted = self._noted
-        if len(noted) > 2 * PIECES_MAX:
-            return
-        for piece in pieces:
-            number = self._numbers.get(piece.channel)
-            if number is None:
-                number = self._numbers[piece.channel] = len(self._lengths)
-                self._lengths.append(0)
-            grown = piece.end - self._lengths[number]
-            if grown > 0:
-                self._lengths[number] = piece.end
-                noted += (number, grown)
-        if noted and noted[-1] >= 0:
-            noted.append(_FRAME)
+    def frame(self, pieces: Sequence[Piece]) -> None:
+        """A frame was read."""
+        if len(self._frames) <= 2 * PIECES_MAX:
+            self._frames.append(pieces)
 
     def read_over(self) -> None:
         """One read of the stream ends here."""
-        if self._noted and self._noted[-1] == _FRAME:
-            self._noted[-1] = _READ
+        if self._frames and self._frames[-1] is not None:
+            self._frames.append(None)
 
     def told(self, channels: Sequence[Channel], *, whole: bool) -> Chunking | None:
         """As evidence keeps it; None where there were too many pieces.
@@ -60,39 +45,59 @@ class Chunks:
         Args:
             whole: the stream came to its end.
         """
-        if len(self._noted) > 2 * PIECES_MAX:
+        if len(self._frames) > 2 * PIECES_MAX:
             return None
         self.read_over()
-        texts = [*self._numbers, *(one for one in channels if one not in self._numbers)]
-        return Chunking(tuple(one.path for one in texts), _written(self._noted), whole)
+        writer = _Writer()
+        words: list[str] = []
+        frames: list[str] = []
+        for pieces in self._frames:
+            if pieces is not None:
+                if word := writer.frame(pieces):
+                    frames.append(word)
+            elif frames:
+                words.append(",".join(frames))
+                frames.clear()
+        numbers = writer.numbers
+        texts = [*numbers, *(one for one in channels if one not in numbers)]
+        return Chunking(tuple([one.path for one in texts]), _counted(words), whole)
 
 
-def _written(noted: Sequence[int]) -> str:
-    """See ``Chunking.reads``."""
-    reads: list[str] = []
-    times: list[int] = []
-    words: list[str] = []
-    latest = 0
-    values = iter(noted)
-    for value in values:
-        if value >= 0:
-            mark = "" if value == latest else f"{value}:"
-            latest = value
-            joint = "+" if words and words[-1] != "," else ""
-            words.append(f"{joint}{mark}{next(values)}")
-        elif value == _FRAME:
-            words.append(",")
-        else:
-            read = "".join(words)
-            words.clear()
-            if reads and reads[-1] == read:
-                times[-1] += 1
-            else:
-                reads.append(read)
-                times.append(1)
-    return " ".join(
-        read if count == 1 else f"{read}*{count}" for read, count in zip(reads, times, strict=True)
-    )
+class _Writer:
+    """Writes frames, see ``Chunking.reads``.
+
+    Attributes:
+        numbers: of the texts, in the order in which they began.
+    """
+
+    def __init__(self) -> None:
+        self.numbers: dict[Channel, int] = {}
+        self._lengths: list[int] = []
+        self._latest = 0
+
+    def frame(self, pieces: Sequence[Piece]) -> str:
+        """One frame; empty where it only states again what was said."""
+        words = []
+        for piece in pieces:
+            number = self.numbers.setdefault(piece.channel, len(self._lengths))
+            if number == len(self._lengths):
+                self._lengths.append(0)
+            end = piece.end
+            grown = end - self._lengths[number]
+            if grown > 0:
+                self._lengths[number] = end
+                words.append(str(grown) if number == self._latest else f"{number}:{grown}")
+                self._latest = number
+        return words[0] if len(words) == 1 else "+".join(words)
+
+
+def _counted(reads: Iterable[str]) -> str:
+    """Reads that follow each other and are the same, as one with its number."""
+    words = []
+    for read, group in groupby(reads):
+        count = sum(1 for _ in group)
+        words.append(read if count == 1 else f"{read}*{count}")
+    return " ".join(words)
 
 
 def reads_of(chunking: Chunking) -> Iterator[Read]:
