@@ -41,6 +41,10 @@ def test_the_demo_tells_one_incident_from_the_first_bad_answer_to_closed(
     assert facts["contain_seconds"] > 0
     assert facts["frozen_events"] > facts["legitimate_asked"]
     assert facts["first_suspect"] == "parcel-help@2"
+    # What went wrong is kept: two cases, what is near them, and what has to pass, all proven.
+    assert facts["cases"]["case"] == 2
+    assert facts["cases"]["variant"] >= 3
+    assert facts["proved"] == {"proved": sum(facts["cases"].values())}
     # Closed, and the same again is caught.
     assert set(facts["gates"].values()) == {"passed"}
     assert facts["closed_seconds"] > facts["detected_seconds"]

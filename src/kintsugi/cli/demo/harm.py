@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from kintsugi.cli.demo.plot import CONFIG, STATE, Plot
-from kintsugi.cli.demo.traffic import DEPOT_QUESTION, HARMLESS_REMARK, PLANTED_REMARK, WORKFLOW
+from kintsugi.cli.demo.traffic import (
+    DEPOT_QUESTION,
+    HARMLESS_REMARK,
+    MODEL,
+    PLANTED_REMARK,
+    WORKFLOW,
+)
 
 _QUESTIONS = 48
 _BY_VERSION = (
@@ -33,6 +39,12 @@ def ordinary_day(plot: Plot) -> None:
     stage.admit("ben", "responder", "configurations:write")
     stage.admit("cleo", "commander")
     stage.admit("dana", "reporter", "viewer")
+    stage.kt(
+        *("workflows", "register", WORKFLOW, "--business-owner", "cleo"),
+        *("--technical-owner", "ben", "--model", MODEL, "--tool", "track_parcel"),
+        who="ana",
+        only="^(workflow.)?(name|business_owner|technical_owner) ",
+    )
     plot.ask_around(_QUESTIONS)
     for user in ("customer-100", "customer-101"):
         plot.track(user, HARMLESS_REMARK)

@@ -17,6 +17,7 @@ ACTS: tuple[tuple[str, Callable[[Plot], None]], ...] = (
     ("Investigated", understanding.investigated),
     ("Kept as tests", proving.kept_as_cases),
     ("Fixed", learning.fixed),
+    ("Shortened and varied", proving.shortened),
     ("Approved", proving.approved),
     ("Proven red, then green", proving.proved),
     ("Released", learning.released),
