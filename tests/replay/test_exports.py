@@ -22,7 +22,7 @@ from kintsugi.policy.parse import parse_config
 from kintsugi.policy.suites import read_fragment, read_golden
 from kintsugi.replay.endpoints import request_of
 from kintsugi.replay.exports import CASE_FORMATS
-from kintsugi.replay.exports.entry import Entry, Export, entry_of, fields_of
+from kintsugi.replay.exports.entry import Entry, RegressionExport, entry_of, fields_of
 from kintsugi.replay.exports.run_results import ResultFormat, export
 
 NOW = datetime(2026, 4, 23, 12, 0, tzinfo=UTC)
@@ -66,15 +66,15 @@ def kept(case: Any, number: int = 1, **changes: Any) -> Entry:
     )
 
 
-def text_of(found: Export, name: str) -> str:
+def text_of(found: RegressionExport, name: str) -> str:
     return next(file.text for file in found.files if file.name == name)
 
 
-def yaml_of(found: Export, name: str) -> Any:
+def yaml_of(found: RegressionExport, name: str) -> Any:
     return YAML(typ="safe", pure=True).load(text_of(found, name))
 
 
-def lost(found: Export) -> dict[str, tuple[str, ...]]:
+def lost(found: RegressionExport) -> dict[str, tuple[str, ...]]:
     return {loss.field: loss.cases for loss in found.losses}
 
 
@@ -164,7 +164,7 @@ def values_in(document: Any) -> set[str]:
     return found
 
 
-def read_whole(found: Export) -> list[Any]:
+def read_whole(found: RegressionExport) -> list[Any]:
     """Every file of an export that is no program, as its readers read it."""
     documents: list[Any] = []
     for file in found.files:

@@ -53,6 +53,7 @@ from kintsugi.api import (
     proofs,
     quarantines,
     reasons,
+    regression_exports,
     regression_ledger,
     regression_relatives,
     regression_verbs,
@@ -152,6 +153,7 @@ RESOURCES: tuple[Routes, ...] = (
     regression_ledger.routes,
     regression_verbs.routes,
     regression_relatives.routes,
+    regression_exports.routes,  # before the one that takes any word for a case
     regressions.routes,  # after those with a word where it has an id
     signals.routes,
     deployments.routes,

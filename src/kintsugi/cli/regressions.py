@@ -13,6 +13,7 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, facts, harmless, table
 from kintsugi.cli.parts import program
+from kintsugi.cli.regression_export import export_regressions
 from kintsugi.cli.regression_relatives import add_to
 from kintsugi.errors import InvalidInput
 
@@ -209,6 +210,9 @@ def list_cases(
         found = list(client.all("/v1/regressions", _told(where), limit=limit))
     rows = [_row(one) for one in found]
     Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="no regression cases"))
+
+
+app.command("export")(export_regressions)
 
 
 @app.command("show")

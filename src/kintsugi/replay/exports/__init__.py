@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from kintsugi.replay.exports import deepeval, inspect_ai, openai_evals, promptfoo, suites
-from kintsugi.replay.exports.entry import Entry, Export
+from kintsugi.replay.exports.entry import Entry, RegressionExport
 
 #: Formats of the cases themselves; how they ended on a configuration is in ``run_results``.
-CASE_FORMATS: Mapping[str, Callable[[Sequence[Entry]], Export]] = MappingProxyType(
+CASE_FORMATS: Mapping[str, Callable[[Sequence[Entry]], RegressionExport]] = MappingProxyType(
     {
         "suites": suites.export,
         "promptfoo": promptfoo.export,

@@ -11,10 +11,10 @@ from typing import Any
 
 from kintsugi.model.harmless import json_text
 from kintsugi.replay.exports.asked import Asked, asker, messages_of, packaged, through_gateway
-from kintsugi.replay.exports.entry import Entry, Export, ExportedFile, Losses
+from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport
 
 
-def export(entries: Sequence[Entry]) -> Export:
+def export(entries: Sequence[Entry]) -> RegressionExport:
     """``goldens.json``, ``conversational_goldens.json`` and ``test_kintsugi.py``."""
     losses = Losses()
     asked = through_gateway(entries, losses)

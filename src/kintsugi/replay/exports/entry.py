@@ -37,11 +37,13 @@ class Entry(msgspec.Struct, frozen=True):
 
     Attributes:
         lost: why its content cannot be had; empty where it is there.
+        masked: what a person let in in spite of the gate is not in ``case``.
     """
 
     about: About
     case: Case
     lost: str = ""
+    masked: bool = False
 
     @property
     def id(self) -> str:
@@ -73,7 +75,7 @@ class Loss(msgspec.Struct, frozen=True):
     cases: tuple[str, ...]
 
 
-class Export(msgspec.Struct, frozen=True):
+class RegressionExport(msgspec.Struct, frozen=True):
     """Cases in the form of another tool.
 
     Attributes:
@@ -103,10 +105,10 @@ class Losses:
         self.add(entry, "case", f"left out: {why}")
         self.left_out += 1
 
-    def export(self, files: Iterable[ExportedFile], cases: int) -> Export:
+    def export(self, files: Iterable[ExportedFile], cases: int) -> RegressionExport:
         """The finished export; ``cases`` are in it."""
         losses = (Loss(*what, tuple(cases)) for what, cases in self._cases.items())
-        return Export(tuple(files), cases, self.left_out, tuple(losses))
+        return RegressionExport(tuple(files), cases, self.left_out, tuple(losses))
 
 
 def entry_of(regression: Regression, incident: str) -> Entry:
@@ -170,5 +172,7 @@ def usable(entries: Sequence[Entry], losses: Losses, *, skipped: bool = False) -
         elif entry.case.skip and not skipped:
             losses.leave_out(entry, f"it is skipped: {entry.case.skip}")
         else:
+            if entry.masked:
+                losses.add(entry, "input", "what a person let in in spite of the gate is masked")
             found.append(entry)
     return found

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kintsugi.model.harmless import json_text
 from kintsugi.replay.exports.asked import Asked, asker, messages_of, packaged, through_gateway
-from kintsugi.replay.exports.entry import Entry, Export, ExportedFile, Losses
+from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport
 from kintsugi.replay.exports.yaml_text import yaml_text
 
 _NAME: Final = "kintsugi-regressions"
@@ -19,7 +19,7 @@ _SPLIT: Final = f"{_NAME}.cases.v1"
 _SAMPLES: Final = "kintsugi/regressions.jsonl"
 
 
-def export(entries: Sequence[Entry]) -> Export:
+def export(entries: Sequence[Entry]) -> RegressionExport:
     """A registry with one eval, its samples, and the class that it names."""
     losses = Losses()
     asked = through_gateway(entries, losses)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from kintsugi.model.harmless import json_text
 from kintsugi.replay.exports.asked import Asked, asker, through_gateway
-from kintsugi.replay.exports.entry import Entry, Export, ExportedFile, Losses, stated
+from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport, stated
 from kintsugi.replay.exports.yaml_text import yaml_text
 
 _HEAD: Final = "# yaml-language-server: $schema=https://promptfoo.dev/config-schema.json\n"
@@ -22,7 +22,7 @@ _AS_PARENTHESES: Final = str.maketrans("{}", "()")
 _TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-def export(entries: Sequence[Entry]) -> Export:
+def export(entries: Sequence[Entry]) -> RegressionExport:
     """``promptfooconfig.yaml``, and the provider that it names."""
     losses = Losses()
     asked = through_gateway(entries, losses)

@@ -10,7 +10,14 @@ import msgspec
 from kintsugi.model.config import Config, Position
 from kintsugi.model.harmless import one_line
 from kintsugi.replay.case_runner import run_cases
-from kintsugi.replay.exports.entry import Entry, Export, ExportedFile, Losses, fields_of, usable
+from kintsugi.replay.exports.entry import (
+    Entry,
+    ExportedFile,
+    Losses,
+    RegressionExport,
+    fields_of,
+    usable,
+)
 from kintsugi.replay.reports import RUN_FORMATS
 from kintsugi.replay.results import CaseOutcome
 from kintsugi.replay.sources import Located
@@ -23,7 +30,7 @@ _BAD: Final = frozenset({CaseOutcome.FAIL, CaseOutcome.ERROR})
 _IN_NAMES: Final = frozenset({"metadata.regression", "metadata.incident"})
 
 
-def export(entries: Sequence[Entry], config: Config, written: ResultFormat) -> Export:
+def export(entries: Sequence[Entry], config: Config, written: ResultFormat) -> RegressionExport:
     """Run the cases, and write down how they ended.
 
     Raises:

@@ -7,7 +7,14 @@ from typing import Any, Final
 
 from kintsugi.model.harmless import json_text
 from kintsugi.policy.document import BYTES_MAX, NODES_MAX
-from kintsugi.replay.exports.entry import Entry, Export, ExportedFile, Losses, stated, usable
+from kintsugi.replay.exports.entry import (
+    Entry,
+    ExportedFile,
+    Losses,
+    RegressionExport,
+    stated,
+    usable,
+)
 from kintsugi.replay.exports.yaml_text import yaml_text
 
 _WORDS: Final = {"case": "cases", "variant": "variants", "twin": "benign twins"}
@@ -19,7 +26,7 @@ _INTEGER_MAX: Final = 10**18 - 1
 _SHARE: Final = 4
 
 
-def export(entries: Sequence[Entry]) -> Export:
+def export(entries: Sequence[Entry]) -> RegressionExport:
     """One suite for the cases of an incident, and one each for variants and twins; as many files
     as the reader's limits want."""
     losses = Losses()
