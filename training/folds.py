@@ -29,9 +29,15 @@ FOLDS = (
 )
 
 
-def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Slope and offset of the calibration per head, and recall or false-positive rate per tier."""
+# Of the attacks that would be found, so many may be lost to judging most texts by words alone.
+LOST = 0.0025
+
+
+def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, float, dict[str, Any]]:
+    """Slope and offset of the calibration per head, the floor for words alone, and recall or
+    false-positive rate per tier."""
     scored: list[tuple[Text, np.ndarray]] = []
+    by_words: list[float] = []
     for fold in FOLDS:
         train = [one for one in texts if family(one.sample.source) not in fold]
         test = [
@@ -41,6 +47,7 @@ def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, dict[
         ]
         weights, biases = fit(train)
         scored += [(one, logits(one, weights) + biases) for one in test]
+        by_words += [float((logits(one, weights, alone=True) + biases).max()) for one in test]
         print(f"  without {', '.join(fold)}: {len(test)} texts", file=sys.stderr)
     slope, offset = np.ones(len(HEADS)), np.zeros((len(PLACES), len(HEADS)))
     for head, _ in enumerate(HEADS):
@@ -52,7 +59,19 @@ def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, dict[
             # One half is where a text counts as an attack: the place's false-positive rate.
             bar = threshold(scored, head, name, rates[head])
             offset[place, head] = -slope[head] * bar
-    return slope, offset, report(scored, slope, offset)
+    found = np.array([counts(one, scores, slope, offset) for one, scores in scored])
+    bar = float(np.quantile(np.array(by_words)[found], LOST))
+    passed = [
+        (one, scores) if alone >= bar else (one, np.full(len(HEADS), -np.inf))
+        for (one, scores), alone in zip(scored, by_words, strict=True)
+    ]
+    return slope, offset, bar, report(passed, slope, offset)
+
+
+def counts(one: Text, scores: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> bool:
+    """Whether a text is an attack, and found as one in its place."""
+    place = 1 if one.sample.tier.startswith("indirect") else 0
+    return max(one.sample.labels) == 1 and bool((slope * scores + offset[place] >= 0).any())
 
 
 # By place: which scores count, and how many harmless texts each may flag.

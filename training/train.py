@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import sys
 import time
@@ -27,10 +28,20 @@ from sklearn.linear_model import LogisticRegression
 
 from kintsugi.policy.classifier.concepts import shipped
 from kintsugi.policy.classifier.model import PLACES, WINDOWS, WORDS_MIN, Header, save
-from kintsugi.policy.classifier.words import BUCKETS, Word, describe, features_by_position, places
+from kintsugi.policy.classifier.words import (
+    BUCKETS,
+    Word,
+    describe,
+    features_by_position,
+    places,
+    words,
+)
 
-VERSION = 3
+VERSION = 5
 SEED = 7
+# JSON has no infinity.
+LOGIT_MIN = -1_000.0
+TEXT_CHARS_MAX = 40_000
 PLANTED = 6_000
 # Weight of all windows of one source together, against one corpus line's share.
 CORPUS_WEIGHT = 1.0
@@ -44,6 +55,7 @@ class Text(NamedTuple):
     sample: Sample
     features: np.ndarray  # all features, word after word
     ends: np.ndarray  # where each word's features end; starts with 0
+    alone: np.ndarray  # which of them the word has by itself
     inside: tuple[int, int]  # words of the planted part
 
 
@@ -61,16 +73,18 @@ _KNOWN = _Known()
 
 def read(sample: Sample) -> Text:
     """The features of a sample."""
-    found = features_by_position(sample.text[:40_000], shipped(), _KNOWN)
+    found = features_by_position(sample.text[:TEXT_CHARS_MAX], shipped(), _KNOWN)
     ends = np.cumsum([0, *map(len, found)])
     flat = np.fromiter((one for word in found for one in word), dtype=np.int32, count=ends[-1])
+    own = [len(_KNOWN[word].features) for word in words(sample.text[:TEXT_CHARS_MAX], shipped())]
+    alone = np.concatenate([np.arange(len(word)) < n for word, n in zip(found, own, strict=True)])
     inside = (0, len(found))
     start, end = sample.planted
     if end:
         spots = places(sample.text, shipped())
         within = [at for at, (a, b) in enumerate(spots) if a >= start and b <= end and b > a]
         inside = (within[0], within[-1] + 1) if within else (0, 0)
-    return Text(sample, flat, ends, inside)
+    return Text(sample, flat, ends, alone, inside)
 
 
 def windows(size: int) -> list[tuple[int, int]]:
@@ -84,14 +98,23 @@ def windows(size: int) -> list[tuple[int, int]]:
     return list(found)
 
 
-def logits(text: Text, weights: np.ndarray) -> np.ndarray:
-    """Per head, the highest window; weights are buckets by heads."""
-    return window_logits(text, weights)[1].max(axis=0)
+def logits(text: Text, weights: np.ndarray, *, alone: bool = False) -> np.ndarray:
+    """Per head, the highest window; weights are buckets by heads.
+
+    Args:
+        alone: leave out what words say by their neighbours.
+    """
+    return window_logits(text, weights, alone=alone)[1].max(axis=0)
 
 
-def window_logits(text: Text, weights: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:
+def window_logits(
+    text: Text, weights: np.ndarray, *, alone: bool = False
+) -> tuple[list[tuple[int, int]], np.ndarray]:
     size = len(text.ends) - 1
-    sums = np.vstack([np.zeros(weights.shape[1]), np.cumsum(weights[text.features], axis=0)])
+    said = weights[text.features]
+    if alone:
+        said = said * text.alone[:, None]
+    sums = np.vstack([np.zeros(weights.shape[1]), np.cumsum(said, axis=0)])
     sums = sums[text.ends]
     spans = windows(size)
     first, last = np.array(spans).T
@@ -223,10 +246,11 @@ def main() -> None:
     texts = assemble(arguments.data)
     print(f"{len(texts)} texts, {time.monotonic() - started:.0f} s", file=sys.stderr)
     slope, offset = np.ones(len(HEADS)), np.zeros((len(PLACES), len(HEADS)))
+    bar = -math.inf
     if arguments.folds:
         from folds import judge_left_out
 
-        slope, offset, figures = judge_left_out(texts)
+        slope, offset, bar, figures = judge_left_out(texts)
         if arguments.report:
             arguments.report.write_text(json.dumps(figures, indent=1))
     if arguments.out:
@@ -236,6 +260,7 @@ def main() -> None:
             version=VERSION,
             bias=tuple(map(float, biases)),
             unit=tuple(map(float, units)),
+            floor=max(float(bar), LOGIT_MIN),
             slope=tuple(map(float, slope)),
             offset=tuple(tuple(map(float, place)) for place in offset),
         )

@@ -2,7 +2,9 @@
 
 A linear model over hashed words, neighbours and meanings (``words.py``). Its weights are a table
 of whole numbers, three to an entry, one for each score; they are added up in one pass and read
-off for every window of a text. Plain Python and no library, a few microseconds for each ten words.
+off for every window of a text. Most texts end with what their words say one by one: where no window
+of them comes near an attack, what their neighbours say is not looked up. Plain Python and no
+library, a few microseconds for each ten words.
 """
 
 from __future__ import annotations
@@ -49,8 +51,13 @@ WORDS_MIN = 10
 
 # Each entry of the table holds three weights, so that one addition adds all three.
 _BITS = 21
-_FIELD = 1 << _BITS
 _HALF = 1 << (_BITS - 1)
+_FIELD_MASK = (1 << _BITS) - 1
+_SHIFTS = tuple((head, _BITS * head) for head in range(len(HEADS)))
+# Added to a sum, makes every weight in it a positive number that can be cut out.
+_ZEROS = sum(_HALF << shift for _, shift in _SHIFTS)
+# By the number of words in a window.
+_SCALES = tuple(1.0 / math.sqrt(max(size, WORDS_MIN)) for size in range(WINDOWS[-1][0] + 1))
 _MASK = BUCKETS - 1
 _KNOWN_MAX = 12_000
 
@@ -104,6 +111,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         version: raised with every training.
         bias: per head, in logits.
         unit: per head, what one step of a weight is, in logits.
+        floor: logit that some window has to reach by its words alone, or neighbours do not count.
         slope: per head, from logit to calibrated logit.
         offset: the same per place (user, tool, answer) and head, so that one half is where a text
             counts as an attack in that place.
@@ -112,25 +120,39 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     bias: tuple[float, float, float]
     unit: tuple[float, float, float]
+    floor: float
     slope: tuple[float, float, float]
     offset: tuple[tuple[float, float, float], ...]
 
 
-class _Known(dict[str, tuple[int, ...]]):
-    """Words seen before: what each says by itself (packed weights), its key, its key in each place
-    of a combination, and its concept."""
+class _Alone(dict[str, int]):
+    """Words seen before: the packed weights of what each says by itself."""
 
     def __init__(self, table: Sequence[int], concepts: Concepts) -> None:
         self._table = table
         self._concepts = concepts
 
-    def __missing__(self, word: str) -> tuple[int, ...]:
-        features, key, concept = describe(word, self._concepts)
-        table = self._table
+    def __missing__(self, word: str) -> int:
         if len(self) >= _KNOWN_MAX:
             self.clear()  # hostile text has no end of words; ordinary text is soon known again
+        table = self._table
+        features = describe(word, self._concepts).features
+        found = self[word] = sum([table[feature] for feature in features])
+        return found
+
+
+class _Keys(dict[str, tuple[int, ...]]):
+    """Words seen before beside others: the key of each, its key in each place of a combination,
+    and its concept."""
+
+    def __init__(self, concepts: Concepts) -> None:
+        self._concepts = concepts
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        if len(self) >= _KNOWN_MAX:
+            self.clear()
+        _, key, concept = describe(word, self._concepts)
         found = self[word] = (
-            sum([table[feature] for feature in features]),
             key,
             key * BEFORE & _MASK,
             key * BEFORE_ONE & _MASK,
@@ -173,36 +195,47 @@ class Model:
         # all over it, so they stand in one block: a list would have to fetch each from elsewhere.
         self._table = array.array("q", table) * 3
         self._concepts = concepts
-        self._known = _Known(self._table, concepts)
+        self._alone = _Alone(self._table, concepts)
+        self._keys = _Keys(concepts)
         self._meanings = _Meanings(table, len(concepts.names) + 1)
 
     def score(self, text: str, place: Place = "user") -> Scores:
         """Judge a text by its most suspicious windows."""
-        sums = list(accumulate(self._weights(text), initial=0))
-        size = len(sums) - 1
-        best = [(-math.inf, 0, size)] * len(HEADS)
-        units = self.header.unit
-        for width, stride in WINDOWS:
-            for first in range(0, max(size - width + stride, 1), stride):
-                last = min(first + width, size)
-                packed = sums[last] - sums[first]
-                root = math.sqrt(max(last - first, WORDS_MIN))
-                for head, unit in enumerate(units):
-                    low = ((packed + _HALF) & (_FIELD - 1)) - _HALF
-                    packed = (packed - low) >> _BITS
-                    logit = low * unit / root
-                    if logit > best[head][0]:
-                        best[head] = (logit, first, last)
-            if size <= width:
-                break
+        found = words(text, self._concepts)
+        alone = list(map(self._alone.__getitem__, found))
+        best = self._best_windows(alone)
+        if max(logit for logit, _, _ in best) >= self.header.floor:
+            best = self._best_windows(self._with_neighbours(found, alone))
         slope, offset = self.header.slope, self.header.offset[PLACES.index(place)]
-        bias = self.header.bias
         return Scores(
             *(
-                Score(_sigmoid(slope[head] * (bias[head] + logit) + offset[head]), first, last)
+                Score(_sigmoid(slope[head] * logit + offset[head]), first, last)
                 for head, (logit, first, last) in enumerate(best)
             )
         )
+
+    def _best_windows(self, weights: Sequence[int]) -> list[tuple[float, int, int]]:
+        """By head, the highest window of packed weights: logit, first word, word after the last."""
+        sums = list(accumulate(weights, initial=0))
+        size = len(weights)
+        best = [(-math.inf, 0, size)] * len(HEADS)
+        for width, stride in WINDOWS:
+            for first in range(0, max(size - width + stride, 1), stride):
+                last = min(first + width, size)
+                packed = sums[last] - sums[first] + _ZEROS
+                scale = _SCALES[last - first]
+                for head, shift in _SHIFTS:
+                    height = ((packed >> shift & _FIELD_MASK) - _HALF) * scale
+                    if height > best[head][0]:
+                        best[head] = (height, first, last)
+            if size <= width:
+                break
+        return [
+            (bias + unit * height, first, last)
+            for bias, unit, (height, first, last) in zip(
+                self.header.bias, self.header.unit, best, strict=True
+            )
+        ]
 
     def span(self, text: str, score: Score) -> tuple[int, int]:
         """The characters of the window that decided."""
@@ -212,20 +245,21 @@ class Model:
         first = found[max(score.first, 1)][0] if score.first > 0 else found[1][0]
         return first, found[min(score.last, len(found)) - 1][1]
 
-    def _weights(self, text: str) -> list[int]:
+    def _with_neighbours(self, found: Sequence[str], alone: Sequence[int]) -> list[int]:
         """By word, the packed weights of everything that the word completes."""
         table = self._table
-        rows = list(map(self._known.__getitem__, words(text, self._concepts)))
-        own, keys, before, before_one, after_one, first, second, concepts = _columns(rows)
-        weights = list(own)
+        keys, before, before_one, after_one, first, second, concepts = _columns(
+            list(map(self._keys.__getitem__, found))
+        )
+        weights = list(alone)
         if len(keys) > 1:
             weights[1] += table[before[0] + keys[1]]
         # The hashes of ``words.pair``, ``around`` and ``triple``: a call for each would cost more
         # than all the rest. The table repeats itself so that sums need not be cut.
         weights[2:] = [
-            alone + table[b + key] + table[o + third] + table[f + s + key]
-            for alone, key, third, b, o, f, s in zip(
-                own[2:],
+            own + table[b + key] + table[o + third] + table[f + s + key]
+            for own, key, third, b, o, f, s in zip(
+                alone[2:],
                 keys[2:],
                 after_one[2:],
                 before[1:],
@@ -257,7 +291,7 @@ class Model:
 
 # Rows turned into columns at once up to here: beyond, as many iterators cost more than passes.
 _ROWS_AT_ONCE = 2_048
-_GETTERS = tuple(itemgetter(number) for number in range(8))
+_GETTERS = tuple(itemgetter(number) for number in range(7))
 
 
 def _columns(rows: Sequence[tuple[int, ...]]) -> Sequence[Sequence[int]]:

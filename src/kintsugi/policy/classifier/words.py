@@ -92,17 +92,21 @@ def places(text: str, concepts: Concepts, count: int | None = None) -> list[tupl
     return found
 
 
+# The sum of "w", to which what follows is added.
+_WORD = crc32(b"w")
+
+
 def describe(word: str, concepts: Concepts) -> Word:
     """What a word says by itself."""
     shape = _shape(word)
     concept = concepts.of(shape)
     data = shape.encode("utf-8", "replace")
-    features = [crc32(b"w" + data) & _MASK]
+    features: tuple[int, ...] = (crc32(data, _WORD) & _MASK,)
     if len(shape) >= _STEM_CHARS_MIN and shape.isalpha():
-        features += (bucket("p" + shape[:5]), bucket("s" + shape[-4:]))
+        features = (*features, bucket("p" + shape[:5]), bucket("s" + shape[-4:]))
     if concept:
-        features.append(bucket(f"c{concept}"))
-    return Word(tuple(features), crc32(data) & _MASK, concept)
+        features = (*features, bucket(f"c{concept}"))
+    return Word(features, crc32(data) & _MASK, concept)
 
 
 def bucket(name: str) -> int:
