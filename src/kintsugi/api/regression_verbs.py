@@ -170,6 +170,7 @@ def run_regressions(control: Ctl, asked: RegressionRun) -> Response:
     Scope.REGRESSIONS_WRITE,
     answer=One[ChangedRegression],
     parameters=True,
+    body_bytes_max=CONTENT_BYTES_MAX,
 )
 def edit_regression(
     control: Ctl,

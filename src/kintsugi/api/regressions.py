@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRunQuery, etag
+from kintsugi.api.configurations import CONTENT_BYTES_MAX, DryRunQuery, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import PageQuery
@@ -153,6 +153,7 @@ class CapturedCases(msgspec.Struct, frozen=True):
     status=201,
     dry_run=One[CapturedCases],
     parameters=True,
+    body_bytes_max=CONTENT_BYTES_MAX,
 )
 def add_regression(
     control: Ctl, caller: Caller, wanted: NewRegression, query: Annotated[DryRunQuery, Query()]
