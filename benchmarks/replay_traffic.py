@@ -196,7 +196,13 @@ _TOOLS: Final = ("search", "pay", "wire_money", "delete_user", "deploy", "launch
 _CALLERS: Final[Sequence[Mapping[str, str]]] = (
     {},
     {"x-user-id": "ada", "x-session-id": "s1"},
-    {"x-user-id": "eve", "x-team-id": "red", "x-session-id": "s2", "x-agent-id": "a1"},
+    {
+        "x-user-id": "eve",
+        "x-team-id": "red",
+        "x-tenant-id": "acme",
+        "x-session-id": "s2",
+        "x-agent-id": "a1",
+    },
     {"x-session-id": "s3", "x-workflow": "refunds", "x-agent-id": "a2", "x-region": "eu"},
 )
 _LEVERS: Final = (

@@ -20,7 +20,11 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 def path(client: TestClient, stores: Stores, clock: Clock) -> str:
     """An incident with a frozen minute, in which one trace wrote a record."""
     at = NOON + timedelta(seconds=1)
-    events = [make_event(1, trace_id=TRACE, workflow="crm"), blocked_event(2), make_event(3)]
+    events = [
+        make_event(1, trace_id=TRACE, workflow="crm", tenant_id="acme"),
+        blocked_event(2),
+        make_event(3),
+    ]
     stores.events.append([*events, blocked_event(300), make_event(301)])
     wrote = {"kintsugi.records": ["account/17"], "kintsugi.write.system": "crm"}
     stores.spans.append(
@@ -38,9 +42,14 @@ def test_the_radius_says_how_sure_it_is(client: TestClient, path: str) -> None:
     assert found["events"] == 3
     assert found["counts"]["users"]["count"] == 3
     assert (found["counts"]["workflows"]["count"], found["exact"]) == (1, False)
-    assert found["reasons"] == ["2 of 3 events name no workflow"]
+    assert found["reasons"] == [
+        "2 of 3 events name no tenant",
+        "2 of 3 events name no workflow",
+    ]
+    [acme] = found["counts"]["tenants"]["most"]
+    assert (acme["name"], acme["events"]) == ("acme", 1)
     assert found["records"] == {"open": 1}
-    assert found["people"] == {"to_tell": 4}
+    assert found["people"] == {"to_tell": 5}
 
 
 def test_the_same_is_found_outside_of_it(client: TestClient, path: str) -> None:
@@ -76,9 +85,9 @@ def test_a_record_goes_to_its_end_with_evidence(client: TestClient, path: str) -
 
 def test_people_are_told_by_a_channel(client: TestClient, path: str) -> None:
     page = client.get(f"{path}/people?limit=2").json()
-    assert [one["key"] for one in page["data"]] == ["support", "user-1"]
+    assert [one["key"] for one in page["data"]] == ["support", "acme"]
     rest = client.get(f"{path}/people", params={"cursor": page["meta"]["next_cursor"]}).json()
-    assert [one["key"] for one in rest["data"]] == ["user-2", "user-3"]
+    assert [one["key"] for one in rest["data"]] == ["user-1", "user-2", "user-3"]
     body = {"keys": ["user-1"]}
     refused = client.post(f"{path}/people/settle", json=body)
     assert [one["code"] for one in refused.json()["errors"]] == ["channel"]

@@ -64,7 +64,7 @@ def test_a_dry_run_counts_and_does_nothing(
     assert told["status"] == "dry_run"
     assert told["preview"]["exchanges"] == 2
     assert told["preview"]["not_counted"] == []
-    wild = {**STOP, "scope": {"workflow": "tri*", "region": "eu", "team": "nobody"}}
+    wild = {**STOP, "scope": {"workflow": "tri*", "region": "eu", "tenant": "nobody"}}
     told = client.post(f"{AT}?dry_run=true", json=wild).json()["data"]
     assert (told["preview"]["exchanges"], told["preview"]["not_counted"]) == (
         0,

@@ -113,6 +113,7 @@ def test_a_verdict_is_found_under_every_name(
         ("gateway", "gateway_id", "gw-x"),
         ("user", "user_id", "ana"),
         ("team", "team_id", "risk"),
+        ("tenant", "tenant_id", "acme"),
         ("workflow", "workflow", "refunds"),
         ("agent", "agent_id", "a1"),
         ("session", "session_id", "s1"),

@@ -314,6 +314,7 @@ def full_event() -> DecisionEvent:
         streamed=True,
         streaming_mode="window",
         user_id="user-0",
+        tenant_id="tenant-0",
         session_id="session-0",
         agent_id="agent-0",
         workflow="workflow-0",
@@ -362,7 +363,7 @@ def test_the_page_of_a_decision_shows_everything_on_its_record(
     for words in (
         *("mcp", "window", "user-0", "session-0", "agent-0", "workflow-0", "request-0", "trace-0"),
         *("span-0", "key-0", "incident-0", "upstream.timeout", "504", "12,345 / 67,890"),
-        *("answering-model", "tools/call", "transfer_money", "first-target"),
+        *("tenant-0", "answering-model", "tools/call", "transfer_money", "first-target"),
         *("upstream.reset", "strip_tools", "stripped: run_shell", "read_file", "exit code 2"),
         *("/messages/3", "sha256:action", "the client waited", "/escalations/escalation-0"),
         *("containment-0, containment-1", "support-prod@9"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,28 @@ def test_the_extent_counts_what_events_name(stores: Stores, incident: Incident) 
     assert (workflows.distinct, workflows.unnamed, workflows.named) == (0, 3, ())
     verdicts = {one.name: one.events for one in extent.of("verdict").named}
     assert verdicts == {"allowed": 2, "blocked": 1}
+
+
+def test_every_dimension_counts_its_own_names(stores: Stores) -> None:
+    names = {name: f"{name}_id" for name in ("user", "team", "tenant", "agent", "session")}
+    names |= {"gateway": "gateway_id", "configuration": "config_version", "policy": "policy_name"}
+    names |= {name: name for name in ("workflow", "model", "provider", "reason_code")}
+    events = []
+    for number in range(2):
+        said: dict[str, Any] = {field: f"{name}-{number}" for name, field in names.items()}
+        events.append(make_event(number, base=BASE, **said))
+    events.append(make_event(2, base=BASE, team_id="", tenant_id="tenant-0"))
+    stores.events.append(events)
+    change = opened("It lied", ACT, state="declared", events=[one.id for one in events])
+    [made] = stores.incidents.change([], lambda _: (change,), now=NOON)
+    extent = stores.reach.extent(made.id)
+    assert {*names, "verdict"} == {one.dimension for one in extent.spreads}
+    for name in names:
+        told = {one.name for one in extent.of(name).named}  # type: ignore[arg-type]
+        assert {f"{name}-0", f"{name}-1"} <= told, name
+    tenants = extent.of("tenant")
+    assert [(one.name, one.events) for one in tenants.named] == [("tenant-0", 2), ("tenant-1", 1)]
+    assert (tenants.distinct, tenants.unnamed, extent.of("team").unnamed) == (2, 0, 1)
 
 
 def test_an_incident_without_events_reaches_nobody(stores: Stores) -> None:

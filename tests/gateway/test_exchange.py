@@ -157,6 +157,7 @@ def test_the_record_says_what_happened() -> None:
     headers = [
         (b"x-user-id", b"ada"),
         (b"x-team-id", b"red"),
+        (b"x-tenant-id", b" ac\x00me "),
         (b"x-conversation-id", b"s-1"),
         (b"x-agent-id", b"planner"),
         (b"x-workflow", b"refunds"),
@@ -178,6 +179,7 @@ def test_the_record_says_what_happened() -> None:
     assert event.revision.startswith("sha256:")
     assert (event.verdict, event.policy_name) == (Verdict.FLAG, "dlp-filter")
     assert (event.user_id, event.team_id, event.session_id) == ("ada", "red", "s-1")
+    assert event.tenant_id == "acme"
     assert (event.agent_id, event.workflow, event.request_id) == ("planner", "refunds", "r-1")
     assert (event.trace_id, event.parent_span_id) == ("a" * 32, "b" * 16)
     assert (event.model, event.response_model) == ("sim-echo", "sim-echo-1")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from kintsugi.gateway import commands as c
 from kintsugi.gateway import events as e
-from kintsugi.gateway.oversight import Oversight
+from kintsugi.gateway.oversight import Oversight, action_digest
+from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import ExchangeStatus, Quarantine, UsedApproval
 from kintsugi.model.facts import Counter, RemoteAnswer
@@ -357,6 +358,21 @@ def test_an_approval_is_for_this_request_of_this_person_under_this_plan() -> Non
     assert none(begin(Playbook(force), body, x_user_id="ada"), c.Redeem)
     approved(force.oversight, digest, force.plan.revision, seconds=0)
     assert none(begin(Playbook(force), body, x_user_id="ada"), c.Redeem)
+
+
+def test_an_approval_is_for_a_tenant_and_those_from_before_tenants_are_still_good() -> None:
+    def digest(tenant_id: str = "") -> str:
+        return action_digest(
+            dialect="openai.chat",
+            phase="input",
+            identity=Identity(user_id="ada", tenant_id=tenant_id),
+            request_digest="sha256:00",
+            parts=(),
+        )
+
+    before = "sha256:3e72f5185659b35e5427e8ecf30ac210278d18bbe711bab0016d1307ef110104"
+    assert digest() == before
+    assert len({before, digest("acme"), digest("other")}) == 3
 
 
 @pytest.mark.parametrize("good", [True, False])

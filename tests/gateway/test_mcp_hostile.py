@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from kintsugi.gateway import commands as c
@@ -110,6 +111,20 @@ def test_every_session_is_sealed_anew() -> None:
     assert sealed("1") != sealed("2")
     assert seal.open(sealed("1"), server_id="a", caller=caller) == Session("s")
     assert SessionSeal(b"other").open(sealed("1"), server_id="a", caller=caller) is None
+
+
+def test_a_session_is_its_tenants_and_those_from_before_tenants_still_open() -> None:
+    seal = SessionSeal(b"key")
+    caller = Identity(user_id="ada", team_id="red", key_name="k")
+    acme = msgspec.structs.replace(caller, tenant_id="acme")
+    before = b"kCp-EjfzdflYi6wVecsn_R7MBuURILjodSdQicJZ6Q"  # as 0.1 sealed it, without tenants
+    assert seal.open(before, server_id="a", caller=caller) == Session("s")
+    assert seal.open(before, server_id="a", caller=acme) is None
+    sealed = seal.seal(Session("s"), server_id="a", caller=acme, event_id="2")
+    assert seal.open(sealed, server_id="a", caller=acme) == Session("s")
+    for other in ("", "other"):
+        stranger = msgspec.structs.replace(caller, tenant_id=other)
+        assert seal.open(sealed, server_id="a", caller=stranger) is None
 
 
 def test_a_session_names_itself_on_the_record_without_giving_itself_away() -> None:

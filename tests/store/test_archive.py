@@ -28,6 +28,8 @@ from kintsugi.model.event import Payload
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.ids import uuid7
 from kintsugi.store import PostgresStores, open_stores
+from kintsugi.store.archive_parquet import EVENT_COLUMNS, YOUNGER_COLUMNS, Parquet, open_duckdb
+from kintsugi.store.archive_query import run_over_archive
 from kintsugi.store.archive_shelf import Copies, Place, Shelf, address_of
 from kintsugi.vault.key_sources import FileKeys
 from tests.control_plane import blocked_event, make_event
@@ -196,6 +198,29 @@ def test_the_statements_of_the_incident_guide_say_the_same(
     cold = stores.archives.query(everything, months=[month], row_limit=5, timeout_seconds=9)
     assert cold.columns == hot
     assert (len(cold.rows), cold.truncated) == (5, True)
+
+
+def test_files_of_an_older_program_are_read_with_what_they_lack(tmp_path: Path) -> None:
+    files = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
+    told = {"position": "7", "record": "'{}'", "tenant_id": "'acme'"}
+    with open_duckdb() as database:
+        for file, lacks in zip(files, (YOUNGER_COLUMNS, {}), strict=True):
+            columns = ", ".join(
+                f"{told.get(name, 'NULL')}::{kind} AS {name}"
+                for name, kind in EVENT_COLUMNS.items()
+                if name not in lacks
+            )
+            database.execute(f"COPY (SELECT {columns}) TO '{file}' (FORMAT parquet)")
+    at = list(EVENT_COLUMNS).index("tenant_id")
+    for file, tenant in zip(files, ("", "acme"), strict=True):
+        [row] = Parquet().rows("events", file)
+        assert (row[1], row[at], row[-3]) == (7, tenant, "{}")
+    asked = "SELECT tenant_id FROM ai_decision_events ORDER BY 1"
+    for read, tenants in ((files, [("",), ("acme",)]), (files[:1], [("",)])):
+        found = run_over_archive(
+            asked, {"events": read, "evaluations": []}, row_limit=9, timeout_seconds=9
+        )
+        assert list(found.rows) == tenants
 
 
 @pytest.mark.parametrize(

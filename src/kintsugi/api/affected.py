@@ -23,7 +23,7 @@ from kintsugi.model.affected import Affected, AffectedKind, AffectedStatus
 routes = Routes("incidents")
 
 _LIMIT_MAX = 1_000
-_PEOPLE: tuple[AffectedKind, ...] = ("team", "user")
+_PEOPLE: tuple[AffectedKind, ...] = ("team", "tenant", "user")
 _COLUMNS = (
     *("kind", "key", "status", "channel", "settled_at", "settled_by", "why", "evidence"),
     *("found_in", "found_at", "found_by"),
@@ -68,11 +68,11 @@ class Repair(Doing):
 
 
 class NewPerson(BaseModel):
-    """A user or team, and how they are reached where that is known."""
+    """A user, team or tenant, and how they are reached where that is known."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["user", "team"] = "user"
+    kind: Literal["user", "team", "tenant"] = "user"
     key: Key
     channel: Annotated[str, Field(max_length=300)] = ""
 
@@ -86,7 +86,7 @@ class NewPeople(Doing):
 class Telling(Doing):
     """That people were told, and how; or why they need not be."""
 
-    kind: Literal["user", "team"] = "user"
+    kind: Literal["user", "team", "tenant"] = "user"
     keys: Keys
     status: Literal["to_tell", "told", "not_needed"] = "told"
     channel: Annotated[str | None, Field(max_length=300)] = None
@@ -153,7 +153,8 @@ def settle_affected_records(
 def list_affected_people(
     control: Ctl, incident_id: IncidentKey, query: Annotated[AffectedQuery, Query()]
 ) -> Response:
-    """Users and teams who may have to be told, how they are reached, and who told them when."""
+    """Users, teams and tenants who may have to be told, how they are reached, and who told them
+    when."""
     return _page(control, incident_id, _PEOPLE, query)
 
 

@@ -48,8 +48,8 @@ class SignatureBody(BaseModel):
     answer=One[BlastRadius],
 )
 def show_blast_radius(control: Ctl, incident_id: IncidentKey) -> Response:
-    """Users, teams, workflows, agents, models and records that its events name, since when, and
-    whether each number is exact or a lower bound."""
+    """Users, teams, tenants, workflows, agents, models and records that its events name, since
+    when, and whether each number is exact or a lower bound."""
     stores = control.stores
     incident = stores.incidents.get(incident_id)
     freezes = stores.freezes.of(incident.id)

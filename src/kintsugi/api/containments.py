@@ -50,7 +50,7 @@ _DURING = ("declared", "contained", "investigating", "remediating", "monitoring"
 _PREVIEW = timedelta(hours=1)
 _COUNT_MAX = 10_000
 # What a scope may name and the narrow row of an event has: these can be counted.
-_COUNTED = ("workflow", "agent", "session", "user", "team", "model")
+_COUNTED = ("workflow", "agent", "session", "user", "team", "tenant", "model")
 # Enough of a configuration to compile a lever with.
 _ANY = Config(
     pack=Pack(name="any", version="1.0.0", id="any"),
@@ -96,6 +96,7 @@ class ScopeBody(BaseModel):
     session: Word = ""
     user: Word = ""
     team: Word = ""
+    tenant: Word = ""
     key: Word = ""
     model: Word = ""
     region: Word = ""

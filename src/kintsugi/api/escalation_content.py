@@ -22,7 +22,9 @@ _FACTS: Final = (
     *("policy_name", "reason_code", "phase", "gateway_id", "config_version", "revision"),
     *("model", "action_digest"),
 )
-_WHO: Final = ("user_id", "team_id", "session_id", "agent_id", "workflow", "key_name")
+_WHO: Final = (
+    *("user_id", "team_id", "tenant_id", "session_id", "agent_id", "workflow", "key_name"),
+)
 
 
 def content_of(control: Control, caller: Token, escalation_id: str) -> Payload:

@@ -134,6 +134,7 @@ class EscalationView(msgspec.Struct, frozen=True):
     gateway_id: str
     user_id: str
     team_id: str
+    tenant_id: str
     session_id: str
     agent_id: str
     workflow: str
@@ -332,6 +333,7 @@ def view_of(escalation: Escalation, *, now: datetime) -> EscalationView:
         gateway_id=report.gateway_id,
         user_id=who.user_id,
         team_id=who.team_id,
+        tenant_id=who.tenant_id,
         session_id=who.session_id,
         agent_id=who.agent_id,
         workflow=who.workflow,

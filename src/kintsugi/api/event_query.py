@@ -73,6 +73,7 @@ class EventFilters(BaseModel):
     gateway: Text = ""
     user: Text = ""
     team: Text = ""
+    tenant: Text = ""
     workflow: Text = ""
     agent: Text = ""
     session: Text = ""
@@ -110,6 +111,7 @@ class EventFilters(BaseModel):
             gateway=self.gateway,
             user=self.user,
             team=self.team,
+            tenant=self.tenant,
             workflow=self.workflow,
             agent=self.agent,
             session=self.session,

@@ -229,7 +229,8 @@ class _Reading:
 
     def affect(self, event: DecisionEvent) -> None:
         """Note whom and what an event affected."""
-        for person in ("user", event.user_id), ("team", event.team_id):
+        named = ("user", event.user_id), ("team", event.team_id), ("tenant", event.tenant_id)
+        for person in named:
             if person in self._people:
                 continue
             self._people.add(person)

@@ -28,7 +28,7 @@ MANIFEST: Final = "manifest.json"
 # Nothing is stored from before.
 EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 # Filters that hold for all of a conversation; others would cut it to pieces.
-FILTERS: Final = ("gateway", "user", "team", "workflow", "agent", "session", "trace")
+FILTERS: Final = ("gateway", "user", "team", "tenant", "workflow", "agent", "session", "trace")
 
 # Idle times before the window: a run of up to so long is told whole.
 _LEAD: Final = 12

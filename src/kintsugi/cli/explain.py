@@ -156,6 +156,7 @@ def _who(event: DecisionEvent) -> str:
     fields = {
         "user": event.user_id,
         "team": event.team_id,
+        "tenant": event.tenant_id,
         "session": event.session_id,
         "agent": event.agent_id,
         "workflow": event.workflow,

@@ -21,6 +21,7 @@ _HELP: Mapping[str, str] = {
     "gateway": "Gateway id.",
     "user": "User id, as X-User-ID said.",
     "team": "Team id.",
+    "tenant": "Tenant id, as X-Tenant-ID said.",
     "workflow": "Workflow.",
     "agent": "Agent id.",
     "session": "Session or conversation id.",

@@ -21,7 +21,7 @@ _PEOPLE = ("kind", "key", "status", "channel", "settled_by", "settled_at", "why"
 
 KeysArgument = Annotated[list[str], typer.Argument(metavar="KEY...", help="As listed.")]
 EvidenceOption = Annotated[str, typer.Option(help="What shows it: a digest, an id or an address.")]
-KindOption = Annotated[str, typer.Option("--kind", help="user or team.")]
+KindOption = Annotated[str, typer.Option("--kind", help="user, team or tenant.")]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -39,6 +39,7 @@ def export(
     workflow: Annotated[str, typer.Option(help="Workflow.")] = "",
     user: Annotated[str, typer.Option(help="User id.")] = "",
     team: Annotated[str, typer.Option(help="Team id.")] = "",
+    tenant: Annotated[str, typer.Option(help="Tenant id.")] = "",
     gateway: Annotated[str, typer.Option(help="Gateway id.")] = "",
     idle: Annotated[
         str, typer.Option(help="A run is over when nothing came for so long: 90s, 30m, 2h.")
@@ -63,6 +64,7 @@ def export(
         "workflow": workflow,
         "user": user,
         "team": team,
+        "tenant": tenant,
         "gateway": gateway,
     }
     request = ExportRequest(

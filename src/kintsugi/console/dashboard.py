@@ -40,6 +40,7 @@ FIELDS = (
     "gateway",
     "user",
     "team",
+    "tenant",
     "model",
     "policy",
     "reason_code",

@@ -253,6 +253,7 @@ class Account:
             upstream_status=self.upstream_status,
             user_id=identity.user_id,
             team_id=identity.team_id,
+            tenant_id=identity.tenant_id,
             session_id=identity.session_id,
             agent_id=identity.agent_id,
             workflow=identity.workflow,

@@ -16,6 +16,7 @@ _NAMED = frozenset(
     (
         b"x-user-id",
         b"x-team-id",
+        b"x-tenant-id",
         b"x-session-id",
         b"x-conversation-id",
         b"x-agent-id",
@@ -42,6 +43,7 @@ def identify(headers: Headers, key_name: str) -> Identity:
         trace_id=trace[1].decode() if trace else "",
         parent_span_id=trace[2].decode() if trace else "",
         key_name=key_name,
+        tenant_id=_value(told, b"x-tenant-id"),
     )
 
 

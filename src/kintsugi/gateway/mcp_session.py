@@ -79,7 +79,9 @@ class SessionSeal:
 
 
 def _bound_to(server_id: str, caller: Identity) -> bytes:
-    return msgspec.json.encode((server_id, caller.key_name, caller.user_id, caller.team_id))
+    bound = (server_id, caller.key_name, caller.user_id, caller.team_id)
+    # Sessions of callers without a tenant stay those that were sealed before there were any.
+    return msgspec.json.encode((*bound, caller.tenant_id) if caller.tenant_id else bound)
 
 
 def usable(upstream_id: bytes) -> bool:

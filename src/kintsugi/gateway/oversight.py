@@ -176,7 +176,11 @@ def action_digest(
     """
     who = msgspec.structs.replace(identity, request_id="", trace_id="", parent_span_id="")
     said = [(part.kind, part.name, part.text) for part in parts]
-    action = (dialect, phase, msgspec.to_builtins(who), request_digest, said)
+    named = msgspec.to_builtins(who)
+    if not who.tenant_id:
+        # What was approved before there were tenants stays approved.
+        del named["tenant_id"]
+    action = (dialect, phase, named, request_digest, said)
     try:
         text = _canonical(action)
     except UnicodeEncodeError:  # half a surrogate pair

@@ -169,6 +169,7 @@ def _interrupted(record: bytes, engine_version: str) -> DecisionEvent:
         model=admission.model,
         user_id=identity.user_id,
         team_id=identity.team_id,
+        tenant_id=identity.tenant_id,
         session_id=identity.session_id,
         agent_id=identity.agent_id,
         workflow=identity.workflow,

@@ -17,6 +17,7 @@ from kintsugi.model.span import Span, Step
 _SHOWN: Final[tuple[tuple[str, Dimension], ...]] = (
     ("users", "user"),
     ("teams", "team"),
+    ("tenants", "tenant"),
     ("workflows", "workflow"),
     ("agents", "agent"),
     ("sessions", "session"),
@@ -27,7 +28,12 @@ _SHOWN: Final[tuple[tuple[str, Dimension], ...]] = (
     ("verdicts", "verdict"),
     ("policies", "policy"),
 )
-_WHOM: Final[dict[str, str]] = {"users": "user", "teams": "team", "workflows": "workflow"}
+_WHOM: Final[dict[str, str]] = {
+    "users": "user",
+    "teams": "team",
+    "tenants": "tenant",
+    "workflows": "workflow",
+}
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -50,7 +56,7 @@ class BlastRadius(msgspec.Struct, frozen=True):
     Attributes:
         first_at, last_at: of the events; ``known_since`` is the first occurrence that a person
             recorded, where that lies earlier.
-        counts: by kind: ``users``, ``teams``, ``workflows`` ...
+        counts: by kind: ``users``, ``teams``, ``tenants``, ``workflows`` ...
         records, people: how many are affected, by status.
         exact: whether every number is one; else each is a lower bound, for these ``reasons``.
     """
@@ -119,9 +125,13 @@ def blast_radius(
 def people_in(
     event: DecisionEvent, incident_id: str, *, found_by: str, now: datetime
 ) -> list[Affected]:
-    """The user and the team of an event, who may have to be told."""
+    """The user, the team and the tenant of an event, who may have to be told."""
     found_in = f"event:{event.id}"
-    people: list[tuple[AffectedKind, str]] = [("user", event.user_id), ("team", event.team_id)]
+    people: list[tuple[AffectedKind, str]] = [
+        ("user", event.user_id),
+        ("team", event.team_id),
+        ("tenant", event.tenant_id),
+    ]
     return [
         Affected(incident_id, kind, key, "to_tell", now, found_by, found_in=found_in)
         for kind, key in people

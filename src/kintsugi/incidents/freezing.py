@@ -28,7 +28,7 @@ SNAPSHOT_WINDOW: Final = timedelta(hours=1)
 SYSTEM: Final = "system/freeze"
 
 # What a scope may name and the narrow row of an event has; the rest of a scope does not narrow.
-_FILTERED: Final = ("workflow", "agent", "session", "user", "team", "model")
+_FILTERED: Final = ("workflow", "agent", "session", "user", "team", "tenant", "model")
 _SCOPE_VALUES_MAX: Final = 20
 # Of the table of CONTRACT §6: what counts as missing.
 _LACKING: Final = (State.PARTIAL, State.MISSING)

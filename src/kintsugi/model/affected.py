@@ -15,7 +15,7 @@ import msgspec
 
 from kintsugi.model.incident import Entry
 
-AffectedKind = Literal["record", "user", "team"]
+AffectedKind = Literal["record", "user", "team", "tenant"]
 AffectedStatus = Literal[
     "open", "corrected", "accepted", "unrecoverable", "to_tell", "told", "not_needed"
 ]
@@ -25,11 +25,11 @@ PEOPLE_ENDS: Final[tuple[AffectedStatus, ...]] = ("told", "not_needed")
 
 
 class Affected(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One record, user or team.
+    """One record, user, team or tenant.
 
     Attributes:
-        key: the user's or team's id; of a record, ``SYSTEM/RECORD`` as the application named it.
-            Where a step changed something and nobody said what, it names that step.
+        key: the user's, team's or tenant's id; of a record, ``SYSTEM/RECORD`` as the application
+            named it. Where a step changed something and nobody said what, it names that step.
         found_in: what tells of it: ``trace:ID/SPAN`` or ``event:ID``; empty where a person added
             it.
         channel: how somebody is told; empty while nobody knows.

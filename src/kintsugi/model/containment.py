@@ -36,8 +36,8 @@ class ContainmentScope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     """Whose exchanges; an empty field does not restrict, and with none set it is everybody's.
 
     Attributes:
-        workflow, agent, session, user, team, key, model: as the exchange says; ``*`` stands for
-            any characters.
+        workflow, agent, session, user, team, tenant, key, model: as the exchange says; ``*`` stands
+            for any characters.
         region: the request header ``X-Region``.
         language: ISO 639-1 code of what the user said last, as far as that can be told.
     """
@@ -51,6 +51,7 @@ class ContainmentScope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     model: str = ""
     region: str = ""
     language: str = ""
+    tenant: str = ""
 
 
 class Lever(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -72,6 +72,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     Attributes:
         key_name: name of the gateway key that was presented, where the configuration lists keys.
+        tenant_id: for whom the application works; it stands last because it is the youngest.
         trace_id: trace id of the W3C ``traceparent`` header, 32 hex digits.
     """
 
@@ -84,3 +85,4 @@ class Identity(msgspec.Struct, frozen=True):
     trace_id: str = ""
     parent_span_id: str = ""
     key_name: str = ""
+    tenant_id: str = ""

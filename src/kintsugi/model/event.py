@@ -244,6 +244,7 @@ class DecisionEvent(
         payload_digest: ``sha256:...`` of the payload and a salt that is sealed with it, written
             by the control plane: it proves what was recorded, and tells nothing once that is
             erased.
+        tenant_id: for whom the application works; it stands last because it is the youngest.
     """
 
     id: str
@@ -300,3 +301,4 @@ class DecisionEvent(
     tool_name: str = ""
     payload_digest: str = ""
     payload: Payload = Payload()
+    tenant_id: str = ""

@@ -36,6 +36,7 @@ class EventFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     incident: str = ""
     event: str = ""
     q: str = ""
+    tenant: str = ""
 
 
 def both(first: EventFilter, second: EventFilter) -> EventFilter | None:

@@ -284,6 +284,7 @@ def escalation_of(event: DecisionEvent) -> EscalationReport | None:
         identity=Identity(
             user_id=event.user_id,
             team_id=event.team_id,
+            tenant_id=event.tenant_id,
             session_id=event.session_id,
             agent_id=event.agent_id,
             workflow=event.workflow,

@@ -18,6 +18,7 @@ from kintsugi.model.span import Span
 Dimension = Literal[
     "user",
     "team",
+    "tenant",
     "workflow",
     "agent",
     "session",
@@ -31,8 +32,8 @@ Dimension = Literal[
 ]
 #: Dimensions in the order of the columns that SQL groups by.
 DIMENSIONS: Final[tuple[Dimension, ...]] = (
-    *("user", "team", "workflow", "agent", "session", "model", "provider", "gateway"),
-    *("configuration", "verdict", "policy", "reason_code"),
+    *("user", "team", "tenant", "workflow", "agent", "session", "model", "provider"),
+    *("gateway", "configuration", "verdict", "policy", "reason_code"),
 )
 NAMED_MAX: Final = 20
 """Of each dimension, so many values are named, the most frequent first."""

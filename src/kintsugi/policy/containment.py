@@ -83,7 +83,7 @@ class Contained:
         scope = containment.scope
         self._wanted = [
             (name, Names((wanted,)))
-            for name in ("workflow", "agent", "session", "user", "team", "key")
+            for name in ("workflow", "agent", "session", "user", "team", "tenant", "key")
             if (wanted := getattr(scope, name))
         ]
         self._model = Names((scope.model,)) if scope.model else None

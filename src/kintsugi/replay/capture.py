@@ -208,6 +208,7 @@ def _headers(event: DecisionEvent) -> dict[str, str]:
         "authorization": f"Bearer {event.key_name}" if event.key_name else "",
         "x-user-id": event.user_id,
         "x-team-id": event.team_id,
+        "x-tenant-id": event.tenant_id,
         "x-session-id": event.session_id,
         "x-agent-id": event.agent_id,
         "x-workflow": event.workflow,

@@ -345,6 +345,7 @@ def _received(
     identity = {
         b"x-user-id": event.user_id,
         b"x-team-id": event.team_id,
+        b"x-tenant-id": event.tenant_id,
         b"x-session-id": event.session_id,
         b"x-agent-id": event.agent_id,
         b"x-workflow": event.workflow,
@@ -376,6 +377,7 @@ def _session(event: DecisionEvent, in_force: InForce) -> bytes:
     who = Identity(
         user_id=event.user_id,
         team_id=event.team_id,
+        tenant_id=event.tenant_id,
         session_id=event.session_id,
         agent_id=event.agent_id,
         workflow=event.workflow,

@@ -54,6 +54,7 @@ EVENT_COLUMNS: Final[Mapping[LiteralString, LiteralString]] = {
     "provider": "VARCHAR",
     "trace_id": "VARCHAR",
     "incident_id": "VARCHAR",
+    "tenant_id": "VARCHAR",
     "record": "VARCHAR",
     "data_key": "UUID",
     "sealed": "BLOB",
@@ -75,6 +76,8 @@ COLUMNS: Final[Mapping[Holds, Mapping[LiteralString, LiteralString]]] = {
     "events": EVENT_COLUMNS,
     "evaluations": EVALUATION_COLUMNS,
 }
+#: Columns that files of older programs lack, and what stands in them then.
+YOUNGER_COLUMNS: Final[Mapping[str, LiteralString]] = {"tenant_id": "''"}
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -116,12 +119,15 @@ class Parquet:
         Raises:
             ArchiveDamaged: it cannot be read to the end.
         """
-        shown = ", ".join(
-            f"epoch_us({name})" if kind == "TIMESTAMPTZ" else name
-            for name, kind in COLUMNS[holds].items()
-        )
-        statement = f"SELECT {shown} FROM read_parquet({_quoted(file)})"  # noqa: S608
-        yield from self._read(statement, file)
+        source = f"read_parquet({_quoted(file)})"
+        there = {name for name, *_ in self._read(f"DESCRIBE SELECT * FROM {source}", file)}  # noqa: S608
+        shown = []
+        for name, kind in COLUMNS[holds].items():
+            if name in YOUNGER_COLUMNS and name not in there:
+                shown.append(f"{YOUNGER_COLUMNS[name]} AS {name}")
+            else:
+                shown.append(f"epoch_us({name})" if kind == "TIMESTAMPTZ" else name)
+        yield from self._read(f"SELECT {', '.join(shown)} FROM {source}", file)  # noqa: S608
 
     def find(self, file: Path, positions: Sequence[int], *, contents: bool) -> list[ColdRow]:
         """Those events of these positions that the file holds.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kintsugi.errors import QueryRefused
 from kintsugi.model.query import QueryResult
-from kintsugi.store.archive_parquet import open_duckdb
+from kintsugi.store.archive_parquet import YOUNGER_COLUMNS, open_duckdb
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
@@ -30,7 +30,7 @@ SELECT
     policy_name, status, error, http_status, streamed, input_tokens, output_tokens,
     NULL::DECIMAL AS cost_usd,
     latency_ms, overhead_ms, config_version, session_id, agent_id, workflow, trace_id, incident_id,
-    stored_at
+    stored_at, coalesce(tenant_id, '') AS tenant_id
 FROM {files}
 """
 _EVALUATIONS: Final = """
@@ -69,7 +69,7 @@ def run_over_archive(
         database.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
         database.execute("SET enable_external_access = false")
         evaluations = files["evaluations"]
-        database.execute(_EVENTS.format(files=_read(files["events"])))
+        database.execute(_EVENTS.format(files=_read_events(files["events"])))
         database.execute(
             _EVALUATIONS.format(files=_read(evaluations) if evaluations else _NO_EVALUATIONS)
         )
@@ -139,7 +139,13 @@ def _plain(value: Any) -> Any:
 
 
 def _read(files: Sequence[Path]) -> str:
-    return f"read_parquet([{', '.join(map(_quoted, files))}])"
+    return f"read_parquet([{', '.join(map(_quoted, files))}], union_by_name = true)"
+
+
+def _read_events(files: Sequence[Path]) -> str:
+    """With the columns that older files lack, empty."""
+    younger = ", ".join(f"{default} AS {name}" for name, default in YOUNGER_COLUMNS.items())
+    return f"(SELECT * FROM {_read(files)} UNION ALL BY NAME SELECT {younger} WHERE false)"  # noqa: S608
 
 
 def _quoted(path: Path) -> str:

@@ -25,7 +25,8 @@ COPY_EVENTS: Final = b"""
 COPY kintsugi.events (
     position, id, timestamp, latency_ms, overhead_ms, input_tokens, output_tokens, http_status,
     streamed, decision, reason_code, policy_name, status, error, gateway_id, config_version,
-    user_id, team_id, session_id, agent_id, workflow, model, provider, trace_id, incident_id
+    user_id, team_id, session_id, agent_id, workflow, model, provider, trace_id, incident_id,
+    tenant_id
 ) FROM STDIN"""
 COPY_RECORDS: Final = b"COPY kintsugi.event_records (id, record) FROM STDIN"
 COPY_PAYLOADS: Final = b"COPY kintsugi.event_payloads (id, payload) FROM STDIN"
@@ -93,7 +94,8 @@ def event_rows(event: DecisionEvent, sealed: SealedRow | None = None) -> EventRo
         f"{_field(event.error)}\t{_field(event.gateway_id)}\t{_field(event.config_version)}\t"
         f"{_field(event.user_id)}\t{_field(event.team_id)}\t{_field(event.session_id)}\t"
         f"{_field(event.agent_id)}\t{_field(event.workflow)}\t{_field(event.model)}\t"
-        f"{_field(event.provider)}\t{_field(event.trace_id)}\t{_field(event.incident_id)}\n"
+        f"{_field(event.provider)}\t{_field(event.trace_id)}\t{_field(event.incident_id)}\t"
+        f"{_field(event.tenant_id)}\n"
     )
     head = f"{identifier}\t".encode()
     payload = b""

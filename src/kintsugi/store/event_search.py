@@ -24,6 +24,7 @@ _ALWAYS_SAID: Final[dict[str, LiteralString]] = {
 _SELDOM_SAID: Final[dict[str, LiteralString]] = {
     "user": "user_id",
     "team": "team_id",
+    "tenant": "tenant_id",
     "workflow": "workflow",
     "agent": "agent_id",
     "session": "session_id",

@@ -598,6 +598,7 @@ _EQUAL = {
     "gateway": "gateway_id",
     "user": "user_id",
     "team": "team_id",
+    "tenant": "tenant_id",
     "workflow": "workflow",
     "agent": "agent_id",
     "session": "session_id",

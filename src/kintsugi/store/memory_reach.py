@@ -116,6 +116,7 @@ def _value(event: DecisionEvent, dimension: Dimension) -> str:
     return {
         "user": event.user_id,
         "team": event.team_id,
+        "tenant": event.tenant_id,
         "workflow": event.workflow,
         "agent": event.agent_id,
         "session": event.session_id,

@@ -45,6 +45,8 @@ CREATE TABLE kintsugi.events (
     provider text COLLATE "C" NOT NULL,
     trace_id text COLLATE "C" NOT NULL,
     incident_id text COLLATE "C" NOT NULL,
+    -- Younger than the others, so it stands last.
+    tenant_id text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 
@@ -57,6 +59,7 @@ CREATE INDEX events_config_version ON kintsugi.events (config_version, timestamp
 CREATE INDEX events_policy_name ON kintsugi.events (policy_name, timestamp) WHERE policy_name <> '';
 CREATE INDEX events_user_id ON kintsugi.events (user_id, timestamp) WHERE user_id <> '';
 CREATE INDEX events_team_id ON kintsugi.events (team_id, timestamp) WHERE team_id <> '';
+CREATE INDEX events_tenant_id ON kintsugi.events (tenant_id, timestamp) WHERE tenant_id <> '';
 CREATE INDEX events_session_id ON kintsugi.events (session_id, timestamp) WHERE session_id <> '';
 CREATE INDEX events_agent_id ON kintsugi.events (agent_id, timestamp) WHERE agent_id <> '';
 CREATE INDEX events_workflow ON kintsugi.events (workflow, timestamp) WHERE workflow <> '';
@@ -1227,7 +1230,7 @@ SELECT
     -- Filled when prices are known; a guess would be worse than a null.
     NULL::numeric AS cost_usd,
     latency_ms, overhead_ms, config_version, session_id, agent_id, workflow, trace_id, incident_id,
-    stored_at
+    stored_at, tenant_id
 FROM kintsugi.events;
 
 CREATE VIEW public.policy_evaluations AS

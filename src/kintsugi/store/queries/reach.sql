@@ -25,7 +25,7 @@ SET LOCAL work_mem = '64MB'
 
 -- name: extent
 -- One pass over the events. Dimensions of few values are counted together first, so that a row costs
--- three groups and not thirteen; the mask tells by its bits which dimension a row is of.
+-- three groups and not fourteen; the mask tells by its bits which dimension a row is of.
 WITH RECURSIVE wanted AS (
     SELECT i.id FROM kintsugi.incidents AS i WHERE i.id = %(incident)s::uuid
     UNION
@@ -43,37 +43,37 @@ mine AS (
 together AS MATERIALIZED (
     SELECT
         grouping(user_id, session_id) AS part, user_id, session_id,
-        team_id, workflow, agent_id, model, provider, gateway_id, config_version, decision,
-        policy_name, reason_code,
+        team_id, tenant_id, workflow, agent_id, model, provider, gateway_id, config_version,
+        decision, policy_name, reason_code,
         count(*) AS events, min(timestamp) AS first_at, max(timestamp) AS last_at
     FROM mine
     JOIN kintsugi.events AS e ON e.id = mine.id
     GROUP BY GROUPING SETS (
         (user_id), (session_id),
         (
-            team_id, workflow, agent_id, model, provider, gateway_id, config_version, decision,
-            policy_name, reason_code
+            team_id, tenant_id, workflow, agent_id, model, provider, gateway_id, config_version,
+            decision, policy_name, reason_code
         )
     )
 ),
 counted AS (
-    SELECT 2047 AS mask, user_id AS name, events, first_at, last_at FROM together WHERE part = 1
+    SELECT 4095 AS mask, user_id AS name, events, first_at, last_at FROM together WHERE part = 1
     UNION ALL
-    SELECT 3967, session_id, events, first_at, last_at FROM together WHERE part = 2
+    SELECT 8063, session_id, events, first_at, last_at FROM together WHERE part = 2
     UNION ALL
     SELECT
-        2176 + (grouping(team_id, workflow, agent_id) << 8) + grouping(
+        4224 + (grouping(team_id, tenant_id, workflow, agent_id) << 8) + grouping(
             model, provider, gateway_id, config_version, decision, policy_name, reason_code
         ),
         coalesce(
-            team_id, workflow, agent_id, model, provider, gateway_id, config_version, decision,
-            policy_name, reason_code
+            team_id, tenant_id, workflow, agent_id, model, provider, gateway_id, config_version,
+            decision, policy_name, reason_code
         ),
         coalesce(sum(events), 0)::bigint, min(first_at), max(last_at)
     FROM together
     WHERE part = 3
     GROUP BY GROUPING SETS (
-        (), (team_id), (workflow), (agent_id), (model), (provider), (gateway_id),
+        (), (team_id), (tenant_id), (workflow), (agent_id), (model), (provider), (gateway_id),
         (config_version), (decision), (policy_name), (reason_code)
     )
 )

@@ -154,6 +154,7 @@ _ALL = (
         for field in (
             "user_id",
             "team_id",
+            "tenant_id",
             "session_id",
             "agent_id",
             "workflow",

@@ -84,6 +84,7 @@ _IDENTITY_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "x-user-id": "user_id",
         "x-team-id": "team_id",
+        "x-tenant-id": "tenant_id",
         "x-session-id": "session_id",
         "x-conversation-id": "session_id",
         "x-agent-id": "agent_id",
