@@ -5,10 +5,14 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import msgspec
 import pytest
 from benchmarks.replay_million import again
 from benchmarks.replay_traffic import Recorded, exchange, judge_of, judges
 
+from kintsugi.model.decision import Phase
+from kintsugi.policy.rule import Rule
+from kintsugi.policy.rules import KINDS
 from kintsugi.replay.decisions import Replayed, replay
 
 EXCHANGES = 400
@@ -103,6 +107,43 @@ def test_across_an_engine_change_exactly_those_that_differ_are_named(
         assert (found.result == "differs") is learnt, one.number
         differing += learnt
     assert judged > differing > 5
+
+
+def test_across_a_changed_detector_exactly_those_that_differ_are_named(
+    traffic: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lean = next(one for one in judges() if one.config.pack.name == "traffic-lean-full")
+    kind = KINDS["pii-detector"]
+
+    def blind(options: Any, phase: Phase) -> Rule:
+        return kind.build(msgspec.structs.replace(options, exclude_entities=("email",)), phase)
+
+    # Another release: the same configuration, and a detector that finds no addresses any more.
+    released = msgspec.structs.replace(
+        kind, detector_version=kind.detector_version + 1, build=blind
+    )
+    with monkeypatch.context() as release:
+        release.setitem(vars(KINDS)["_loaded"], kind.name, released)
+        newer = judge_of(lean.config.source)
+    assert newer.revision != lean.revision
+    judged = differing = 0
+    for one in traffic:
+        if one.judge is not lean:
+            continue
+        found = _by(one, newer)
+        if "not_reproducible" in (again(one).result, found.result):
+            continue
+        judged += 1
+        rules = {
+            finding.rule
+            for evaluation in one.event.evaluations
+            if evaluation.policy_name == kind.name
+            for finding in evaluation.findings
+        }
+        assert not found.same_engine
+        assert (found.result == "differs") is ("email" in rules), one.number
+        differing += found.result == "differs"
+    assert judged > differing > 3
 
 
 def _by(one: Recorded, judge: Any) -> Replayed:
