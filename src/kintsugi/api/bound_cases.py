@@ -144,8 +144,8 @@ class PublishGuard:
             Blocker(
                 one.regression_id,
                 one.code,
-                f"{one.regression_id} of {incidents.get(one.incident_id, 'a restricted incident')}:"
-                f" expected {one.expected}; {one.came}",
+                f"({incidents.get(one.incident_id, 'a restricted incident')}) expected "
+                f"{one.expected}; {one.came}",
                 _TAMPERED if one.code == "not_as_bound" else _REPLACE,
             )
             for one in found
