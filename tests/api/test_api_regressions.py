@@ -270,7 +270,8 @@ def test_what_is_missing_is_said(client: TestClient, published: Stores) -> None:
     assert "no event, escalation or report" in refused(client, 404, **{"from": "nonsense"})
     assert "from, or text" in refused(client, 422)
     incident = declared(client)
-    client.post(f"/v1/incidents/{incident}/verdict", json={"enforcement": "correct"})
+    judged = client.post(f"/v1/incidents/{incident}/judge", json={"enforcement": "correct"})
+    assert judged.status_code == 200, judged.text
     said = refused(client, 422, **{"from": event.id, "incident": incident})
     assert "--expect VERDICT" in said
 
