@@ -95,7 +95,7 @@ def test_a_failure_becomes_a_proof_that_no_publish_breaks(
     # From now on nothing that breaks it is published, whichever way.
     refused = running.kt("config", "apply", "--file", str(lax))
     assert refused.code == 3
-    assert "REG-000001 of INC-000001: expected verdict block; came verdict allow" in refused.err
+    assert "(INC-000001) expected verdict block; came verdict allow" in refused.err
     back = running.kt("config", "rollback", running.config_id, str(old["version"]))
     assert back.code == 3
     assert "REG-000001" in back.err

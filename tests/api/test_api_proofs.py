@@ -323,7 +323,7 @@ def test_a_publish_that_breaks_what_binds_is_refused_with_the_list(
         assert problem["code"] == "blocked"
         assert [error["where"] for error in problem["errors"]] == ["REG-000001"]
         assert problem["errors"][0]["message"] == (
-            f"REG-000001 of {closed}: expected verdict block; came verdict allow"
+            f"({closed}) expected verdict block; came verdict allow"
         )
     back = client.post("/v1/configurations/support/rollback", json={"version": 1})
     assert back.status_code == 409
