@@ -52,6 +52,15 @@ def test_every_decision_of_the_same_engine_is_reproduced(traffic: list[Recorded]
     assert {dialect for dialect, chunking in served if chunking == "recorded"} == streams
 
 
+@pytest.mark.parametrize("number", [58737, 63267, 197906, 202549, 235303])
+def test_an_answer_that_is_masked_is_missing_where_it_broke_off_too(number: int) -> None:
+    one = exchange(number)
+    assert one is not None
+    found = again(one)
+    assert (found.result, found.differences) == ("not_reproducible", ())
+    assert any(excuse in found.missing[0] for excuse in ("masked", "taken out"))
+
+
 def test_full_payloads_leave_nothing_masked(traffic: list[Recorded]) -> None:
     for one in traffic:
         if one.judge.config.gateway.payload == "full":

@@ -225,9 +225,13 @@ _FULL: Final = "gateway.payload: full keeps what is needed"
 
 def _is_judged(event: DecisionEvent) -> bool:
     """Whether anything that was decided hangs on the answer."""
-    if event.dialect == _MCP:
-        return event.status not in _UNJUDGED or event.error == EVIDENCE_UNAVAILABLE
-    return judged_answer(event)
+    if event.dialect != _MCP:
+        return judged_answer(event)
+    if event.status not in _UNJUDGED or event.error == EVIDENCE_UNAVAILABLE:
+        return True
+    # It broke off: what a server returns is judged as input too, once more than the request.
+    places = [(one.policy_name, one.phase) for one in event.evaluations]
+    return judged_answer(event) or len(places) > len(set(places))
 
 
 def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
