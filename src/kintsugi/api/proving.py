@@ -190,17 +190,7 @@ def _red_runs_before(stores: Stores, incident: Incident) -> dict[tuple[str, str,
         for run in proof.runs:
             if run.side == "red" and run.same_engine and not run.error:
                 for case in run.cases:
-                    alone = ProofRun(
-                        side="red",
-                        config_id=run.config_id,
-                        config_version=run.config_version,
-                        revision=run.revision,
-                        recorded_revision=run.recorded_revision,
-                        engine_version=run.engine_version,
-                        same_engine=True,
-                        at=run.at,
-                        cases=(case,),
-                    )
+                    alone = msgspec.structs.replace(run, cases=(case,))
                     found[case.regression_id, case.digest, run.config_version] = alone
     return found
 
