@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from kintsugi.errors import InvalidInput
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = 2**31 - 1  # an integer of the database
 
 
 def encode_cursor(timestamp: datetime, identifier: str) -> str:
@@ -33,3 +36,20 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     if not identifier or "\x00" in identifier:
         raise InvalidInput("the cursor is not one that this server gave out")
     return timestamp, identifier
+
+
+def before_of(cursor: str | None, number_of: Callable[[str], int | None]) -> int:
+    """The number before which a page goes on, where rows are numbered and the newest come first.
+
+    Args:
+        number_of: of the row with this id; None where it is no such id.
+
+    Raises:
+        InvalidInput: this store did not make the cursor.
+    """
+    if cursor is None:
+        return _LAST
+    number = number_of(decode_cursor(cursor)[1])
+    if number is None:
+        raise InvalidInput("the cursor is not one that this server gave out")
+    return number

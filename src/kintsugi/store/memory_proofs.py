@@ -12,10 +12,10 @@ from kintsugi.ledger.leaves import proof_leaf
 from kintsugi.model.notice_sources import of_proof
 from kintsugi.model.proof import Proof, ProofFilter, proof_id, proof_number, proof_record
 from kintsugi.model.regression_ledger import Binding
-from kintsugi.store.cursors import encode_cursor
+from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
-from kintsugi.store.proofs import before_of, named
+from kintsugi.store.proofs import named
 
 
 class MemoryProofs:
@@ -54,7 +54,7 @@ class MemoryProofs:
     def page(
         self, where: ProofFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Proof], str | None]:
-        before = before_of(cursor)
+        before = before_of(cursor, proof_number)
         found = [
             one
             for one in reversed(self._proofs)

@@ -19,8 +19,8 @@ from kintsugi.model.regression_ledger import (
     ledger_record,
 )
 from kintsugi.model.stores import StoredLeaf
-from kintsugi.store.cursors import encode_cursor
-from kintsugi.store.regression_ledger import before_of, check_binding
+from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.regression_ledger import check_binding, ledger_position
 
 _KIND = RegressionLedgerLeaf.__struct_config__.tag
 _LEAF = msgspec.json.Decoder(RegressionLedgerLeaf)
@@ -75,7 +75,7 @@ class MemoryRegressionLedger:
     def page(
         self, where: LedgerFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[LedgerEntry], str | None]:
-        before = before_of(cursor)
+        before = before_of(cursor, ledger_position)
         found = [
             (position, one)
             for position, one in reversed(list(enumerate(self._entries, 1)))

@@ -21,11 +21,11 @@ from kintsugi.model.regression import (
     regression_number,
 )
 from kintsugi.model.regression_ledger import LedgerEntry
-from kintsugi.store.cursors import encode_cursor
+from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 from kintsugi.store.regression_moves import entry_after
-from kintsugi.store.regressions import before_of, check_version
+from kintsugi.store.regressions import check_version
 
 
 class MemoryRegressions:
@@ -84,7 +84,7 @@ class MemoryRegressions:
     def page(
         self, where: RegressionFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Regression], str | None]:
-        before = before_of(cursor)
+        before = before_of(cursor, regression_number)
         found = [one for one in self.scan(where) if (regression_number(one.id) or 0) < before]
         found.reverse()
         shown = found[:limit]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import NotFound
 from kintsugi.ledger.leaves import proof_leaf
 from kintsugi.model.notice_sources import of_proof
 from kintsugi.model.proof import (
@@ -18,7 +18,7 @@ from kintsugi.model.proof import (
 )
 from kintsugi.model.regression_ledger import Binding
 from kintsugi.store.connections import Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
 from kintsugi.store.regression_ledger import add_entries, add_entry_leaves
@@ -27,7 +27,6 @@ from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("proofs")
 _RECORD: Final = msgspec.json.Decoder(Proof)
-_LAST: Final = 2**31 - 1
 
 
 class PostgresProofs:
@@ -65,7 +64,7 @@ class PostgresProofs:
             "any_incident": not where.incidents,
             "incidents": [found for one in where.incidents if (found := parse_uuid(one))],
             "passed": where.passed,
-            "before": before_of(cursor),
+            "before": before_of(cursor, proof_number),
             "limit": limit + 1,
         }
         with self._database.transaction() as connection:
@@ -82,17 +81,3 @@ def named(binding: Binding | None, proof: Proof) -> Binding:
         return Binding(())
     entries = (msgspec.structs.replace(one, proof_id=proof.id) for one in binding.entries)
     return msgspec.structs.replace(binding, entries=tuple(entries))
-
-
-def before_of(cursor: str | None) -> int:
-    """The number before which a page goes on.
-
-    Raises:
-        InvalidInput: the cursor is not one that this store gave out.
-    """
-    if cursor is None:
-        return _LAST
-    number = proof_number(decode_cursor(cursor)[1])
-    if number is None:
-        raise InvalidInput("the cursor is not one that this server gave out")
-    return number

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, VersionConflict
+from kintsugi.errors import VersionConflict
 from kintsugi.ledger.leaves import leaf_data, ledger_leaf
 from kintsugi.model.regression import Regression, regression_number
 from kintsugi.model.regression_ledger import (
@@ -25,7 +25,7 @@ from kintsugi.model.regression_ledger import (
     ledger_record,
 )
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.log import add_leaf
 from kintsugi.store.regression_moves import entry_after
 from kintsugi.store.statements import load_statements
@@ -33,7 +33,6 @@ from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("regression_ledger")
 _RECORD: Final = msgspec.json.Decoder(LedgerEntry)
-_LAST: Final = 2**31 - 1
 FINDINGS_MAX: Final = 100
 
 
@@ -122,7 +121,7 @@ class PostgresRegressionLedger:
             "incidents": _uuids(where.incidents),
             "config_id": where.config_id,
             "regression": where.regression.upper(),
-            "before": before_of(cursor),
+            "before": before_of(cursor, ledger_position),
             "limit": limit + 1,
         }
         with self._database.transaction() as connection:
@@ -203,18 +202,9 @@ def check_binding(
             raise VersionConflict(f"{one.regression_id} was changed since this was proven; retry")
 
 
-def before_of(cursor: str | None) -> int:
-    """The position before which a page goes on.
-
-    Raises:
-        InvalidInput: the cursor is not one that this store gave out.
-    """
-    if cursor is None:
-        return _LAST
-    position = decode_cursor(cursor)[1]
-    if not position.isdecimal() or len(position) > 9:  # an integer of the database
-        raise InvalidInput("the cursor is not one that this server gave out")
-    return int(position)
+def ledger_position(text: str) -> int | None:
+    """A position in the ledger as cursors hold it; None where it is none."""
+    return int(text) if text.isdecimal() and len(text) <= 9 else None
 
 
 def _insert(connection: Connection, entries: Sequence[LedgerEntry]) -> None:

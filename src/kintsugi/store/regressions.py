@@ -18,7 +18,7 @@ from uuid import UUID
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, KeyUnavailable, NotFound, VersionConflict
+from kintsugi.errors import KeyUnavailable, NotFound, VersionConflict
 from kintsugi.ledger.leaves import regression_leaf
 from kintsugi.model.config import Case
 from kintsugi.model.ids import uuid7
@@ -34,7 +34,7 @@ from kintsugi.model.regression import (
 from kintsugi.model.regression_ledger import LedgerEntry
 from kintsugi.model.vault import Subject
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.keyring import Keyring
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
@@ -48,7 +48,6 @@ _SQL: Final = load_statements("regressions")
 _RECORD: Final = msgspec.json.Decoder(Regression)
 _CASE: Final = msgspec.json.Decoder(Case)
 _SCANNED: Final = 500
-_LAST: Final = 2**31 - 1
 
 
 class _Row(NamedTuple):
@@ -111,7 +110,11 @@ class PostgresRegressions:
     def page(
         self, where: RegressionFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Regression], str | None]:
-        values = {**_values(where), "before": before_of(cursor), "limit": limit + 1}
+        values = {
+            **_values(where),
+            "before": before_of(cursor, regression_number),
+            "limit": limit + 1,
+        }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["newest_first"], values).fetchall()
             shown = [self._read(connection, _Row(*row)) for row in rows[:limit]]
@@ -294,20 +297,6 @@ def check_version(before: Regression, expected: int | None) -> None:
         raise VersionConflict(
             f"{before.id} is at version {before.version}, not {expected}; read it again and retry"
         )
-
-
-def before_of(cursor: str | None) -> int:
-    """The number before which a page goes on.
-
-    Raises:
-        InvalidInput: the cursor is not one that this store gave out.
-    """
-    if cursor is None:
-        return _LAST
-    number = regression_number(decode_cursor(cursor)[1])
-    if number is None:
-        raise InvalidInput("the cursor is not one that this server gave out")
-    return number
 
 
 def _hidden(connection: Connection, found: Sequence[Regression]) -> frozenset[str]:
