@@ -10,9 +10,8 @@ from rich.console import Group
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput, KintsugiError, NotFound, ProofInvalid
 
 app = typer.Typer(
@@ -33,8 +32,9 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why; custody keeps 
 
 
 @app.command("run")
+@online
 def run(
-    context: typer.Context,
+    kt: Invocation,
     months: Annotated[
         list[str] | None,
         typer.Argument(metavar="[MONTH]...", help="2026-01; without one, every old enough month."),
@@ -48,46 +48,37 @@ def run(
         bool, typer.Option("--dry-run", help="Only say what would be archived.")
     ] = False,
     wait: WaitOption = True,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Archive whole months, or go on with what was interrupted.
 
     A month leaves the database after everything of it was read back and checked with the log.
     Legal holds do not stand in the way: nothing goes away, and reads show the same as before.
     """
-    output = Output(json=as_json)
     body = {
         "months": months or [],
         "older_than_months": older_than,
         "reason": reason,
         "dry_run": dry_run,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         answer = client.post("/v1/archives", body)
         if dry_run:
-            output.result(answer, lambda: _table(_MONTH_COLUMNS, answer))
-            output.say("dry run: nothing was archived")
+            kt.output.result(answer, lambda: _table(_MONTH_COLUMNS, answer))
+            kt.output.say("dry run: nothing was archived")
             return
-        done = [_followed(client, one, output) if wait else one for one in answer]
-    output.result(done, lambda: _table(_COLUMNS, done))
+        done = [_followed(client, one, kt.output) if wait else one for one in answer]
+    kt.output.result(done, lambda: _table(_COLUMNS, done))
     _require_done(done, wait=wait)
 
 
 @app.command("list")
-def list_archives(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_archives(kt: Invocation) -> None:
     """Show what is archived, newest first, and the months that are in the database."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         archives = list(client.all("/v1/archives", limit=None))
         months = client.get("/v1/archives/months")
-    output = Output(json=as_json)
-    output.result(
+    kt.output.result(
         {"archives": archives, "months": months},
         lambda: Group(
             _table(_COLUMNS, archives, empty="nothing is archived"),
@@ -98,45 +89,36 @@ def list_archives(
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    which: WhichArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, which: WhichArgument) -> None:
     """Show one archive with its files and what the last verification found."""
-    output = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = [
             client.get(f"/v1/archives/{one['id']}") for one in _named(client, which, in_force=False)
         ]
-    output.result(found, lambda: Group(*(facts(_facts(one["archive"])) for one in found)))
+    kt.output.result(found, lambda: Group(*(facts(_facts(one["archive"])) for one in found)))
 
 
 @app.command("verify")
+@online
 def verify(
-    context: typer.Context,
+    kt: Invocation,
     which: Annotated[
         str, typer.Argument(metavar="[MONTH|ID]", help="Without one, every archive in force.")
     ] = "",
     wait: WaitOption = True,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Read every archived file again and compare it with its digest and with the log.
 
     Exit code 3 when something is not as it was written.
     """
-    output = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         done = []
         for one in _named(client, which, in_force=True):
             begun = client.post(f"/v1/archives/{one['id']}/verify")
-            done.append(_followed(client, begun, output) if wait else begun)
+            done.append(_followed(client, begun, kt.output) if wait else begun)
     findings = [{"month": one["month"], **finding} for one in done for finding in one["findings"]]
-    output.result(done, lambda: _table(_COLUMNS, done))
+    kt.output.result(done, lambda: _table(_COLUMNS, done))
     _require_done(done, wait=wait)
     if findings:
         told = "\n".join(f"{one['where']}: {one['what']}" for one in findings)
@@ -144,44 +126,36 @@ def verify(
 
 
 @app.command("restore")
+@online
 def restore(
-    context: typer.Context,
+    kt: Invocation,
     which: WhichArgument,
     reason: ReasonOption = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would come back.")
     ] = False,
     wait: WaitOption = True,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Bring a month back into the database, all its archives. The files stay where they are."""
-    output = Output(json=as_json)
     body = {"reason": reason, "dry_run": dry_run}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         done = []
         for one in _named(client, which, in_force=True):
             begun = client.post(f"/v1/archives/{one['id']}/restore", body)
             waits = wait and not dry_run
-            done.append(_followed(client, begun, output) if waits else begun)
-    output.result(done, lambda: _table(_COLUMNS, done))
+            done.append(_followed(client, begun, kt.output) if waits else begun)
+    kt.output.result(done, lambda: _table(_COLUMNS, done))
     if dry_run:
-        output.say("dry run: nothing was brought back")
+        kt.output.say("dry run: nothing was brought back")
     else:
         _require_done(done, wait=wait)
 
 
 @app.command("cancel")
-def cancel(
-    context: typer.Context,
-    which: WhichArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def cancel(kt: Invocation, which: WhichArgument) -> None:
     """Stop a task at its next step; `kt archive run MONTH` goes on with it."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         unfinished = [
             one
             for one in _named(client, which, in_force=False)
@@ -190,7 +164,7 @@ def cancel(
         if not unfinished:
             raise InvalidInput(f"nothing is being done with {which}")
         stopped = [client.post(f"/v1/archives/{one['id']}/cancel") for one in unfinished]
-    Output(json=as_json).result(stopped, lambda: _table(_COLUMNS, stopped))
+    kt.output.result(stopped, lambda: _table(_COLUMNS, stopped))
 
 
 def _named(client: Client, which: str, *, in_force: bool) -> list[dict[str, Any]]:

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.export_job import ExportRequest, download, run_job
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 
 app = typer.Typer(help="Who called what, and what became of it.", no_args_is_help=True)
 
@@ -21,8 +20,9 @@ UntilOption = Annotated[str, typer.Option(help="RFC 3339, or so long ago.")]
 
 
 @app.command("list")
+@online
 def list_audit(
-    context: typer.Context,
+    kt: Invocation,
     actor: Annotated[str, typer.Option(help="NAME/ID, as the list shows it.")] = "",
     operation: Annotated[str, typer.Option(help="Such as declare_incident.")] = "",
     about: Annotated[
@@ -32,9 +32,6 @@ def list_audit(
     since: SinceOption = "",
     until: UntilOption = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show calls, newest first."""
     given = {
@@ -46,30 +43,27 @@ def list_audit(
         "until": until,
     }
     asked = {name: value for name, value in given.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/audit", asked, limit=limit))
     rows = ([entry.get(column) for column in _COLUMNS] for entry in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("export")
+@online
 def export(
-    context: typer.Context,
+    kt: Invocation,
     target: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")],
     since: SinceOption = "",
     until: UntilOption = "",
     file_format: Annotated[str, typer.Option("--format", help="jsonl, json or csv.")] = "jsonl",
     reason: Annotated[str, typer.Option(help="Why; kept in custody.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Write the audit log to a file, newest first, and check its SHA-256."""
-    output = Output(json=as_json)
     window = {name: text for name, text in (("since", since), ("until", until)) if text}
     request = ExportRequest(type="audit", format=file_format, filter=window, reason=reason)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        job = run_job(client, request, output)
-        download(client, job, target, output)
+    with kt.client() as client:
+        job = run_job(client, request, kt.output)
+        download(client, job, target, kt.output)
     made = {"file": str(target), "bytes": job.bytes, "sha256": job.sha256}
-    output.result(made, lambda: facts(made.items()))
+    kt.output.result(made, lambda: facts(made.items()))

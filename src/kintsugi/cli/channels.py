@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.notify_options import (
     AddressOption,
     EnabledOption,
@@ -23,9 +23,8 @@ from kintsugi.cli.notify_options import (
     show_redelivered,
     summary,
 )
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
@@ -51,8 +50,9 @@ MessagesOption = Annotated[
 
 
 @app.command("add")
+@online
 def add(
-    context: typer.Context,
+    kt: Invocation,
     name: Annotated[str, typer.Argument(help="What it is called from now on.")],
     url: Annotated[
         str | None,
@@ -66,9 +66,6 @@ def add(
     quiet: QuietOption = None,
     messages_max: MessagesOption = None,
     allow_private_network: PrivateOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Tell people. The URL holds secrets: it is kept sealed and never shown again."""
     body: dict[str, Any] = {
@@ -78,42 +75,34 @@ def add(
         "allow_private_network": bool(allow_private_network),
         **given(quiet_hours=_quiet_hours(quiet), messages_max=messages_max),
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         made = client.post("/v1/channels", body)
-    Output(json=as_json).result(made, lambda: facts(summary(made)))
+    kt.output.result(made, lambda: facts(summary(made)))
 
 
 @app.command("list")
-def list_channels(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_channels(kt: Invocation) -> None:
     """Show all channels and how they do."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/channels")
     rows = ([dict(summary(one)).get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    name: NameArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, name: NameArgument) -> None:
     """Show one channel."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/channels/{name}")
-    Output(json=as_json).result(found, lambda: facts(summary(found)))
+    kt.output.result(found, lambda: facts(summary(found)))
 
 
 @app.command("edit")
+@online
 def edit(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     new_name: Annotated[str | None, typer.Option(help="Call it so from now on.")] = None,
     url: AddressOption = None,
@@ -125,12 +114,9 @@ def edit(
     messages_max: MessagesOption = None,
     allow_private_network: PrivateOption = None,
     enabled: EnabledOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Change it; what is left out stays. Enable one that was given up with --enabled."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         body = given(
             name=new_name,
             url=url,
@@ -141,56 +127,45 @@ def edit(
             enabled=enabled,
         )
         found = client.post(f"/v1/channels/{name}/edit", body)
-    Output(json=as_json).result(found, lambda: facts(summary(found)))
+    kt.output.result(found, lambda: facts(summary(found)))
 
 
 @app.command("test")
-def send_test(
-    context: typer.Context,
-    name: NameArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def send_test(kt: Invocation, name: NameArgument) -> None:
     """Send a notice of type notify.test now, once; exit code 3 when it does not arrive."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        say_try(client.post(f"/v1/channels/{name}/test", timeout_seconds=60), as_json=as_json)
+    with kt.client() as client:
+        say_try(kt.output, client.post(f"/v1/channels/{name}/test", timeout_seconds=60))
 
 
 @app.command("remove")
-def remove(
-    context: typer.Context,
-    name: NameArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def remove(kt: Invocation, name: NameArgument) -> None:
     """Tell it no more; its URL and its deliveries are forgotten."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/channels/{name}/remove")
-    Output(json=as_json).result(found, lambda: facts(summary(found)))
+    kt.output.result(found, lambda: facts(summary(found)))
 
 
 @app.command("deliveries")
+@online
 def deliveries(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     outcome: Annotated[
         str, typer.Option("--outcome", help="waiting, delivered, failed (given up) or all.")
     ] = "all",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what was sent or waits, newest first; the dead letters with --outcome failed."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        show_deliveries(client, f"/v1/channels/{name}", outcome, limit, as_json=as_json)
+    with kt.client() as client:
+        show_deliveries(kt.output, client, f"/v1/channels/{name}", outcome, limit)
 
 
 @app.command("redeliver")
+@online
 def redeliver(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     delivery: Annotated[
         str | None, typer.Option(help="One delivery, as `kt channels deliveries` shows it.")
@@ -198,13 +173,10 @@ def redeliver(
     since: Annotated[
         str | None, typer.Option(help="All that failed or was never sent since: 24h, or a time.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Send again."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        show_redelivered(client, f"/v1/channels/{name}", delivery, since, as_json=as_json)
+    with kt.client() as client:
+        show_redelivered(kt.output, client, f"/v1/channels/{name}", delivery, since)
 
 
 def _quiet_hours(texts: list[str] | None) -> list[dict[str, str]] | None:

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.incident_options import AtOption, DryRunOption, IncidentArgument, ReasonOption
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
@@ -48,14 +47,10 @@ NextOption = Annotated[
 
 
 @app.command("templates")
-def templates(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def templates(kt: Invocation) -> None:
     """Show audiences, who approves what they are told, and how often they are told."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/communications/templates")
     rows = (
         [
@@ -68,51 +63,48 @@ def templates(
         for name, one in found["audiences"].items()
     )
     columns = ("audience", "approvals", "by", "minutes between updates", "subject")
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+    kt.output.result(found, lambda: table(columns, rows, empty="none"))
 
 
 @app.command("list")
+@online
 def list_messages(
-    context: typer.Context,
+    kt: Invocation,
     incident: Annotated[str, typer.Option(help="Of this incident only.")] = "",
     audience: Annotated[str, typer.Option(help="To this audience only.")] = "",
     in_state: Annotated[
         str, typer.Option("--in", help="draft, sent, withdrawn or published.")
     ] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show messages, newest first."""
     asked = {"incident": incident, "audience": audience, "state": in_state}
     said = {name: value for name, value in asked.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/communications", said, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     message: MessageArgument,
     fields: Annotated[
         bool, typer.Option("--fields", help="Its fields: had, missing, unknown; and from whom.")
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show one message as it was sent, or as it would be sent now."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/communications/{message}")
-    _show(found, as_json=as_json, fields=fields)
+    _show(kt.output, found, fields=fields)
 
 
 @app.command("draft")
+@online
 def draft(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     audience: Annotated[
         str, typer.Argument(help="team, executives, customers, regulators or public.")
@@ -122,121 +114,87 @@ def draft(
     text_file: TextFileOption = "",
     next_update: NextOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Write to an audience; what the incident knows is filled in."""
     body = {"incident": incident, "audience": audience} | _written(
         given, unknown, text_file, next_update
     )
-    _post(context, "", body, as_json=as_json, dry_run=dry_run, state=state, api_url=api_url)
+    _post(kt, "", body, dry_run=dry_run)
 
 
 @app.command("edit")
+@online
 def edit(
-    context: typer.Context,
+    kt: Invocation,
     message: MessageArgument,
     given: SetOption = None,
     unknown: UnknownOption = None,
     text_file: TextFileOption = "",
     next_update: NextOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Change a draft; approvals of the text before lapse."""
     body = _written(given, unknown, text_file, next_update)
-    _post(context, f"/{message}/edit", body, as_json=as_json, state=state, api_url=api_url)
+    _post(kt, f"/{message}/edit", body)
 
 
 @app.command("approve")
-def approve(
-    context: typer.Context,
-    message: MessageArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def approve(kt: Invocation, message: MessageArgument) -> None:
     """Stand behind exactly this text. Nobody approves their own."""
-    _post(context, f"/{message}/approve", {}, as_json=as_json, state=state, api_url=api_url)
+    _post(kt, f"/{message}/approve", {})
 
 
 @app.command("send")
+@online
 def send(
-    context: typer.Context,
+    kt: Invocation,
     message: MessageArgument,
     to: Annotated[str, typer.Option(help="Who got it: a list, an authority, a page.")],
     channel: Annotated[str, typer.Option(help="mail, chat, call, portal, page.")],
     reference: Annotated[str, typer.Option(help="Of the message where it was sent.")] = "",
     at: AtOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Record that it went out. Kintsugi itself writes to nobody outside."""
     body = {"to": to, "channel": channel, "reference": reference, "at": at}
-    _post(
-        context,
-        f"/{message}/send",
-        body,
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    _post(kt, f"/{message}/send", body, dry_run=dry_run)
 
 
 @app.command("withdraw")
-def withdraw(
-    context: typer.Context,
-    message: MessageArgument,
-    reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def withdraw(kt: Invocation, message: MessageArgument, reason: ReasonOption = "") -> None:
     """Give up a draft, and say why."""
     body = {"reason": reason}
-    _post(context, f"/{message}/withdraw", body, as_json=as_json, state=state, api_url=api_url)
+    _post(kt, f"/{message}/withdraw", body)
 
 
 @app.command("publish")
+@online
 def publish(
-    context: typer.Context,
+    kt: Invocation,
     message: MessageArgument,
     redact: Annotated[
         list[str] | None,
         typer.Option("--redact", help="A further word that nobody outside may read; again."),
     ] = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show it to everybody in the public feed, redacted. Read it with --dry-run first."""
     body = {"redact": redact}
     path = f"/v1/communications/{message}/publish"
     said = {name: value for name, value in body.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(path, said, {"dry_run": "true"} if dry_run else None)
     shown = found["publication"]
-    Output(json=as_json).result(found, lambda: facts(shown.items()))
+    kt.output.result(found, lambda: facts(shown.items()))
 
 
 @app.command("unpublish")
-def unpublish(
-    context: typer.Context,
-    message: MessageArgument,
-    reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def unpublish(kt: Invocation, message: MessageArgument, reason: ReasonOption = "") -> None:
     """Take it out of the public feed, and say why."""
     body = {"reason": reason}
-    _post(context, f"/{message}/unpublish", body, as_json=as_json, state=state, api_url=api_url)
+    _post(kt, f"/{message}/unpublish", body)
 
 
 def _written(
@@ -255,26 +213,16 @@ def _written(
     return body
 
 
-def _post(
-    context: typer.Context,
-    path: str,
-    body: Mapping[str, Any],
-    *,
-    as_json: bool,
-    dry_run: bool = False,
-    state: Path | None,
-    api_url: str | None,
-) -> None:
+def _post(kt: Invocation, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> None:
     said = {name: value for name, value in body.items() if value not in (None, "")}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(
             f"/v1/communications{path}", said, {"dry_run": "true"} if dry_run else None
         )
-    _show(found, as_json=as_json)
+    _show(kt.output, found)
 
 
-def _show(found: Mapping[str, Any], *, as_json: bool, fields: bool = False) -> None:
-    output = Output(json=as_json)
+def _show(output: Output, found: Mapping[str, Any], fields: bool = False) -> None:
     if fields:
         rows = ([one.get(column) for column in _FIELD_COLUMNS] for one in found["fields"])
         output.result(found, lambda: table(_FIELD_COLUMNS, rows, empty="none"))

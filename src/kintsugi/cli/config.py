@@ -10,9 +10,8 @@ import typer
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.in_force import Rollout, wait_until_in_force
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts, harmless, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import ApiRefused, Blocked, ConfigurationInvalid, InvalidInput
 
 app = typer.Typer(help="Configurations and their versions.", no_args_is_help=True)
@@ -32,77 +31,63 @@ _VERSION_COLUMNS = ("id", "version", "pack_version", "revision", "author", "note
 
 
 @app.command("list")
-def list_configurations(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_configurations(kt: Invocation) -> None:
     """Show every configuration with its newest version."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _show_versions(client, "/v1/configurations", as_json=as_json)
+    with kt.client() as client:
+        _show_versions(kt.output, client, "/v1/configurations")
 
 
 @app.command("versions")
-def versions(
-    context: typer.Context,
-    config_id: IdArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def versions(kt: Invocation, config_id: IdArgument) -> None:
     """Show all versions of one configuration, newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _show_versions(client, f"/v1/configurations/{config_id}/versions", as_json=as_json)
+    with kt.client() as client:
+        _show_versions(kt.output, client, f"/v1/configurations/{config_id}/versions")
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     config_id: IdArgument,
     version: Annotated[int | None, typer.Argument(help="Default: the newest.")] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Print a configuration's YAML, or with --json everything about the version.
 
     The YAML goes to stdout as it is, so that `kt config show ID > FILE` gives the file back.
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = _version(client, config_id, version)
-    output = Output(json=as_json)
-    if as_json:
-        output.result(found, lambda: facts(found.items()))
+    if kt.as_json:
+        kt.output.result(found, lambda: facts(found.items()))
     else:
-        output.text(found["content"])
+        kt.output.text(found["content"])
 
 
 @app.command("diff")
+@online
 def diff(
-    context: typer.Context,
+    kt: Invocation,
     config_id: IdArgument,
     older: Annotated[int, typer.Argument(metavar="FROM", help="A version.")],
     newer: Annotated[
         int | None, typer.Argument(metavar="TO", help="A version; default: the newest.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what changed between two versions."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         to = (
             newer if newer is not None else client.get(f"/v1/configurations/{config_id}")["version"]
         )
         found = client.get(f"/v1/configurations/{config_id}/diff", {"from": older, "to": to})
-    output = Output(json=as_json)
-    output.result(found, lambda: harmless(found["diff"]) or "no difference")
+    kt.output.result(found, lambda: harmless(found["diff"]) or "no difference")
 
 
 @app.command("apply")
+@online
 def apply(
-    context: typer.Context,
+    kt: Invocation,
     file: Annotated[Path, typer.Option("--file", "-f", help="The configuration.", exists=True)],
     config_id: Annotated[
         str, typer.Option("--id", help="Configuration to change; default: the file's pack.id.")
@@ -110,40 +95,35 @@ def apply(
     note: NoteOption = "",
     dry_run: DryRunOption = False,
     timeout: TimeoutOption = 10.0,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a new version and wait until every connected gateway runs it.
 
     Exit code 3 when the file has errors; nothing is changed then.
     """
     content = _read(file)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         path = f"/v1/configurations/{config_id or _pack_id(content, file)}"
         body = {"content": content, "note": note}
         made = _checked(lambda: client.put(path, body, _query(dry_run)))
-        _report(client, made, timeout, Output(json=as_json))
+        _report(client, made, timeout, kt.output)
 
 
 @app.command("rollback")
+@online
 def rollback(
-    context: typer.Context,
+    kt: Invocation,
     config_id: IdArgument,
     version: Annotated[int, typer.Argument(help="The version whose content comes back.")],
     note: NoteOption = "",
     dry_run: DryRunOption = False,
     timeout: TimeoutOption = 10.0,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make an earlier version's content the newest one; history stays as it was."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         path = f"/v1/configurations/{config_id}/rollback"
         body = {"version": version, "note": note}
         made = _checked(lambda: client.post(path, body, _query(dry_run)))
-        _report(client, made, timeout, Output(json=as_json))
+        _report(client, made, timeout, kt.output)
 
 
 def _checked(change: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -199,10 +179,10 @@ def _version(client: Client, config_id: str, version: int | None) -> dict[str, A
     return found
 
 
-def _show_versions(client: Client, path: str, *, as_json: bool) -> None:
+def _show_versions(output: Output, client: Client, path: str) -> None:
     found = client.get(path)
     rows = ([version.get(column) for column in _VERSION_COLUMNS] for version in found)
-    Output(json=as_json).result(found, lambda: table(_VERSION_COLUMNS, rows, empty="none"))
+    output.result(found, lambda: table(_VERSION_COLUMNS, rows, empty="none"))
 
 
 def _read(file: Path) -> str:

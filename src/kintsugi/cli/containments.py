@@ -11,9 +11,9 @@ import typer
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.model.containment import LeverName
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ LEVERS = get_args(LeverName)
 Many = list[str]
 
 
+@online
 def contain(
-    context: typer.Context,
+    kt: Invocation,
     lever: Annotated[str, typer.Argument(help=f"One of: {', '.join(LEVERS)}.")],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with it.", show_default=False)],
     workflow: Annotated[str, typer.Option(help="Only this workflow; * in any name.")] = "",
@@ -77,9 +78,6 @@ def contain(
     wait_seconds: Annotated[
         float, typer.Option(min=0, help="How long to wait until every gateway has it.")
     ] = 5.0,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Contain harm on every connected gateway within a second; says what was in scope in the last
     hour, and where it is in force.
@@ -130,33 +128,33 @@ def contain(
         "incident_id": incident,
         "declare": declare,
     }
-    output = Output(json=as_json)
     path = "/v1/containments"
     began = time.monotonic()
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if dry_run:
             found = client.post(path, body, {"dry_run": "true"})
-            output.result(found, lambda: _told(found))
+            kt.output.result(found, lambda: _told(found))
             return
         made = client.post(path, body)
         if (declared := made["declared"]) is not None:
             incident = declared["reference"]
-            output.say(f"declared {incident}" if incident else f"no incident: {declared['why']}")
+            kt.output.say(f"declared {incident}" if incident else f"no incident: {declared['why']}")
         if incident and (snapshot := made.get("snapshot")):
             done = snapshot["status"] == "queued"
-            output.say(
+            kt.output.say(
                 f"evidence of the last hour is being frozen for {incident}"
                 if done
                 else f"no evidence was frozen: {snapshot['why']}"
             )
         if made["status"] == "waiting":
-            output.result(made, lambda: _told(made))
+            kt.output.result(made, lambda: _told(made))
             return
-        _in_force(client, made, output, began=began, wait_seconds=wait_seconds)
+        _in_force(client, made, kt.output, began=began, wait_seconds=wait_seconds)
 
 
+@online
 def release(
-    context: typer.Context,
+    kt: Invocation,
     containment_id: Annotated[str, typer.Argument(help="As `kt containments list` shows it.")],
     reason: Annotated[
         str, typer.Option("--reason", help="Why; kept with the release.", show_default=False)
@@ -164,9 +162,6 @@ def release(
     wait_seconds: Annotated[
         float, typer.Option(min=0, help="How long to wait until no gateway has it any more.")
     ] = 5.0,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """End a containment, on every connected gateway within a second; or withdraw one that waits.
 
@@ -174,13 +169,13 @@ def release(
     """
     began = time.monotonic()
     path = f"/v1/containments/{containment_id}"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = dict(client.post(f"{path}/release", {"reason": reason}))
         while _still_held(found) and time.monotonic() - began < wait_seconds:
             time.sleep(_POLL_SECONDS)
             found = dict(client.get(path))
     found["seconds"] = round(time.monotonic() - began, 3)
-    Output(json=as_json).result(found, lambda: _told(found))
+    kt.output.result(found, lambda: _told(found))
     if _still_held(found):
         raise typer.Exit(1)
 
@@ -190,16 +185,14 @@ def _still_held(found: Mapping[str, Any]) -> bool:
 
 
 @app.command("list")
+@online
 def list_containments(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[str, typer.Option(help="in_force, waiting, ended or all.")] = "in_force",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show containments, newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/containments", {"status": status}, limit=limit))
     rows = (
         [
@@ -212,42 +205,38 @@ def list_containments(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("approve")
+@online
 def approve(
-    context: typer.Context,
+    kt: Invocation,
     containment_id: Annotated[str, typer.Argument(help="As `kt containments list` shows it.")],
     wait_seconds: Annotated[
         float, typer.Option(min=0, help="How long to wait until every gateway has it.")
     ] = 5.0,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Put in force what another person asked for, where it loosens control.
 
     Exit code 1 where a connected gateway does not have it in time.
     """
     began = time.monotonic()
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         made = client.post(f"/v1/containments/{containment_id}/approve", {})
-        _in_force(client, made, Output(json=as_json), began=began, wait_seconds=wait_seconds)
+        _in_force(client, made, kt.output, began=began, wait_seconds=wait_seconds)
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     containment_id: Annotated[str, typer.Argument(help="As `kt containments list` shows it.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show one, and where it is in force."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/containments/{containment_id}")
-    Output(json=as_json).result(found, lambda: _told(found))
+    kt.output.result(found, lambda: _told(found))
 
 
 def _lever(name: str) -> str:

@@ -20,9 +20,9 @@ from kintsugi import __version__
 from kintsugi.cli import doctor_evidence
 from kintsugi.cli.client import Client
 from kintsugi.cli.finding import Finding, Outcome
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import Parts, program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import table
+from kintsugi.cli.parts import Parts
 from kintsugi.cli.runfile import Up, read_up
 from kintsugi.cli.settings import Settings
 from kintsugi.cli.status import differences
@@ -53,8 +53,9 @@ class Patient(msgspec.Struct, frozen=True):
     say: Callable[[str], None]
 
 
+@online
 def doctor(
-    context: typer.Context,
+    kt: Invocation,
     full: Annotated[
         bool, typer.Option("--full", help="Compute the whole log again; shows progress.")
     ] = False,
@@ -62,25 +63,19 @@ def doctor(
         list[str] | None,
         typer.Option("--witness", metavar="FILE|URL", help="Ask this witness of the log too."),
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Examine this installation. Exit code 3 when a check failed."""
-    here = program(context)
-    settings = here.settings(state=state, api_url=api_url)
-    output = Output(json=as_json)
     patient = Patient(
-        settings,
-        here.parts,
-        read_up(settings.state),
+        kt.settings,
+        kt.program.parts,
+        read_up(kt.settings.state),
         full,
         tuple(witness or ()),
-        here.environ.get("KT_WITNESS_TOKEN", ""),
-        output.say,
+        kt.program.environ.get("KT_WITNESS_TOKEN", ""),
+        kt.output.say,
     )
     findings = [finding for check in CHECKS for finding in check(patient)]
-    output.result(
+    kt.output.result(
         findings,
         lambda: table(
             ("check", "outcome", "detail", "next"),

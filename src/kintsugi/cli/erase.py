@@ -9,9 +9,8 @@ import msgspec
 import typer
 
 from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput, KintsugiError, ProofInvalid
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.proof import LeafProof, verify_leaf
@@ -21,8 +20,9 @@ _LOOK_EVERY_SECONDS: Final = 0.3
 _COLUMNS: Final = ("id", "state", "subject", "events", "keys", "created_at", "finished_at", "error")
 
 
+@online
 def erase(
-    context: typer.Context,
+    kt: Invocation,
     subject: Annotated[
         str,
         typer.Option(
@@ -52,9 +52,6 @@ def erase(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the end, showing progress.")
     ] = True,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Erase everything that a user said and was answered, and prove that it happened.
 
@@ -63,23 +60,22 @@ def erase(
     """
     if sum(map(bool, (subject, verify, retry, list_all))) != 1:
         raise InvalidInput("name one of --subject, --verify, --retry and --list")
-    output = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if list_all:
             jobs = list(client.all("/v1/erasures", limit=None))
             rows = [[job[column] for column in _COLUMNS] for job in jobs]
-            output.result(jobs, lambda: table(_COLUMNS, rows, empty="none"))
+            kt.output.result(jobs, lambda: table(_COLUMNS, rows, empty="none"))
         elif verify:
-            _verify(client, output, verify)
+            _verify(client, kt.output, verify)
         elif retry:
-            _follow(client, output, client.post(f"/v1/erasures/{retry}/retry"), wait=wait)
+            _follow(client, kt.output, client.post(f"/v1/erasures/{retry}/retry"), wait=wait)
         else:
             asked = {"subject": subject, "reason": reason, "dry_run": dry_run}
             answer = client.post("/v1/erasures", asked)
             if dry_run:
-                _preview(output, answer)
+                _preview(kt.output, answer)
             else:
-                _follow(client, output, answer, wait=wait)
+                _follow(client, kt.output, answer, wait=wait)
 
 
 def _preview(output: Output, answer: Any) -> None:

@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 from kintsugi.errors import InvalidInput
 
 ClassificationOption = Annotated[
@@ -48,8 +47,9 @@ def add_to(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
+@online
 def bulk(
-    context: typer.Context,
+    kt: Invocation,
     decision: Annotated[str, typer.Argument(help="approve or reject.")],
     reason: Annotated[
         str, typer.Option("--reason", help="Why; kept with each decision.", show_default=False)
@@ -67,9 +67,6 @@ def bulk(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would be decided, and decide nothing.")
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Decide about all open escalations with one cause; each gets its own record."""
     if decision not in ("approve", "reject"):
@@ -89,7 +86,7 @@ def bulk(
         "classification": classification,
         "incident": incident,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         done = client.post(
             "/v1/escalations/resolve",
             body,
@@ -99,51 +96,38 @@ def bulk(
     rows = [
         [{**item["escalation"], **item}.get(column) for column in _ITEMS] for item in done["items"]
     ]
-    output = Output(json=as_json)
-    output.result(done, lambda: table(_ITEMS, rows, empty="none"))
+    kt.output.result(done, lambda: table(_ITEMS, rows, empty="none"))
     would = "would be decided" if dry_run else "decided"
-    output.say(f"{done['decided']} {would}, {done['refused']} refused.")
+    kt.output.say(f"{done['decided']} {would}, {done['refused']} refused.")
 
 
+@online
 def overrides(
-    context: typer.Context,
+    kt: Invocation,
     by: Annotated[str, typer.Option(help="Only of this reviewer.")] = "",
     outcome: Annotated[str, typer.Option(help="approved, rejected or expired.")] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show who decided what in place of a policy, and why; newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/overrides", {"by": by, "outcome": outcome}, limit=limit))
     rows = ([one.get(column) for column in _OVERRIDES] for one in found)
-    Output(json=as_json).result(found, lambda: table(_OVERRIDES, rows, empty="none"))
+    kt.output.result(found, lambda: table(_OVERRIDES, rows, empty="none"))
 
 
-def proposals(
-    context: typer.Context,
-    limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def proposals(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show the regression cases that decisions ask for."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/overrides/proposals", {}, limit=limit))
     rows = ([one.get(column) for column in _PROPOSALS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_PROPOSALS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_PROPOSALS, rows, empty="none"))
 
 
-def load(
-    context: typer.Context,
-    since: Annotated[str, typer.Option(help="7d, or a time.")] = "7d",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def load(kt: Invocation, since: Annotated[str, typer.Option(help="7d, or a time.")] = "7d") -> None:
     """Show how much each reviewer decided, and how often each policy was overridden."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/overrides/load", {"since": since})
     people = ([one.get(column) for column in _REVIEWERS] for one in found["reviewers"])
     policies = ([one.get(column) for column in _POLICIES] for one in found["policies"])
@@ -154,20 +138,18 @@ def load(
             table(_POLICIES, policies, empty="no policy asked"),
         )
 
-    Output(json=as_json).result(found, told)
+    kt.output.result(found, told)
 
 
+@online
 def reveal(
-    context: typer.Context,
+    kt: Invocation,
     escalation_id: Annotated[str, typer.Argument(help="As `kt escalations list` shows it.")],
     reason: Annotated[
         str, typer.Option("--reason", help="Why; kept in custody.", show_default=False)
     ],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """See what a held answer says without redaction, on record."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/escalations/{escalation_id}/reveal", {"reason": reason})
-    Output(json=as_json).result(found, lambda: facts(flat(dict(found))))
+    kt.output.result(found, lambda: facts(flat(dict(found))))

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.escalation_reviews import ClassificationOption, IncidentOption, add_to
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 
 app = typer.Typer(help="Decisions that wait for a person.", no_args_is_help=True)
 add_to(app)
@@ -36,8 +35,9 @@ ReasonOption = Annotated[
 
 
 @app.command("list")
+@online
 def list_escalations(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[
         str,
         typer.Option(
@@ -45,86 +45,69 @@ def list_escalations(
         ),
     ] = "pending",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show escalations, newest first."""
     parameters = {} if status == "all" else {"status": status}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/escalations", parameters, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    escalation_id: EscalationArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, escalation_id: EscalationArgument) -> None:
     """Show one escalation with what is said, redacted, also while the answer is held."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/escalations/{escalation_id}")
-    _say(found, as_json=as_json)
+    _say(kt.output, found)
 
 
 @app.command("claim")
-def claim(
-    context: typer.Context,
-    escalation_id: EscalationArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def claim(kt: Invocation, escalation_id: EscalationArgument) -> None:
     """Say that you look into it; nobody else may decide then."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         claimed = client.post(f"/v1/escalations/{escalation_id}/claim")
-    _say(claimed, as_json=as_json)
+    _say(kt.output, claimed)
 
 
 @app.command("approve")
+@online
 def approve(
-    context: typer.Context,
+    kt: Invocation,
     escalation_id: EscalationArgument,
     reason: ReasonOption,
     classification: ClassificationOption = "",
     incident: IncidentOption = "",
     seen: SeenOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Let exactly this action through, once: a held answer now, else when it is asked again."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         approved = client.post(
             f"/v1/escalations/{escalation_id}/approve",
             _body(reason, classification, incident, seen),
         )
-    _say(approved, as_json=as_json)
+    _say(kt.output, approved)
 
 
 @app.command("reject")
+@online
 def reject(
-    context: typer.Context,
+    kt: Invocation,
     escalation_id: EscalationArgument,
     reason: ReasonOption,
     classification: ClassificationOption = "",
     incident: IncidentOption = "",
     seen: SeenOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Do not let it through."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         rejected = client.post(
             f"/v1/escalations/{escalation_id}/reject",
             _body(reason, classification, incident, seen),
         )
-    _say(rejected, as_json=as_json)
+    _say(kt.output, rejected)
 
 
 def _body(reason: str, classification: str, incident: str, seen: str | None) -> dict[str, Any]:
@@ -132,5 +115,5 @@ def _body(reason: str, classification: str, incident: str, seen: str | None) -> 
     return {**body, "seen": seen} if seen else body
 
 
-def _say(found: Mapping[str, Any], *, as_json: bool) -> None:
-    Output(json=as_json).result(found, lambda: facts(flat(dict(found))))
+def _say(output: Output, found: Mapping[str, Any]) -> None:
+    output.result(found, lambda: facts(flat(dict(found))))

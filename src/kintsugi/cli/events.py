@@ -13,9 +13,9 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.export_job import ExportRequest, download, run_job
 from kintsugi.cli.filters import Where, event_filters
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, json_text, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import ApiUnreachable
 
 if TYPE_CHECKING:
@@ -32,84 +32,74 @@ _NARROW_BELOW = 130
 
 @app.command("tail")
 @event_filters
+@online
 def tail(
-    context: typer.Context,
+    kt: Invocation,
     where: Where,
     limit: LimitOption = 50,
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on with new ones as they are decided.")
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show the newest matching decisions, oldest of them first.
 
     JSON is one array; with --follow it is one event a line, since the end never comes.
     """
-    output = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if follow:
-            _follow(client, where, limit, output)
+            _follow(client, where, limit, kt.output)
         else:
             newest = _newest(client, where, limit)
-            output.result(newest, lambda: _rows(newest, output.console().width))
+            kt.output.result(newest, lambda: _rows(newest, kt.output.console().width))
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     event_id: Annotated[str, typer.Argument(metavar="ID", help="As x-kt-event-id said.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show one decision with every policy's own result and the recorded payload."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         event = client.get(f"/v1/events/{event_id}")
-    Output(json=as_json).result(event, lambda: facts(flat(event)))
+    kt.output.result(event, lambda: facts(flat(event)))
 
 
 @app.command("reveal")
+@online
 def reveal(
-    context: typer.Context,
+    kt: Invocation,
     event_id: Annotated[str, typer.Argument(metavar="ID", help="As x-kt-event-id said.")],
     reason: Annotated[
         str,
         typer.Option("--reason", help="Why you have to see it; kept.", show_default=False),
     ],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what was recorded of one decision without redaction, and leave that on record.
 
     Needs a token with the scope payloads:reveal.
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         revealed = client.post(f"/v1/events/{event_id}/reveal", {"reason": reason})
-    Output(json=as_json).result(revealed, lambda: facts(flat(revealed)))
+    kt.output.result(revealed, lambda: facts(flat(revealed)))
 
 
 @app.command("export")
 @event_filters
+@online
 def export(
-    context: typer.Context,
+    kt: Invocation,
     where: Where,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write.")],
     file_format: Annotated[
         str, typer.Option("--format", help="json, jsonl, csv or parquet.")
     ] = "jsonl",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Write all matching decisions to a file, whole or not at all, and check its SHA-256."""
-    talk = Output(json=as_json)
     request = ExportRequest(type="events", format=file_format, filter=dict(where))
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        job = run_job(client, request, talk)
-        download(client, job, output, talk)
+    with kt.client() as client:
+        job = run_job(client, request, kt.output)
+        download(client, job, output, kt.output)
     made = {
         "file": str(output),
         "events": job.written,
@@ -117,7 +107,7 @@ def export(
         "sha256": job.sha256,
         "export_id": job.id,
     }
-    talk.result(made, lambda: facts(made.items()))
+    kt.output.result(made, lambda: facts(made.items()))
 
 
 def _newest(client: Client, where: Where, limit: int) -> list[dict[str, Any]]:

@@ -11,9 +11,8 @@ import typer
 from kintsugi.cli.client import Client
 from kintsugi.cli.export_job import ExportRequest, Job, download, run_job
 from kintsugi.cli.filters import Where, event_filters
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.package.files import open_package, unpack
 
@@ -27,8 +26,9 @@ def evidence() -> None:
 
 @app.command("package")
 @event_filters
+@online
 def package(
-    context: typer.Context,
+    kt: Invocation,
     where: Where,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Where to write.")
@@ -50,9 +50,6 @@ def package(
             "and --reason.",
         ),
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Package an event (--event), a trace (--trace), an incident (--incident) or a window.
 
@@ -60,7 +57,6 @@ def package(
     a table of what is held and what is missing; `kt verify` checks it anywhere. Prompts and answers
     are redacted unless --reveal is given.
     """
-    talk = Output(json=as_json)
     wanted = {**where, "event": event} if event else dict(where)
     if not wanted:
         raise InvalidInput(
@@ -77,12 +73,12 @@ def package(
         recipients=tuple(recipient or ()),
         unredacted=reveal,
     )
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        job = run_job(client, request, talk)
+    with kt.client() as client:
+        job = run_job(client, request, kt.output)
         if folder:
-            _download_folder(client, job, output, talk)
+            _download_folder(client, job, output, kt.output)
         else:
-            download(client, job, output, talk)
+            download(client, job, output, kt.output)
     made = {
         ("folder" if folder else "file"): str(output),
         "package": job.id,
@@ -90,8 +86,8 @@ def package(
         "bytes": job.bytes,
         "sha256": job.sha256,
     }
-    talk.result(made, lambda: facts(made.items()))
-    talk.say(f"check it with: kt verify {output} --key KEY (kt log keys shows the key)")
+    kt.output.result(made, lambda: facts(made.items()))
+    kt.output.say(f"check it with: kt verify {output} --key KEY (kt log keys shows the key)")
 
 
 def _download_folder(client: Client, job: Job, folder: Path, talk: Output) -> None:

@@ -6,41 +6,31 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import facts, table
 
 app = typer.Typer(help="Gateways that registered with the control plane.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_gateways(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_gateways(kt: Invocation) -> None:
     """Show all gateways, last seen first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         gateways = client.get("/v1/gateways")
-    Output(json=as_json).result(
-        gateways, lambda: table(_COLUMNS, map(_row, gateways), empty="none")
-    )
+    kt.output.result(gateways, lambda: table(_COLUMNS, map(_row, gateways), empty="none"))
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     gateway_id: Annotated[str, typer.Argument(help="As `kt gateways list` shows it.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show one gateway with its workers and counters."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         gateway = client.get(f"/v1/gateways/{gateway_id}")
-    Output(json=as_json).result(gateway, lambda: facts(flat(gateway)))
+    kt.output.result(gateway, lambda: facts(flat(gateway)))
 
 
 def flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

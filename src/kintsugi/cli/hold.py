@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.filters import Where, event_filters
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import facts, table
 
 app = typer.Typer(help="Legal holds: evidence that may not go away.", no_args_is_help=True)
 
@@ -25,35 +23,31 @@ ReasonOption = Annotated[
 
 @app.command("place")
 @event_filters
+@online
 def place(
-    context: typer.Context,
+    kt: Invocation,
     where: Where,
     name: Annotated[str, typer.Argument(help="What people call it; refusals name it.")],
     reason: ReasonOption,
     everything: Annotated[
         bool, typer.Option("--everything", help="Needed where no filter restricts it.")
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Keep everything that the filters cover, now and later, from being erased or deleted."""
     body = {"name": name, "reason": reason, "filter": dict(where), "everything": everything}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         placed = client.post("/v1/holds", body)
-    Output(json=as_json).result(placed, lambda: facts(flat(placed)))
+    kt.output.result(placed, lambda: facts(flat(placed)))
 
 
 @app.command("list")
+@online
 def list_holds(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[str, typer.Option(help="in_force, released or all.")] = "in_force",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show holds, newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/holds", {"status": status})
     rows = (
         [
@@ -68,33 +62,22 @@ def list_holds(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    hold_id: HoldArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, hold_id: HoldArgument) -> None:
     """Show one hold, and how many events it covers now."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/holds/{hold_id}")
-    Output(json=as_json).result(found, lambda: facts(flat(found)))
+    kt.output.result(found, lambda: facts(flat(found)))
 
 
 @app.command("release")
-def release(
-    context: typer.Context,
-    hold_id: HoldArgument,
-    reason: ReasonOption,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def release(kt: Invocation, hold_id: HoldArgument, reason: ReasonOption) -> None:
     """End a hold: what it covered goes away when its time comes."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         ended = client.post(f"/v1/holds/{hold_id}/release", {"reason": reason})
-    Output(json=as_json).result(ended, lambda: facts(flat(ended)))
+    kt.output.result(ended, lambda: facts(flat(ended)))

@@ -12,7 +12,7 @@ from kintsugi.cli.incident_options import (
     ReasonOption,
     send,
 )
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 
 PersonArgument = Annotated[str, typer.Argument(help="As people are named in roles.")]
 
@@ -28,90 +28,55 @@ def add_to(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
+@online
 def restrict(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     reason: ReasonOption = "",
     hidden: Annotated[
         bool, typer.Option("--hidden", help="Others do not learn that it exists.")
     ] = False,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Let only those who work on it see it; others see that it exists."""
     send(
-        context,
+        kt,
         f"/{incident}/restrict",
         {"visibility": "hidden" if hidden else "reference", "reason": reason},
-        as_json=as_json,
         dry_run=dry_run,
-        state=state,
-        api_url=api_url,
     )
 
 
+@online
 def open_up(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Let everybody see it who may look at incidents."""
-    send(
-        context,
-        f"/{incident}/open-up",
-        {"reason": reason},
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/open-up", {"reason": reason}, dry_run=dry_run)
 
 
+@online
 def grant(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     person: PersonArgument,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Let a person see it who has no role in it."""
-    send(
-        context,
-        f"/{incident}/grant",
-        {"person": person, "reason": reason},
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/grant", {"person": person, "reason": reason}, dry_run=dry_run)
 
 
+@online
 def revoke(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     person: PersonArgument,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Take a grant back."""
-    send(
-        context,
-        f"/{incident}/revoke",
-        {"person": person, "reason": reason},
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/revoke", {"person": person, "reason": reason}, dry_run=dry_run)

@@ -15,7 +15,7 @@ from kintsugi.cli.incident_options import (
     ReasonOption,
     send,
 )
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.errors import InvalidInput
 
 
@@ -25,8 +25,9 @@ def add_to(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
+@online
 def triage(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     systematic: Annotated[
         str | None, typer.Option(help="A systematic failure mode? yes, no or unknown.")
@@ -40,9 +41,6 @@ def triage(
     note: Annotated[str | None, typer.Option(help="What there is to say.")] = None,
     at: AtOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Take it up, and answer the three questions."""
     body = {
@@ -52,19 +50,12 @@ def triage(
         "note": note,
         "at": at,
     }
-    send(
-        context,
-        f"/{incident}/triage",
-        body,
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/triage", body, dry_run=dry_run)
 
 
+@online
 def dismiss(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     outcome: Annotated[str, typer.Option(help="near_miss, quality_issue or not_an_incident.")],
     reason: ReasonOption = "",
@@ -74,9 +65,6 @@ def dismiss(
     caught_how: Annotated[str, typer.Option(help="Of a near miss: in a sentence.")] = "",
     at: AtOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say that it is not an incident, and what it is."""
     body = {
@@ -86,27 +74,17 @@ def dismiss(
         "caught_how": caught_how,
         "at": at,
     }
-    send(
-        context,
-        f"/{incident}/dismiss",
-        body,
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/dismiss", body, dry_run=dry_run)
 
 
+@online
 def assess(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     factor: Annotated[
         list[str], typer.Option("--factor", help="impact=2; scores 0 to 3; may be given again.")
     ],
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Score the factors; the severity follows."""
     factors: dict[str, int] = {}
@@ -116,37 +94,28 @@ def assess(
             raise InvalidInput(f'--factor {word}: write NAME=SCORE, such as "impact=2"')
         factors[name.strip().replace("-", "_")] = int(score)
     body = {"factors": factors, "reason": reason}
-    send(context, f"/{incident}/assess", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/assess", body)
 
 
+@online
 def override_severity(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     severity: Annotated[
         str, typer.Argument(help="low, medium, high, critical; computed takes it back.")
     ],
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Put another severity in place of the computed one."""
     body: dict[str, Any] = {"severity": severity, "reason": reason}
     if severity == "computed":
         body["severity"] = None
-    send(
-        context,
-        f"/{incident}/override-severity",
-        body,
-        as_json=as_json,
-        keep=("severity",),
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/override-severity", body, keep=("severity",))
 
 
+@online
 def judge(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     enforcement: Annotated[
         str | None, typer.Option(help="correct, over_block, missed or not_applicable.")
@@ -157,9 +126,6 @@ def judge(
     ] = None,
     caught_how: Annotated[str, typer.Option(help="In a sentence.")] = "",
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Give the two verdicts: was enforcement right, was there harm."""
     body = {
@@ -169,11 +135,12 @@ def judge(
         "caught_how": caught_how,
         "reason": reason,
     }
-    send(context, f"/{incident}/judge", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/judge", body)
 
 
+@online
 def classify(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     category: Annotated[
         list[str] | None, typer.Option("--category", help="Again for more.")
@@ -181,26 +148,21 @@ def classify(
     label: Annotated[
         list[str] | None, typer.Option("--label", help="owasp_llm:LLM01:2025; again for more.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Give all its categories and labels."""
     body = {"categories": category or [], "labels": label or []}
-    send(context, f"/{incident}/classify", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/classify", body)
 
 
+@online
 def describe(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     title: Annotated[str | None, typer.Option(help="A better title.")] = None,
     summary: Annotated[str | None, typer.Option(help="What happened, who was affected.")] = None,
     decision: Annotated[str | None, typer.Option(help="What was decided, and why.")] = None,
     first_occurred_at: Annotated[str | None, typer.Option(help="RFC 3339, or 5m ago.")] = None,
     detected_at: Annotated[str | None, typer.Option(help="RFC 3339, or 5m ago.")] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Correct title, summary, decision or times."""
     body = {
@@ -210,46 +172,43 @@ def describe(
         "first_occurred_at": first_occurred_at,
         "detected_at": detected_at,
     }
-    send(context, f"/{incident}/describe", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/describe", body)
 
 
 _ROLES = "commander, risk_owner, domain_expert, ai_lead or communications."
 
 
+@online
 def assign(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     role: Annotated[str, typer.Argument(help=_ROLES)],
     person: Annotated[str, typer.Argument(help="The name of that person's token.")],
     handover: Annotated[str, typer.Option(help="What the one before has to say.")] = "",
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Give a role to a person; whoever had it hands over."""
     body = {"role": role, "person": person, "handover": handover, "at": at}
-    send(context, f"/{incident}/assign", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/assign", body)
 
 
+@online
 def renounce(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     role: Annotated[str, typer.Argument(help=_ROLES)],
     person: Annotated[str, typer.Argument(help="Who has it.")],
     handover: Annotated[str, typer.Option(help="What there is to say to the next.")] = "",
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """End a person's time in a role."""
     body = {"role": role, "person": person, "handover": handover, "at": at}
-    send(context, f"/{incident}/renounce", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/renounce", body)
 
 
+@online
 def explain(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     part: Annotated[
         str,
@@ -266,9 +225,6 @@ def explain(
     hypothesis: Annotated[
         list[int] | None, typer.Option(help="Number of one that it rests on; may be given again.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Give one of the five parts of the cause."""
     body = {
@@ -278,118 +234,87 @@ def explain(
         "evidence": evidence,
         "hypotheses": hypothesis,
     }
-    send(context, f"/{incident}/explain", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/explain", body)
 
 
+@online
 def attest(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     gate: Annotated[str, typer.Argument(help="evidence, actions or review.")],
     reference: Annotated[str, typer.Argument(help="A digest, an id or an address.")],
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Vouch for a gate, naming where the proof lies."""
     body = {"gate": gate, "reference": reference, "reason": reason}
-    send(context, f"/{incident}/attest", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/attest", body)
 
 
+@online
 def waive(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     gate: Annotated[str, typer.Argument(help="As `kt incidents gates` shows it.")],
     owner: Annotated[str, typer.Option(help="Who answers for what is missing; not you.")],
     expires_at: Annotated[str, typer.Option(help="Until when; RFC 3339.")],
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Relax a gate for a time."""
     body = {"gate": gate, "owner": owner, "expires_at": expires_at, "reason": reason}
-    send(context, f"/{incident}/waive", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/waive", body)
 
 
+@online
 def merge(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     into: Annotated[str, typer.Option(help="The incident that it is a duplicate of.")],
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make it a duplicate of another; can be taken back."""
-    send(
-        context,
-        f"/{incident}/merge",
-        {"into": into, "reason": reason},
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/merge", {"into": into, "reason": reason}, dry_run=dry_run)
 
 
-def unmerge(
-    context: typer.Context,
-    incident: IncidentArgument,
-    reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def unmerge(kt: Invocation, incident: IncidentArgument, reason: ReasonOption = "") -> None:
     """Take a merge back."""
     body = {"reason": reason}
-    send(context, f"/{incident}/unmerge", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/unmerge", body)
 
 
+@online
 def split(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     title: Annotated[str, typer.Argument(help="Of the new incident.")],
     event: EventOption = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a part of it an incident of its own; its events move there."""
     body = {"title": title, "event_ids": event or None, "reason": reason}
-    send(
-        context,
-        f"/{incident}/split",
-        body,
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/split", body, dry_run=dry_run)
 
 
+@online
 def link(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     to: Annotated[str, typer.Option(help="The other incident.")],
     kind: Annotated[
         str, typer.Option(help="related, recurrence_of, recurred_in or not_similar.")
     ] = "related",
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Tie it to another incident; both tell of it."""
     body = {"to": to, "kind": kind, "reason": reason}
-    send(context, f"/{incident}/link", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/link", body)
 
 
+@online
 def tie(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     event: EventOption = None,
     since: Annotated[str | None, typer.Option(help="All events since then.")] = None,
@@ -400,9 +325,6 @@ def tie(
     policy: Annotated[str | None, typer.Option(help="Of this policy.")] = None,
     config_version: Annotated[str | None, typer.Option(help="Under this version.")] = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Tie decision events to it: those named, and those that pass the filter."""
     given = {
@@ -416,101 +338,74 @@ def tie(
     }
     wanted = {name: value for name, value in given.items() if value}
     body = {"event_ids": event or None, "filter": wanted or None}
-    send(
-        context,
-        f"/{incident}/tie-events",
-        body,
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/tie-events", body, dry_run=dry_run)
 
 
+@online
 def untie(
-    context: typer.Context,
-    incident: IncidentArgument,
-    event: EventOption = None,
-    reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, incident: IncidentArgument, event: EventOption = None, reason: ReasonOption = ""
 ) -> None:
     """Untie decision events, with a reason."""
     body = {"event_ids": event or [], "reason": reason}
-    send(context, f"/{incident}/untie-events", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/untie-events", body)
 
 
+@online
 def note(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     text: Annotated[str, typer.Argument(help="What to write down.")],
     update: Annotated[bool, typer.Option("--update", help="It tells where things stand.")] = False,
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Write something into the timeline."""
     body = {"text": text, "update": update, "at": at}
-    send(context, f"/{incident}/timeline", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/timeline", body)
 
 
+@online
 def promote(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     event: Annotated[str, typer.Argument(help="A decision event.")],
     text: Annotated[str, typer.Option(help="In place of what the event says.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a decision event an entry of the timeline, where it happened."""
     body = {"event_id": event, "text": text}
-    send(context, f"/{incident}/timeline", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/timeline", body)
 
 
 _ENTRY = "As `kt incidents timeline` shows it."
 
 
+@online
 def annotate(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     entry: Annotated[str, typer.Argument(help=_ENTRY)],
     text: Annotated[str, typer.Argument(help="What there is to say about it.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say something about an entry, which itself stays."""
     path = f"/{incident}/timeline/{entry}/annotate"
-    send(context, path, {"text": text}, as_json=as_json, state=state, api_url=api_url)
+    send(kt, path, {"text": text})
 
 
+@online
 def pin(
-    context: typer.Context,
-    incident: IncidentArgument,
-    entry: Annotated[str, typer.Argument(help=_ENTRY)],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, incident: IncidentArgument, entry: Annotated[str, typer.Argument(help=_ENTRY)]
 ) -> None:
     """Pin an entry."""
     path = f"/{incident}/timeline/{entry}/pin"
-    send(context, path, {}, as_json=as_json, state=state, api_url=api_url)
+    send(kt, path, {})
 
 
+@online
 def unpin(
-    context: typer.Context,
-    incident: IncidentArgument,
-    entry: Annotated[str, typer.Argument(help=_ENTRY)],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, incident: IncidentArgument, entry: Annotated[str, typer.Argument(help=_ENTRY)]
 ) -> None:
     """Unpin an entry."""
     path = f"/{incident}/timeline/{entry}/unpin"
-    send(context, path, {}, as_json=as_json, state=state, api_url=api_url)
+    send(kt, path, {})
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

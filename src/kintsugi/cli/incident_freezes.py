@@ -11,9 +11,8 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.filters import Where, event_filters
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import KintsugiError
 
 _COLUMNS = ("id", "status", "events", "late", "missing", "asked_at")
@@ -34,8 +33,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 @event_filters
+@online
 def freeze(
-    context: typer.Context,
+    kt: Invocation,
     where: Where,
     case: IncidentArgument,
     reason: ReasonOption = "",
@@ -44,64 +44,49 @@ def freeze(
     ] = True,
     wait: WaitOption = True,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Pin the events that the filters let through, and hold them.
 
     Without a filter, what is tied to the incident already is frozen.
     """
-    talk = Output(json=as_json)
     body: dict[str, Any] = {"filter": dict(where)}
     if reason:
         body["reason"] = reason
     path = f"/v1/incidents/{case}"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         asked = {"dry_run": "true"} if dry_run else None
         found = client.post(f"{path}/freeze", body, asked)
         if wait and not dry_run:
-            found = _wait(client, path, found, talk)
+            found = _wait(client, path, found, kt.output)
             if check and found["status"] == "frozen":
                 found = client.post(f"{path}/freezes/{found['id']}/verify", {})
-                found = _wait(client, path, found, talk)
-    _show(found, talk)
+                found = _wait(client, path, found, kt.output)
+    _show(found, kt.output)
 
 
-def freezes(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def freezes(kt: Invocation, incident: IncidentArgument) -> None:
     """Show what is frozen for an incident, newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/freezes")
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="nothing is frozen"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="nothing is frozen"))
 
 
+@online
 def verify(
-    context: typer.Context,
-    incident: IncidentArgument,
-    freeze_id: FreezeArgument,
-    wait: WaitOption = True,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, incident: IncidentArgument, freeze_id: FreezeArgument, wait: WaitOption = True
 ) -> None:
     """Check that every frozen event is as it was recorded and is in the log.
 
     Exit code 3 where it is not.
     """
-    talk = Output(json=as_json)
     path = f"/v1/incidents/{incident}"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"{path}/freezes/{freeze_id}/verify", {})
         if wait:
-            found = _wait(client, path, found, talk)
-    _show(found, talk)
+            found = _wait(client, path, found, kt.output)
+    _show(found, kt.output)
 
 
 def _wait(client: Client, path: str, found: dict[str, Any], talk: Output) -> dict[str, Any]:

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption, send
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import table
 
 _COLUMNS = ("hypothesis", "state", "for", "against", "text", "reason")
 _CHANGES = ("rank", "kind", "name", "score", "why", "told_by")
@@ -29,15 +27,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("controls")(controls)
 
 
-def hypotheses(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def hypotheses(kt: Invocation, incident: IncidentArgument) -> None:
     """Show what may have been the cause, with what speaks for and against each."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}")["hypotheses"]
     rows = (
         [
@@ -50,24 +43,22 @@ def hypotheses(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
+@online
 def propose(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     text: Annotated[str, typer.Argument(help="What may have been the cause.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Put a hypothesis forward."""
-    path = f"/{incident}/hypotheses"
-    send(context, path, {"text": text}, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/hypotheses", {"text": text})
 
 
+@online
 def link_evidence(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     number: NumberArgument,
     reference: Annotated[
@@ -77,62 +68,44 @@ def link_evidence(
         bool, typer.Option("--contradicts", help="It speaks against it.")
     ] = False,
     note: Annotated[str, typer.Option(help="What it shows.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say what speaks for a hypothesis, or against it."""
     stance = "contradicts" if contradicts else "supports"
     body = {"reference": reference, "stance": stance, "note": note}
-    path = f"/{incident}/hypotheses/{number}/link"
-    send(context, path, body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/hypotheses/{number}/link", body)
 
 
+@online
 def settle_hypothesis(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     number: NumberArgument,
     as_state: Annotated[str, typer.Option("--as", help="confirmed, rejected or open.")],
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Confirm or reject a hypothesis, or open it again."""
     body = {"state": as_state, "reason": reason}
-    path = f"/{incident}/hypotheses/{number}/settle"
-    send(context, path, body, as_json=as_json, dry_run=dry_run, state=state, api_url=api_url)
+    send(kt, f"/{incident}/hypotheses/{number}/settle", body, dry_run=dry_run)
 
 
-def changes(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def changes(kt: Invocation, incident: IncidentArgument) -> None:
     """Show what changed in the day before it began, the likeliest first."""
-    talk = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/changes")
-    talk.say(f"onset {found['onset']} ({found['onset_by']})")
+    kt.output.say(f"onset {found['onset']} ({found['onset_by']})")
     rows = ([_of(one, column) for column in _CHANGES] for one in found["changes"])
-    talk.result(found, lambda: table(_CHANGES, rows, empty="nothing changed that is known"))
+    kt.output.result(found, lambda: table(_CHANGES, rows, empty="nothing changed that is known"))
 
 
-def controls(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def controls(kt: Invocation, incident: IncidentArgument) -> None:
     """Show which policies caught its events, which let them pass, and which failed."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/controls")
     rows = ([one[column] for column in _CONTROLS] for one in found["controls"])
-    Output(json=as_json).result(found, lambda: table(_CONTROLS, rows, empty="no events"))
+    kt.output.result(found, lambda: table(_CONTROLS, rows, empty="no events"))
 
 
 def _links(one: dict[str, Any], stance: str) -> str:

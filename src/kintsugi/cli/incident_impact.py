@@ -8,12 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import AtOption, IncidentArgument, ReasonOption
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
 _RECORDS = ("key", "system", "status", "found_in", "settled_by", "settled_at", "why", "evidence")
@@ -36,21 +35,17 @@ def add_to(app: typer.Typer) -> None:
     app.command("told")(told)
 
 
-def blast_radius(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def blast_radius(kt: Invocation, incident: IncidentArgument) -> None:
     """Show who and what is affected, since when, and how sure the numbers are."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/blast-radius")
-    Output(json=as_json).result(found, lambda: facts(_radius(found)))
+    kt.output.result(found, lambda: facts(_radius(found)))
 
 
+@online
 def search(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     policy: Annotated[str, typer.Option(help="The policy that set the verdict.")] = "",
     reason_code: Annotated[str, typer.Option(help="Its reason code.")] = "",
@@ -59,9 +54,6 @@ def search(
     tool: Annotated[str, typer.Option(help="The name of a tool.")] = "",
     target: Annotated[str, typer.Option(help="What a tool was called with.")] = "",
     document: Annotated[str, typer.Option(help="The id of a retrieved document.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Look for the same outside the incident, since the first stored event.
 
@@ -77,47 +69,44 @@ def search(
         "document": document,
     }
     body = {name: value for name, value in given.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents/{incident}/search", body)
-    Output(json=as_json).result(found, lambda: facts(flat(found)))
+    kt.output.result(found, lambda: facts(flat(found)))
 
 
+@online
 def records(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     status: Annotated[str, typer.Option(help="open, corrected, accepted or unrecoverable.")] = "",
     limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show the repair ledger: affected records and what became of each."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         asked = {"status": status}
         found = list(client.all(f"/v1/incidents/{incident}/records", asked, limit=limit))
     rows = ([one.get(column) for column in _RECORDS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_RECORDS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_RECORDS, rows, empty="none"))
 
 
+@online
 def add_records(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     keys: KeysArgument,
     system: Annotated[str, typer.Option(help="The system that they are in.")] = "",
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Add records that were affected."""
     body = {"records": [{"key": key, "system": system} for key in keys], "reason": reason}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents/{incident}/records", body)
-    _show(found, _RECORDS, as_json=as_json)
+    _show(kt.output, found, _RECORDS)
 
 
+@online
 def settle_records(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     keys: KeysArgument,
     status: Annotated[
@@ -126,66 +115,60 @@ def settle_records(
     reason: ReasonOption = "",
     evidence: EvidenceOption = "",
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say what became of records."""
     body = {"keys": keys, "status": status, "reason": reason, "evidence": evidence, "at": at}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents/{incident}/records/settle", body)
-    _show(found, _RECORDS, as_json=as_json)
+    _show(kt.output, found, _RECORDS)
 
 
+@online
 def people(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     status: Annotated[str, typer.Option(help="to_tell, told or not_needed.")] = "",
     output: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write all of them as a table.")
     ] = None,
     limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show who may have to be told, how, and who told them when."""
     path = f"/v1/incidents/{incident}/people"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if output is not None:
             try:
                 with output.open("wb") as file:
                     client.download(f"{path}.csv", file, lambda _: None)
             except OSError as error:
                 raise InvalidInput(f"{output} cannot be written: {error.strerror}") from error
-            Output(json=as_json).say(f"written to {output}")
+            kt.output.say(f"written to {output}")
             return
         found = list(client.all(path, {"status": status}, limit=limit))
     rows = ([one.get(column) for column in _PEOPLE] for one in found)
-    Output(json=as_json).result(found, lambda: table(_PEOPLE, rows, empty="nobody"))
+    kt.output.result(found, lambda: table(_PEOPLE, rows, empty="nobody"))
 
 
+@online
 def add_people(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     keys: KeysArgument,
     kind: KindOption = "user",
     channel: Annotated[str, typer.Option(help="How they are reached.")] = "",
     reason: ReasonOption = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Add people who may have to be told."""
     added = [{"kind": kind, "key": key, "channel": channel} for key in keys]
     body = {"people": added, "reason": reason}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents/{incident}/people", body)
-    _show(found, _PEOPLE, as_json=as_json)
+    _show(kt.output, found, _PEOPLE)
 
 
+@online
 def told(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     keys: KeysArgument,
     kind: KindOption = "user",
@@ -194,9 +177,6 @@ def told(
     reason: ReasonOption = "",
     evidence: EvidenceOption = "",
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say that people were told, and how; or why they need not be."""
     body: dict[str, Any] = {
@@ -208,14 +188,14 @@ def told(
         "evidence": evidence,
         "at": at,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents/{incident}/people/settle", body)
-    _show(found, _PEOPLE, as_json=as_json)
+    _show(kt.output, found, _PEOPLE)
 
 
-def _show(found: Any, columns: tuple[str, ...], *, as_json: bool) -> None:
+def _show(output: Output, found: Any, columns: tuple[str, ...]) -> None:
     rows = ([one.get(column) for column in columns] for one in found)
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+    output.result(found, lambda: table(columns, rows, empty="none"))
 
 
 def _radius(found: dict[str, Any]) -> list[tuple[str, Any]]:

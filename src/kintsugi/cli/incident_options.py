@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_page import incident_page
+from kintsugi.cli.invocation import Invocation
 from kintsugi.cli.output import Output, facts
-from kintsugi.cli.parts import program
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,15 +28,12 @@ EventOption = Annotated[
 
 
 def send(
-    context: typer.Context,
+    kt: Invocation,
     path: str,
     body: Mapping[str, Any],
     *,
-    as_json: bool,
     dry_run: bool = False,
     keep: Sequence[str] = (),
-    state: Path | None = None,
-    api_url: str | None = None,
 ) -> None:
     """Post a verb, leaving out what was not said, and show the incident.
 
@@ -46,15 +41,15 @@ def send(
         keep: fields that are sent even where they are null.
     """
     said = {name: value for name, value in body.items() if name in keep or value not in (None, "")}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents{path}", said, {"dry_run": "true"} if dry_run else None)
-    show_one(found, as_json=as_json)
+    show_one(kt.output, found)
 
 
-def show_one(found: Mapping[str, Any], *, as_json: bool) -> None:
+def show_one(output: Output, found: Mapping[str, Any]) -> None:
     """The incident or the entry of its timeline, as JSON or for people."""
     page = incident_page if "moves" in found else _entry
-    Output(json=as_json).result(found, lambda: page(found))
+    output.result(found, lambda: page(found))
 
 
 def _entry(found: Mapping[str, Any]) -> RenderableType:

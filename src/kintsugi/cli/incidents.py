@@ -14,7 +14,6 @@ from kintsugi.cli import (
     incident_impact,
     reviews,
 )
-from kintsugi.cli.client import Client
 from kintsugi.cli.incident_findings import add_to
 from kintsugi.cli.incident_options import (
     AtOption,
@@ -25,9 +24,9 @@ from kintsugi.cli.incident_options import (
     send,
     show_one,
 )
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import table
 from kintsugi.cli.similar import similar
 from kintsugi.incidents.lifecycle import TRANSITIONS, Transition
 
@@ -38,32 +37,28 @@ _ENTRY_COLUMNS = ("at", "kind", "text", "reason", "actor", "id")
 
 
 @app.command("declare")
+@online
 def declare(
-    context: typer.Context,
+    kt: Invocation,
     title: Annotated[str, typer.Argument(help="In a few words, what happened.")],
     summary: Annotated[str, typer.Option(help="What is known so far.")] = "",
     event: EventOption = None,
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Declare an incident. A title is enough."""
     body = {"title": title, "summary": summary, "event_ids": event or None, "at": at}
-    send(context, "", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, "", body)
 
 
 @app.command("report")
+@online
 def report(
-    context: typer.Context,
+    kt: Invocation,
     title: Annotated[str, typer.Argument(help="In a few words, what you saw.")],
     summary: Annotated[str, typer.Option(help="Whatever you know.")] = "",
     source: Annotated[str, typer.Option(help="Where it came from: a ticket, a person.")] = "",
     event: EventOption = None,
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Report something for others to judge."""
     body = {
@@ -74,99 +69,73 @@ def report(
         "event_ids": event or None,
         "at": at,
     }
-    send(context, "", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, "", body)
 
 
 @app.command("list")
+@online
 def list_incidents(
-    context: typer.Context,
+    kt: Invocation,
     in_state: Annotated[
         str, typer.Option("--in", help="open, all, or a state such as contained.")
     ] = "open",
     severity: Annotated[str, typer.Option(help="low, medium, high, critical or unset.")] = "",
     event: Annotated[str, typer.Option(help="Those that this event is tied to.")] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show incidents, newest first."""
     asked = {"state": in_state, "severity": severity, "event": event}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/incidents", asked, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, incident: IncidentArgument) -> None:
     """Show one incident with everything that is known."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        show_one(client.get(f"/v1/incidents/{incident}"), as_json=as_json)
+    with kt.client() as client:
+        show_one(kt.output, client.get(f"/v1/incidents/{incident}"))
 
 
 @app.command("timeline")
+@online
 def timeline(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     order: Annotated[str, typer.Option(help="at, or recorded_at.")] = "at",
     pinned: Annotated[bool, typer.Option("--pinned", help="Only what is pinned.")] = False,
     limit: LimitOption = 100,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what happened, newest first."""
     asked = {"order": order, "pinned": "true" if pinned else "false"}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all(f"/v1/incidents/{incident}/timeline", asked, limit=limit))
     rows = ([one.get(column) for column in _ENTRY_COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_ENTRY_COLUMNS, rows, empty="nothing"))
+    kt.output.result(found, lambda: table(_ENTRY_COLUMNS, rows, empty="nothing"))
 
 
 @app.command("gates")
-def gates(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def gates(kt: Invocation, incident: IncidentArgument) -> None:
     """Show what has to be there to close it, and what is missing."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/gates")
     rows = ([one["gate"], one["status"], "; ".join(one["missing"])] for one in found)
-    Output(json=as_json).result(
-        found, lambda: table(("gate", "status", "missing"), rows, empty="none")
-    )
+    kt.output.result(found, lambda: table(("gate", "status", "missing"), rows, empty="none"))
 
 
 def _add_move(transition: Transition) -> None:
+    @online
     def move(
-        context: typer.Context,
+        kt: Invocation,
         incident: IncidentArgument,
         reason: ReasonOption = "",
         at: AtOption = None,
         dry_run: DryRunOption = False,
-        as_json: JsonOption = False,
-        state: StateOption = None,
-        api_url: ApiUrlOption = None,
     ) -> None:
-        send(
-            context,
-            f"/{incident}/{transition.verb}",
-            {"reason": reason, "at": at},
-            as_json=as_json,
-            dry_run=dry_run,
-            state=state,
-            api_url=api_url,
-        )
+        send(kt, f"/{incident}/{transition.verb}", {"reason": reason, "at": at}, dry_run=dry_run)
 
     move.__doc__ = f"Move it to {transition.target}, from {' or '.join(transition.sources)}."
     # The title of a new one is what "declare" takes; a reported one is accepted.

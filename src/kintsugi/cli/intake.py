@@ -12,7 +12,8 @@ import typer
 from kintsugi.cli import report_doors
 from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import ApiUrlOption, LimitOption, StateOption
 from kintsugi.cli.output import Output, facts, table
 from kintsugi.cli.parts import program
 from kintsugi.errors import ApiRefused, ApiUnreachable, InvalidInput
@@ -49,8 +50,9 @@ DryRunOption = Annotated[
 
 
 @app.command("send")
+@online
 def send(
-    context: typer.Context,
+    kt: Invocation,
     title: Annotated[str, typer.Argument(help="In a few words, what you saw.")],
     text: Annotated[str, typer.Option(help="Whatever you know.")] = "",
     category: CategoryOption = "",
@@ -62,9 +64,6 @@ def send(
     label: LabelOption = None,
     at: AtOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Report something. The same as an open report joins its incident; all else opens one."""
     body = {
@@ -77,14 +76,15 @@ def send(
         "labels": _labels(label),
         "at": at,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         made = client.post("/v1/reports", body, {"dry_run": "true"} if dry_run else None)
-    Output(json=as_json).result(made, lambda: _told(made))
+    kt.output.result(made, lambda: _told(made))
 
 
 @app.command("tag")
+@online
 def tag(
-    context: typer.Context,
+    kt: Invocation,
     category: Annotated[str, typer.Argument(help="What kind of thing: correctness and the like.")],
     text: Annotated[str, typer.Option(help="In the customer's words, or yours.")] = "",
     channel: Annotated[str, typer.Option(help="support, sales or internal.")] = "support",
@@ -94,9 +94,6 @@ def tag(
     severity: SeverityOption = None,
     label: LabelOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Mark a decision, a trace or a conversation. Tags of the same thing and category are one."""
     about = _about(event, trace, session)
@@ -111,29 +108,26 @@ def tag(
         "about": about,
         "labels": _labels(label),
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         made = client.post("/v1/reports", body, {"dry_run": "true"} if dry_run else None)
-    Output(json=as_json).result(made, lambda: _told(made))
+    kt.output.result(made, lambda: _told(made))
 
 
 @app.command("import")
+@online
 def import_mail(
-    context: typer.Context,
+    kt: Invocation,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An .eml or .mbox.")],
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Report e-mails from a file. Attachments are kept by digest; nothing is opened or run.
 
     The same message again joins, so an import that was broken off can be run again. Exit code 3
     when a message was refused; the others are in.
     """
-    output = Output(json=as_json)
     made: list[dict[str, Any]] = []
     refused = 0
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         for place, message in enumerate(_messages(file), start=1):
             params = {"dry_run": "true"} if dry_run else None
             try:
@@ -142,44 +136,37 @@ def import_mail(
                 if error.status not in (413, 422):
                     raise
                 refused += 1
-                output.say(f"message {place} of {file}: {error}")
+                kt.output.say(f"message {place} of {file}: {error}")
                 continue
             made.append(got)
-    output.result(made, lambda: table(_COLUMNS, map(_row, made), empty="no message"))
+    kt.output.result(made, lambda: table(_COLUMNS, map(_row, made), empty="no message"))
     if refused:
         raise typer.Exit(3)
 
 
 @app.command("list")
+@online
 def list_reports(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[str, typer.Option(help="joined, recorded, unmapped or set_aside.")] = "",
     channel: Annotated[str, typer.Option(help="internal, public, alertmanager …")] = "",
     incident: Annotated[str, typer.Option(help="Those that this incident has.")] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show reports, newest first: all for whoever may read incidents, one's own for others."""
     asked = {"status": status, "channel": channel, "incident": incident}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/reports", asked, limit=limit))
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, map(_row, found), empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, map(_row, found), empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    report_id: ReportArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, report_id: ReportArgument) -> None:
     """Show one report, its receipt, and what became of it."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/reports/{report_id}")
-    Output(json=as_json).result(found, lambda: _told(found))
+    kt.output.result(found, lambda: _told(found))
 
 
 @app.command("file")
@@ -208,36 +195,28 @@ def file_of(
 
 
 @app.command("settle")
+@online
 def settle(
-    context: typer.Context,
+    kt: Invocation,
     report_id: ReportArgument,
     reason: ReasonOption,
     incident: Annotated[str, typer.Option(help="The incident that gets it.")] = "",
     title: Annotated[str, typer.Option(help="Of the incident that it opens.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Give a report that no incident has to one, or let it open one."""
     body = {"incident": incident, "title": title, "reason": reason}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/reports/{report_id}/settle", body)
-    Output(json=as_json).result(found, lambda: _told(found))
+    kt.output.result(found, lambda: _told(found))
 
 
 @app.command("set-aside")
-def set_aside(
-    context: typer.Context,
-    report_id: ReportArgument,
-    reason: ReasonOption,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def set_aside(kt: Invocation, report_id: ReportArgument, reason: ReasonOption) -> None:
     """Say of a report that no incident has that it is nothing. It stays."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/reports/{report_id}/set-aside", {"reason": reason})
-    Output(json=as_json).result(found, lambda: _told(found))
+    kt.output.result(found, lambda: _told(found))
 
 
 def _messages(file: Path) -> Iterator[bytes]:

@@ -6,10 +6,8 @@ from typing import Any
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
 
 app = typer.Typer(help="The keys that recorded content is sealed under.", no_args_is_help=True)
 
@@ -17,32 +15,24 @@ _COLUMNS = ("id", "source", "state", "data_keys", "created_at", "retired_at")
 
 
 @app.command("list")
-def list_keys(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_keys(kt: Invocation) -> None:
     """Show every key-encryption key, and how many data keys hang on it. Never a key itself."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         vault = client.get("/v1/keys")
-    _show(Output(json=as_json), vault)
+    _show(kt.output, vault)
 
 
 @app.command("rotate")
-def rotate(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def rotate(kt: Invocation) -> None:
     """Begin a new key-encryption key, and bring the data keys over in the background.
 
     Until that is done, and after it for older backups, the old key is needed as well.
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         vault = client.post("/v1/keys/rotate")
-    _show(Output(json=as_json), vault)
+    _show(kt.output, vault)
 
 
 def _show(output: Output, vault: Any) -> None:

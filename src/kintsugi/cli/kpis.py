@@ -7,35 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import table
 from kintsugi.incidents.review import duration_text
 
 _COLUMNS = ("group", "measure", "n", "p50", "p90", "max", "share", "unknown")
 
 
+@online
 def kpis(
-    context: typer.Context,
+    kt: Invocation,
     since: Annotated[str, typer.Option(help="Incidents reported since: RFC 3339, or 90d.")] = "",
     until: Annotated[str, typer.Option(help="RFC 3339, or 7d; now where it is left out.")] = "",
     by: Annotated[str, typer.Option(help="none, severity, category, workflow or month.")] = "none",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show times and shares over incidents, each with the n that it rests on."""
     asked = {"since": since, "until": until, "by": by}
     said = {name: value for name, value in asked.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/kpis", said)
-    output = Output(json=as_json)
-    output.result(found, lambda: table(_COLUMNS, _rows(found), empty="no incident"))
-    if not output.json:
-        output.say(f"fewer than {found['enough_from']} are not enough for a number")
+    kt.output.result(found, lambda: table(_COLUMNS, _rows(found), empty="no incident"))
+    if not kt.output.json:
+        kt.output.say(f"fewer than {found['enough_from']} are not enough for a number")
         if found["cut"]:
-            output.say(f"more than is looked at; the oldest are missing: {', '.join(found['cut'])}")
+            kt.output.say(
+                f"more than is looked at; the oldest are missing: {', '.join(found['cut'])}"
+            )
 
 
 def _rows(found: dict[str, Any]) -> list[list[Any]]:

@@ -9,9 +9,9 @@ import msgspec
 import typer
 
 from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import JsonOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.cli.witnessing import show_to_witness
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.checkpoint import open_checkpoint
@@ -33,66 +33,56 @@ KeyOption = Annotated[
 
 
 @app.command("checkpoint")
-def checkpoint(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def checkpoint(kt: Invocation) -> None:
     """Print the signed checkpoint: the log's size and root now.
 
     It is a C2SP tlog-checkpoint: keep it somewhere else, and the log can no longer be rewritten
     unseen.
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         now = client.get("/v1/log/checkpoint")
     open_checkpoint(now["note"], _keys(now, None), origin=now["origin"])
-    output = Output(json=as_json)
-    if as_json:
-        output.result(now, lambda: "")
+    if kt.as_json:
+        kt.output.result(now, lambda: "")
     else:
-        output.text(now["note"])
+        kt.output.text(now["note"])
 
 
 @app.command("keys")
-def keys(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def keys(kt: Invocation) -> None:
     """Show the verifier keys, the newest first: hand them to whoever is to check proofs."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         now = client.get("/v1/log/checkpoint")
     rows = [[text] for text in now["keys"]]
-    Output(json=as_json).result(now["keys"], lambda: table(("key",), rows, empty="none"))
+    kt.output.result(now["keys"], lambda: table(("key",), rows, empty="none"))
 
 
 @app.command("list")
+@online
 def list_leaves(
-    context: typer.Context,
+    kt: Invocation,
     limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many.")] = 20,
     before: Annotated[
         int | None, typer.Option(min=0, help="Only leaves before this position.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what was recorded last."""
     params: dict[str, str | int | float] = {"limit": limit}
     if before is not None:
         params["before"] = before
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         leaves, _ = client.page("/v1/log/leaves", params)
     columns = ("position", "recorded_at", "kind", "data")
     rows = [[leaf[column] for column in columns] for leaf in leaves]
-    Output(json=as_json).result(leaves, lambda: table(columns, rows, empty="the log is empty"))
+    kt.output.result(leaves, lambda: table(columns, rows, empty="the log is empty"))
 
 
 @app.command("prove")
+@online
 def prove(
-    context: typer.Context,
+    kt: Invocation,
     event_id: Annotated[
         str, typer.Argument(help="An event, or PRF-7; or a leaf's position with --leaf.")
     ],
@@ -101,9 +91,6 @@ def prove(
     to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the proof to a file too.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Fetch the proof that an event is in the log as it was recorded, and check it here.
 
@@ -111,7 +98,7 @@ def prove(
 
     Exit code 3 when the proof does not hold, or the stored record was changed.
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         trusted = _keys(client.get("/v1/log/checkpoint"), key)
         place = _place_of_proof(client, event_id)
         path = f"/v1/log/{'leaves' if leaf or place else 'events'}/{place or event_id}/proof"
@@ -119,7 +106,7 @@ def prove(
     shown = _verify(proof, trusted)
     if to is not None:
         to.write_bytes(msgspec.json.format(msgspec.json.encode(proof)) + b"\n")
-    Output(json=as_json).result({**shown, "proof": proof}, lambda: facts(shown.items()))
+    kt.output.result({**shown, "proof": proof}, lambda: facts(shown.items()))
 
 
 def _place_of_proof(client: Client, name: str) -> str:
@@ -148,30 +135,29 @@ def verify(
 
 
 @app.command("consistency")
+@online
 def consistency(
-    context: typer.Context,
+    kt: Invocation,
     first: Annotated[int, typer.Argument(min=1, help="An earlier size.")],
     second: Annotated[int | None, typer.Argument(min=1, help="A later one; default now.")] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Prove that the log of one size is the beginning of that of another, and check it here."""
     params: dict[str, str | int | float] = {"first": first}
     if second is not None:
         params["second"] = second
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/log/consistency", params)
     hashes = [bytes.fromhex(text) for text in found["hashes"]]
     roots = [bytes.fromhex(found[name]) for name in ("first_root", "second_root")]
     verify_consistency(found["first"], found["second"], hashes, roots[0], roots[1])
     shown = [("holds", True), *found.items()]
-    Output(json=as_json).result({"holds": True, **found}, lambda: facts(shown))
+    kt.output.result({"holds": True, **found}, lambda: facts(shown))
 
 
 @app.command("witness")
+@online
 def witness(
-    context: typer.Context,
+    kt: Invocation,
     to: Annotated[
         str,
         typer.Option(
@@ -180,9 +166,6 @@ def witness(
             "another Kintsugi that cosigns.",
         ),
     ],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show the log to a witness, which refuses if it was rewritten since it looked last.
 
@@ -191,27 +174,21 @@ def witness(
     token is read from KT_WITNESS_TOKEN and
     needs the scope log:witness. Exit code 3 when the log shows another history.
     """
-    here = program(context)
-    settings = here.settings(state=state, api_url=api_url)
-    with Client(settings) as client:
-        shown = show_to_witness(client, settings, to, here.environ.get("KT_WITNESS_TOKEN", ""))
-    Output(json=as_json).result(shown, lambda: facts(shown.items()))
+    token = kt.program.environ.get("KT_WITNESS_TOKEN", "")
+    with kt.client() as client:
+        shown = show_to_witness(client, kt.settings, to, token)
+    kt.output.result(shown, lambda: facts(shown.items()))
 
 
 @app.command("rotate-key")
-def rotate_key(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def rotate_key(kt: Invocation) -> None:
     """Begin a new signing key. Until the next change both sign, so either verifies."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         now = client.post("/v1/log/rotate-key")
     rows = [[text] for text in now["keys"]]
-    output = Output(json=as_json)
-    output.result(now["keys"], lambda: table(("key",), rows, empty="none"))
-    output.say("Hand the first key to whoever checks proofs; the second is the one before.")
+    kt.output.result(now["keys"], lambda: table(("key",), rows, empty="none"))
+    kt.output.say("Hand the first key to whoever checks proofs; the second is the one before.")
 
 
 def _keys(now: dict[str, Any], given: list[str] | None) -> list[VerifierKey]:

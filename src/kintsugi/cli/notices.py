@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import JsonOption, LimitOption
 from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
 from kintsugi.model.notice_types import NOTICE_TYPES
 
 app = typer.Typer(help="What was told, and every type of it.", no_args_is_help=True)
@@ -18,19 +17,17 @@ _COLUMNS = ("at", "severity", "type", "subject", "id")
 
 
 @app.command("list")
+@online
 def list_notices(
-    context: typer.Context,
+    kt: Invocation,
     type_name: Annotated[str, typer.Option("--type", help="Only this type.")] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what was told of the last thirty days, newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/notices", {"type": type_name}, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("types")

@@ -76,7 +76,7 @@ def summary(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in {**shown, **health}.items() if value is not None]
 
 
-def say_try(tried: Mapping[str, Any], *, as_json: bool) -> None:
+def say_try(output: Output, tried: Mapping[str, Any]) -> None:
     """How an attempt went.
 
     Raises:
@@ -84,12 +84,12 @@ def say_try(tried: Mapping[str, Any], *, as_json: bool) -> None:
     """
     error = tried.get("error", "")
     told = [("arrived", not error), *((name, value) for name, value in tried.items())]
-    Output(json=as_json).result({"arrived": not error, **tried}, lambda: facts(told))
+    output.result({"arrived": not error, **tried}, lambda: facts(told))
     if error:
         raise typer.Exit(3)
 
 
-def show_deliveries(client: Client, path: str, outcome: str, limit: int, *, as_json: bool) -> None:
+def show_deliveries(output: Output, client: Client, path: str, outcome: str, limit: int) -> None:
     """Deliveries in a table."""
     asked = {} if outcome == "all" else {"state": outcome}
     found = list(client.all(f"{path}/deliveries", asked, limit=limit))
@@ -100,12 +100,12 @@ def show_deliveries(client: Client, path: str, outcome: str, limit: int, *, as_j
         return [*(one.get(column) for column in _DELIVERIES[:-1]), last]
 
     rows = (cells(one) for one in found)
-    Output(json=as_json).result(found, lambda: table(_DELIVERIES, rows, empty="none"))
+    output.result(found, lambda: table(_DELIVERIES, rows, empty="none"))
 
 
 def show_redelivered(
-    client: Client, path: str, delivery: str | None, since: str | None, *, as_json: bool
+    output: Output, client: Client, path: str, delivery: str | None, since: str | None
 ) -> None:
     """Begin again, and say how many deliveries that are."""
     done = client.post(f"{path}/redeliver", given(delivery_id=delivery, since=since))
-    Output(json=as_json).result(done, lambda: facts([("sent again", done["deliveries"])]))
+    output.result(done, lambda: facts([("sent again", done["deliveries"])]))

@@ -9,9 +9,9 @@ import typer
 from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import AtOption, DryRunOption, IncidentArgument, send
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
@@ -28,65 +28,49 @@ WhyOption = Annotated[
 
 
 @app.command("list")
+@online
 def list_obligations(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[str, typer.Option(help="owed, ended or all.")] = "owed",
     incident: Annotated[str, typer.Option(help="Of this incident only, ended ones too.")] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show clocks, the soonest due first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if incident:
             found = client.get(f"/v1/incidents/{incident}/obligations")
         else:
             found = list(client.all("/v1/obligations", {"status": status}, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="nothing is owed"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="nothing is owed"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    obligation: ObligationArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, obligation: ObligationArgument) -> None:
     """Show one clock with everything that is known."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/obligations/{obligation}")
-    Output(json=as_json).result(found, lambda: facts(flat(found)))
+    kt.output.result(found, lambda: facts(flat(found)))
 
 
 @app.command("draft")
-def draft(
-    context: typer.Context,
-    obligation: ObligationArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def draft(kt: Invocation, obligation: ObligationArgument) -> None:
     """Print the report as far as it can be written now, gaps included, as Markdown."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/obligations/{obligation}/draft")
-    if as_json:
+    if kt.as_json:
         Output(json=True).result(found, lambda: "")
     else:
         Output().text(found["text"] + "\n")
 
 
 @app.command("rules")
-def rules(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def rules(kt: Invocation) -> None:
     """Show every rule: who, what opens it, how long, in JSON with its source."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/obligations/rules")
     rows = (
         [
@@ -95,12 +79,13 @@ def rules(
         ]
         for one in found["catalogue"]["rules"]
     )
-    Output(json=as_json).result(found, lambda: table(_RULE_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_RULE_COLUMNS, rows, empty="none"))
 
 
 @app.command("open")
+@online
 def open_clocks(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     trigger: Annotated[
         list[str] | None,
@@ -114,9 +99,6 @@ def open_clocks(
         list[str] | None, typer.Option("--rule", help="A clock by name; again for more.")
     ] = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Open the clocks that the answers ask for; an answer "unknown" opens."""
     body = {
@@ -124,20 +106,13 @@ def open_clocks(
         "roles": _answers("--role", role),
         "rules": rule or [],
     }
-    send(
-        context,
-        f"/{incident}/obligations",
-        body,
-        as_json=as_json,
-        dry_run=dry_run,
-        state=state,
-        api_url=api_url,
-    )
+    send(kt, f"/{incident}/obligations", body, dry_run=dry_run)
 
 
 @app.command("moment")
+@online
 def moment(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     kind: Annotated[
         str,
@@ -148,18 +123,16 @@ def moment(
     ],
     moment_at: Annotated[str, typer.Argument(help="When: RFC 3339, or 5m, 1h ago.")],
     reason: WhyOption,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Decide when the organisation became aware, and the like; clocks start from it."""
     body = {"kind": kind, "moment_at": moment_at, "reason": reason}
-    send(context, f"/{incident}/moments", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/moments", body)
 
 
 @app.command("fact")
+@online
 def fact(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     field: Annotated[str, typer.Argument(help="As the draft names it, such as contact.")],
     value: Annotated[str, typer.Argument(help="What there is to say.")] = "",
@@ -167,21 +140,19 @@ def fact(
     not_applicable: Annotated[
         bool, typer.Option("--not-applicable", help="It does not apply.")
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say something for a field of reports."""
     if bool(value) + unknown + not_applicable != 1:
         raise InvalidInput("give a value, or --unknown, or --not-applicable; one of them")
     status = "unknown" if unknown else "not_applicable" if not_applicable else "have"
     body = {"facts": {field: {"status": status, "value": value}}}
-    send(context, f"/{incident}/facts", body, as_json=as_json, state=state, api_url=api_url)
+    send(kt, f"/{incident}/facts", body)
 
 
 @app.command("meet")
+@online
 def meet(
-    context: typer.Context,
+    kt: Invocation,
     obligation: ObligationArgument,
     reference: Annotated[str, typer.Option(help="The recipient's number, or where a copy lies.")],
     incomplete: Annotated[
@@ -189,81 +160,56 @@ def meet(
     ] = False,
     reason: Annotated[str, typer.Option("--reason", help="What there is to say of it.")] = "",
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say that the report went out."""
     body = {"reference": reference, "incomplete": incomplete, "reason": reason, "at": at}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _say(client, obligation, "meet", body, as_json=as_json)
+    with kt.client() as client:
+        _say(kt.output, client, obligation, "meet", body)
 
 
 @app.command("toll")
+@online
 def toll(
-    context: typer.Context,
+    kt: Invocation,
     obligation: ObligationArgument,
     evidence: Annotated[str, typer.Option(help="The order or statement that it rests on.")],
     reason: WhyOption,
     at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Stop the time of a clock."""
     body = {"evidence": evidence, "reason": reason, "at": at}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _say(client, obligation, "toll", body, as_json=as_json)
+    with kt.client() as client:
+        _say(kt.output, client, obligation, "toll", body)
 
 
 @app.command("resume")
-def resume(
-    context: typer.Context,
-    obligation: ObligationArgument,
-    at: AtOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def resume(kt: Invocation, obligation: ObligationArgument, at: AtOption = None) -> None:
     """Let its time run again."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _say(client, obligation, "resume", {"at": at}, as_json=as_json)
+    with kt.client() as client:
+        _say(kt.output, client, obligation, "resume", {"at": at})
 
 
 @app.command("set-aside")
-def set_aside(
-    context: typer.Context,
-    obligation: ObligationArgument,
-    reason: WhyOption,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def set_aside(kt: Invocation, obligation: ObligationArgument, reason: WhyOption) -> None:
     """Decide that it does not apply; it stays in the record."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _say(client, obligation, "set-aside", {"reason": reason}, as_json=as_json)
+    with kt.client() as client:
+        _say(kt.output, client, obligation, "set-aside", {"reason": reason})
 
 
 @app.command("reinstate")
-def reinstate(
-    context: typer.Context,
-    obligation: ObligationArgument,
-    reason: WhyOption,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def reinstate(kt: Invocation, obligation: ObligationArgument, reason: WhyOption) -> None:
     """Take back that it was set aside."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _say(client, obligation, "reinstate", {"reason": reason}, as_json=as_json)
+    with kt.client() as client:
+        _say(kt.output, client, obligation, "reinstate", {"reason": reason})
 
 
-def _say(
-    client: Client, obligation: str, verb: str, body: dict[str, Any], *, as_json: bool
-) -> None:
+def _say(output: Output, client: Client, obligation: str, verb: str, body: dict[str, Any]) -> None:
     said = {name: value for name, value in body.items() if value not in (None, "")}
     found = client.post(f"/v1/obligations/{obligation}/{verb}", said)
-    Output(json=as_json).result(found, lambda: facts(flat(found)))
+    output.result(found, lambda: facts(flat(found)))
 
 
 def _answers(option: str, words: list[str] | None) -> dict[str, str]:

@@ -10,11 +10,9 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
@@ -31,37 +29,29 @@ StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="The id of a s
 
 
 @app.command("list")
-def list_playbooks(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_playbooks(kt: Invocation) -> None:
     """Show the playbooks that are shipped."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/playbooks")
     rows = ([*(one[name] for name in _COLUMNS[:-1]), len(one["steps"])] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    playbook: PlaybookArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, playbook: PlaybookArgument) -> None:
     """Show a playbook; its JSON is the beginning of your own."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/playbooks/{playbook}")
     rows = ([one.get(name, "") for name in _STEP_COLUMNS] for one in found["steps"])
-    Output(json=as_json).result(found, lambda: table(_STEP_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_STEP_COLUMNS, rows, empty="none"))
 
 
 @app.command("attach")
+@online
 def attach(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     playbook: Annotated[
         str, typer.Argument(metavar="[PLAYBOOK]", help="One that is shipped.", show_default=False)
@@ -71,9 +61,6 @@ def attach(
     ] = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Attach a playbook, or apply a newer version of one: what was ticked stays."""
     body: dict[str, Any] = {"reason": reason}
@@ -82,52 +69,43 @@ def attach(
     if file is not None:
         body["content"] = _read(file)
     path = f"/{incident}/playbooks"
-    _post(context, path, body, as_json=as_json, dry_run=dry_run, state=state, api_url=api_url)
+    _post(kt, path, body, dry_run=dry_run)
 
 
 @app.command("status")
-def status(
-    context: typer.Context,
-    incident: IncidentArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def status(kt: Invocation, incident: IncidentArgument) -> None:
     """Show what is attached to an incident, and how far it was done."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/playbooks")
-    _show(found, found, as_json=as_json)
+    _show(kt.output, found, found)
 
 
 @app.command("assign")
+@online
 def assign(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     playbook: PlaybookArgument,
     step: StepArgument,
     owner: Annotated[str, typer.Argument(help="Who has it from now on.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Give a step to somebody."""
     path = f"/{incident}/playbooks/{playbook}/steps/{step}/assign"
-    _post(context, path, {"owner": owner}, as_json=as_json, state=state, api_url=api_url)
+    _post(kt, path, {"owner": owner})
 
 
 def _add_step(verb: str, said: str) -> None:
+    @online
     def do(
-        context: typer.Context,
+        kt: Invocation,
         incident: IncidentArgument,
         playbook: PlaybookArgument,
         step: StepArgument,
         reason: ReasonOption = "",
-        as_json: JsonOption = False,
-        state: StateOption = None,
-        api_url: ApiUrlOption = None,
     ) -> None:
         path = f"/{incident}/playbooks/{playbook}/steps/{step}/{verb}"
-        _post(context, path, {"reason": reason}, as_json=as_json, state=state, api_url=api_url)
+        _post(kt, path, {"reason": reason})
 
     do.__doc__ = said
     app.command(verb)(do)
@@ -145,25 +123,16 @@ def _read(file: Path) -> Any:
         raise InvalidInput(f"{file}: {error}") from None
 
 
-def _post(
-    context: typer.Context,
-    path: str,
-    body: Mapping[str, Any],
-    *,
-    as_json: bool,
-    dry_run: bool = False,
-    state: Path | None,
-    api_url: str | None,
-) -> None:
+def _post(kt: Invocation, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> None:
     said = {name: value for name, value in body.items() if value not in (None, "")}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/incidents{path}", said, {"dry_run": "true"} if dry_run else None)
-    _show(found, [found], as_json=as_json)
+    _show(kt.output, found, [found])
 
 
-def _show(value: Any, runs: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(output: Output, value: Any, runs: list[dict[str, Any]]) -> None:
     pairs = [pair for run in runs for pair in _lines(run)] or [("", "none attached")]
-    Output(json=as_json).result(value, lambda: facts(pairs))
+    output.result(value, lambda: facts(pairs))
 
 
 def _lines(run: dict[str, Any]) -> list[tuple[str, str]]:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 import typer
 
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, json_text, report_error
-from kintsugi.cli.parts import program
 from kintsugi.cli.policy_bench import bench
 from kintsugi.cli.policy_diff import diff
 from kintsugi.cli.policy_eval import evaluate_file
@@ -139,24 +138,20 @@ app.command("eval")(evaluate_file)
 
 
 @app.command("explain")
+@online
 def explain_event(
-    context: typer.Context,
+    kt: Invocation,
     event_id: Annotated[str, typer.Argument(metavar="EVENT_ID", help="As x-kt-event-id said.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show why a decision came out as it did: every policy, rule, place, version and time."""
-    from kintsugi.cli.client import Client  # here: lint must not pay for an HTTP client
     from kintsugi.cli.explain import explain, read_event
 
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/events/{event_id}")
-    output = Output(json=as_json)
-    if output.json:
-        output.line(json_text(found))
+    if kt.output.json:
+        kt.output.line(json_text(found))
         return
-    console = output.console()
+    console = kt.output.console()
     told = explain(read_event(found), columns=console.width)
     # Lines are cut to the width already; what is still longer is one word, such as a digest.
     console.print(text.styled(told), soft_wrap=True)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, harmless
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import harmless
 from kintsugi.errors import InvalidInput
 from kintsugi.policy.parse import parse_config
 from kintsugi.replay.sources import read_source
@@ -26,16 +25,14 @@ _VERSION = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9._-]*)@(?P<version>\d+|lates
 _SIGNS = {"added": "+", "removed": "-", "moved": "~", "changed": "~"}
 
 
+@online
 def diff(
-    context: typer.Context,
+    kt: Invocation,
     before: Annotated[str, typer.Argument(metavar="A", help="File, -, ID@VERSION or ID@latest.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same; what A becomes.")],
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 3 when anything would be done differently.")
     ] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what changes in behaviour from configuration A to B: policies, options, targets, limits.
 
@@ -53,11 +50,8 @@ def diff(
         match = _VERSION.fullmatch(name)
         if match is None or Path(name).exists():
             return read_source(Path(name))
-        from kintsugi.cli.client import Client  # here: files must not pay for an HTTP client
-
         version = "" if match["version"] == "latest" else f"/versions/{match['version']}"
-        settings = program(context).settings(state=state, api_url=api_url)
-        with Client(settings) as client:
+        with kt.client() as client:
             content: str = client.get(f"/v1/configurations/{match['id']}{version}")["content"]
         return content.encode()
 
@@ -65,7 +59,7 @@ def diff(
         raise InvalidInput("only one of the two can be read from stdin")
     was, now = (parse_config(source(name), file=name) for name in (before, after))
     found = compare(was, now)
-    Output(json=as_json).result(_as_json(found), lambda: harmless(told(found)))
+    kt.output.result(_as_json(found), lambda: harmless(told(found)))
     if exit_code and not found.is_empty:
         raise typer.Exit(EXIT_DIFFERENT)
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 from kintsugi.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -35,8 +34,9 @@ _MEANS: Final = {
 }
 
 
+@online
 def prove(
-    context: typer.Context,
+    kt: Invocation,
     incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="INC-7, or its id.")],
     by: Annotated[
         str,
@@ -52,9 +52,6 @@ def prove(
         typer.Option("--file", "-f", help="A candidate that is not published.", exists=True),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Try it; keep nothing.")] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Prove the cases of an incident: red on the configuration of its time, green on the candidate.
 
@@ -66,32 +63,30 @@ def prove(
     body = {"config_version": by} if by else {}
     if file is not None:
         body = {"content": _read(file)}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         told = client.post(
             f"/v1/incidents/{incident}/prove",
             body,
             {"dry_run": "true"} if dry_run else None,
             timeout_seconds=_TIMEOUT_SECONDS,
         )
-    Output(json=as_json).result(told, lambda: _page(told))
+    kt.output.result(told, lambda: _page(told))
     if not told["proof"]["passed"]:
         raise typer.Exit(_EXIT_WRONG)
 
 
 @app.command("list")
+@online
 def list_proofs(
-    context: typer.Context,
+    kt: Invocation,
     incident: Annotated[
         str, typer.Option("--incident", help="Of this incident.", show_default=False)
     ] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show proofs, newest first."""
     params = {"incident": incident} if incident else {}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/proofs", params, limit=limit))
     rows = [
         [
@@ -100,22 +95,18 @@ def list_proofs(
         ]
         for one in found
     ]
-    output = Output(json=as_json)
-    output.result(found, lambda: table(_LIST_COLUMNS, rows, empty="nothing was proven yet"))
+    kt.output.result(found, lambda: table(_LIST_COLUMNS, rows, empty="nothing was proven yet"))
 
 
 @app.command("show")
+@online
 def show_proof(
-    context: typer.Context,
-    proof_id: Annotated[str, typer.Argument(metavar="PROOF", help="PRF-7.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, proof_id: Annotated[str, typer.Argument(metavar="PROOF", help="PRF-7.")]
 ) -> None:
     """Show one proof: what every case came to on both sides."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         told = client.get(f"/v1/proofs/{proof_id}")
-    Output(json=as_json).result(told, lambda: _page(told))
+    kt.output.result(told, lambda: _page(told))
 
 
 def _read(file: Path) -> str:

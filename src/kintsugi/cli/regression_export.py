@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -23,8 +21,9 @@ RegressionFormat = Literal[
 ]
 
 
+@online
 def export_regressions(
-    context: typer.Context,
+    kt: Invocation,
     file_format: Annotated[
         RegressionFormat,
         typer.Option(
@@ -64,9 +63,6 @@ def export_regressions(
     kind: Annotated[
         Literal["case", "variant", "twin", "any"], typer.Option(help="Only cases of this kind.")
     ] = "any",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Write regression cases for another tool, and say what it cannot express.
 
@@ -82,21 +78,20 @@ def export_regressions(
         "state": "" if case_state == "any" else case_state,
         "kind": "" if kind == "any" else kind,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/regressions/export", asked)
     files = found["files"]
     if output_path is None and len(files) != 1:
         raise InvalidInput(f"{file_format} is {len(files)} files: name a folder with --output")
-    output = Output(json=as_json)
     if output_path is None:
-        output.text(files[0]["text"])
-        _tell_losses(output, found)
+        kt.output.text(files[0]["text"])
+        _tell_losses(kt.output, found)
         return
     written = [str(path) for path in _write(files, output_path)]
-    if not output.json:
-        _tell_losses(output, found)
+    if not kt.output.json:
+        _tell_losses(kt.output, found)
     told = {name: found[name] for name in ("cases", "left_out", "losses")}
-    output.result({"files": written, **told}, lambda: _page(written, found))
+    kt.output.result({"files": written, **told}, lambda: _page(written, found))
 
 
 def _write(files: list[dict[str, str]], target: Path) -> list[Path]:

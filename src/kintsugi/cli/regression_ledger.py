@@ -7,18 +7,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import table
 
 _EXIT_WRONG: Final = 3
 _LEDGER_COLUMNS: Final = ("at", "entry", "case", "version", "config", "proof", "by", "note")
 _COVERAGE_COLUMNS: Final = ("incident", "severity", "coverage", "cases", "in force", "note")
 
 
+@online
 def ledger(
-    context: typer.Context,
+    kt: Invocation,
     regression: Annotated[
         str, typer.Option("--case", metavar="REG", help="Of this case.", show_default=False)
     ] = "",
@@ -29,14 +29,11 @@ def ledger(
         str, typer.Option("--config", help="Of this configuration.", show_default=False)
     ] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show which cases came to bind, and everything that changed in that, newest first."""
     wanted = {"regression": regression, "incident": incident, "config": config}
     params = {name: value for name, value in wanted.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/regressions/ledger", params, limit=limit))
     rows = [
         [
@@ -45,22 +42,16 @@ def ledger(
         ]
         for one in found
     ]
-    output = Output(json=as_json)
-    output.result(found, lambda: table(_LEDGER_COLUMNS, rows, empty="nothing binds yet"))
+    kt.output.result(found, lambda: table(_LEDGER_COLUMNS, rows, empty="nothing binds yet"))
 
 
-def coverage(
-    context: typer.Context,
-    limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def coverage(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show every closed incident, the cases that keep it covered, and whether they hold now.
 
     Exit code 3 when a case that binds does not hold on the newest version.
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/regressions/coverage", limit=limit))
     rows = [
         [
@@ -71,8 +62,7 @@ def coverage(
         ]
         for one in found
     ]
-    output = Output(json=as_json)
-    output.result(found, lambda: table(_COVERAGE_COLUMNS, rows, empty="no incident is closed"))
+    kt.output.result(found, lambda: table(_COVERAGE_COLUMNS, rows, empty="no incident is closed"))
     if any(one["state"] == "broken" for one in found):
         raise typer.Exit(_EXIT_WRONG)
 

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, facts, harmless, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import facts, harmless, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,8 +30,9 @@ WithOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would come of it.")]
 
 
+@online
 def minimise(
-    context: typer.Context,
+    kt: Invocation,
     case: CaseArgument,
     by: WithOption = "",
     finest: Annotated[
@@ -41,9 +40,6 @@ def minimise(
         typer.Option("--finest", help="How finely texts are cut."),
     ] = "word",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a proposed case as short as it can be while it still reproduces.
 
@@ -51,14 +47,14 @@ def minimise(
     puts it right. A case that nothing stopped then needs such a configuration, published. Takes ten
     seconds at most; what was reached by then still reproduces.
     """
-    output = Output(json=as_json)
     body = {"config_version": by, "finest": finest}
-    told = _asked(context, output, case, "minimise", body, dry_run, state, api_url)
-    output.result(told, lambda: _minimised(told))
+    told = _asked(kt, case, "minimise", body, dry_run=dry_run)
+    kt.output.result(told, lambda: _minimised(told))
 
 
+@online
 def variants(
-    context: typer.Context,
+    kt: Invocation,
     case: CaseArgument,
     by: WithOption = "",
     techniques: Annotated[
@@ -70,39 +66,29 @@ def variants(
         ),
     ] = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Propose near variants of a case: spelled, encoded, framed, split, moved, streamed.
 
     Each fails on the configuration of its time, as the case does; whether it holds on the one that
     puts the case right is said. A person approves each.
     """
-    output = Output(json=as_json)
     body = {"config_version": by, "techniques": techniques or []}
-    told = _asked(context, output, case, "variants", body, dry_run, state, api_url)
-    output.result(told, lambda: _relatives(told))
+    told = _asked(kt, case, "variants", body, dry_run=dry_run)
+    kt.output.result(told, lambda: _relatives(told))
 
 
+@online
 def twins(
-    context: typer.Context,
-    case: CaseArgument,
-    by: WithOption = "",
-    dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, case: CaseArgument, by: WithOption = "", dry_run: DryRunOption = False
 ) -> None:
     """Propose benign twins of a case, which come out the same on both configurations.
 
     What surrounded its trigger, recorded exchanges that are much like it, and texts that talk about
     it. Of an over-block, recorded attacks that stay stopped. A person approves each.
     """
-    output = Output(json=as_json)
     body = {"config_version": by}
-    told = _asked(context, output, case, "twins", body, dry_run, state, api_url)
-    output.result(told, lambda: _relatives(told))
+    told = _asked(kt, case, "twins", body, dry_run=dry_run)
+    kt.output.result(told, lambda: _relatives(told))
 
 
 def add_to(app: typer.Typer) -> None:
@@ -112,18 +98,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _asked(
-    context: typer.Context,
-    output: Output,
-    case: str,
-    verb: str,
-    body: dict[str, Any],
-    dry_run: bool,
-    state: Any,
-    api_url: Any,
+    kt: Invocation, case: str, verb: str, body: dict[str, Any], *, dry_run: bool
 ) -> dict[str, Any]:
     with (
-        Client(program(context).settings(state=state, api_url=api_url)) as client,
-        output.talk_console().status(f"{verb} {case}: trying it on both configurations"),
+        kt.client() as client,
+        kt.output.talk_console().status(f"{verb} {case}: trying it on both configurations"),
     ):
         told: dict[str, Any] = client.post(
             f"/v1/regressions/{case}/{verb}",

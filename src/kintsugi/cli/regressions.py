@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from kintsugi.cli import regression_ledger
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, harmless, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, harmless, table
 from kintsugi.cli.regression_export import export_regressions
 from kintsugi.cli.regression_relatives import add_to
 from kintsugi.errors import InvalidInput
@@ -105,8 +104,9 @@ IncidentOption = Annotated[
 
 
 @app.command("add")
+@online
 def add(
-    context: typer.Context,
+    kt: Invocation,
     what: Annotated[
         str,
         typer.Argument(
@@ -131,9 +131,6 @@ def add(
     file: FileOption = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a regression case of what went wrong, in one action.
 
@@ -161,14 +158,15 @@ def add(
         "keep": _kept(keep),
         "reason": reason,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         told = client.post("/v1/regressions", body, _query(dry_run))
-    Output(json=as_json).result(told, lambda: _captured(told))
+    kt.output.result(told, lambda: _captured(told))
 
 
 @app.command("list")
+@online
 def list_cases(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentOption = "",
     config: Annotated[str, typer.Option("--config", metavar="ID", show_default=False)] = "",
     case_state: Annotated[
@@ -193,9 +191,6 @@ def list_cases(
         typer.Option("--from", metavar="WHAT", help="What they were made of.", show_default=False),
     ] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show regression cases, the newest first."""
     where = {
@@ -206,18 +201,19 @@ def list_cases(
         "parent": parent,
         "source": source,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/regressions", _told(where), limit=limit))
     rows = [_row(one) for one in found]
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="no regression cases"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="no regression cases"))
 
 
 app.command("export")(export_regressions)
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     regression: CaseArgument,
     version: Annotated[
         int | None, typer.Option("--version", min=1, help="Default: the newest.")
@@ -231,30 +227,22 @@ def show(
             show_default=False,
         ),
     ] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show one case: what it sends, what must come out, and what became of it."""
     path = f"/v1/regressions/{regression}"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if reveal:
             found = client.post(f"{path}/reveal", {"reason": reveal})
         else:
             found = client.get(path, {"version": version} if version else None)
-    Output(json=as_json).result(found, lambda: _case(found))
+    kt.output.result(found, lambda: _case(found))
 
 
 @app.command("history")
-def history(
-    context: typer.Context,
-    regression: CaseArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def history(kt: Invocation, regression: CaseArgument) -> None:
     """Show every version of a case: what changed, by whom and why."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/regressions/{regression}/history")
     columns = ("version", "changed", "state", "by", "at", "reason", "digest")
     rows = [
@@ -264,12 +252,13 @@ def history(
         ]
         for one in found
     ]
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty=""))
+    kt.output.result(found, lambda: table(columns, rows, empty=""))
 
 
 @app.command("edit")
+@online
 def edit(
-    context: typer.Context,
+    kt: Invocation,
     regression: CaseArgument,
     expect: ExpectOption = "",
     reason_code: CodeOption = "",
@@ -282,9 +271,6 @@ def edit(
     file: FileOption = None,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Change what must come out, or the whole case: from a file, or in $EDITOR without options.
 
@@ -300,7 +286,7 @@ def edit(
         request_excludes=request_excludes,
     )
     path = f"/v1/regressions/{regression}"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         before = client.get(path)
         text = _read(file) if file else ""
         if not (expected or text or name or keep):
@@ -313,65 +299,60 @@ def edit(
             "reason": reason,
         }
         told = client.put(path, body, _query(dry_run), version=before["version"])
-    Output(json=as_json).result(told, lambda: _changed(told))
+    kt.output.result(told, lambda: _changed(told))
 
 
 @app.command("approve")
+@online
 def approve(
-    context: typer.Context,
+    kt: Invocation,
     regression: CaseArgument,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Let a case count.
 
     It is run on the configuration of its time first. There it has to fail, or it proves nothing;
     a twin has to hold there.
     """
-    _decide(context, regression, "approve", reason, dry_run, as_json, state, api_url)
+    _decide(kt, regression, "approve", reason, dry_run)
 
 
 @app.command("reject")
+@online
 def reject(
-    context: typer.Context,
+    kt: Invocation,
     regression: CaseArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the case.")],
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Set a proposed case aside."""
-    _decide(context, regression, "reject", reason, dry_run, as_json, state, api_url)
+    _decide(kt, regression, "reject", reason, dry_run)
 
 
 @app.command("replace")
+@online
 def replace(
-    context: typer.Context,
+    kt: Invocation,
     regression: Annotated[str, typer.Argument(metavar="OLD", help="An approved case.")],
     by: Annotated[
         str, typer.Argument(metavar="NEW", help="What stands in: approved, of the same incident.")
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the tombstone.")],
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Put another case in the place of an approved one, which leaves a tombstone."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         told = client.post(
             f"/v1/regressions/{regression}/replace", {"by": by, "reason": reason}, _query(dry_run)
         )
-    Output(json=as_json).result(told, lambda: _changed(told))
+    kt.output.result(told, lambda: _changed(told))
 
 
 @app.command("run")
+@online
 def run(
-    context: typer.Context,
+    kt: Invocation,
     regressions: Annotated[
         list[str] | None, typer.Argument(metavar="[REG...]", help="Cases.", show_default=False)
     ] = None,
@@ -389,9 +370,6 @@ def run(
         Path | None,
         typer.Option("--file", "-f", help="Run on this file, which need not be published."),
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Run cases and print what came out, as `kt policy test` does.
 
@@ -403,7 +381,7 @@ def run(
         "config_version": by,
         "content": _read(file) if file else "",
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         told = client.post("/v1/regressions/run", body, timeout_seconds=600)
     import msgspec
 
@@ -411,28 +389,19 @@ def run(
     from kintsugi.replay.results import RunReport
 
     reports = msgspec.convert(told["reports"], list[RunReport])
-    Output(json=as_json).result(
+    kt.output.result(
         told, lambda: text.styled("\n".join(f"{one.file}\n{text.run(one)}" for one in reports))
     )
     if not all(one.ok for one in reports):
         raise typer.Exit(_EXIT_WRONG)
 
 
-def _decide(
-    context: typer.Context,
-    regression: str,
-    verb: str,
-    reason: str,
-    dry_run: bool,
-    as_json: bool,
-    state: Path | None,
-    api_url: str | None,
-) -> None:
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+def _decide(kt: Invocation, regression: str, verb: str, reason: str, dry_run: bool) -> None:
+    with kt.client() as client:
         told = client.post(
             f"/v1/regressions/{regression}/{verb}", {"reason": reason}, _query(dry_run)
         )
-    Output(json=as_json).result(told, lambda: _changed(told))
+    kt.output.result(told, lambda: _changed(told))
 
 
 def _expected(**fields: str) -> dict[str, str]:

@@ -13,9 +13,8 @@ import typer
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.filters import Where, event_filters
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, facts, json_text, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import facts, json_text, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,8 +33,10 @@ _RULE_COLUMNS = ("decisions", "what came out otherwise, or is missing")
 
 
 @event_filters
+@online
 def replay(
-    context: typer.Context,
+    kt: Invocation,
+    where: Where,
     what: Annotated[
         str,
         typer.Argument(
@@ -72,11 +73,6 @@ def replay(
             show_default=False,
         ),
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-    *,
-    where: Where,
 ) -> None:
     """Judge recorded decisions again, with the gateway's own code and nothing but the record.
 
@@ -87,10 +83,9 @@ def replay(
     chosen = {**where, **_named(what)}
     if not chosen:
         raise typer.BadParameter("say what to judge again: an event, a trace, INC-7, or a filter")
-    output = Output(json=as_json)
-    told = Told(by=by, keeps_all=as_json and to is None)
+    told = Told(by=by, keeps_all=kt.as_json and to is None)
     with (
-        Client(program(context).settings(state=state, api_url=api_url)) as client,
+        kt.client() as client,
         _opened(to, adds=bool(after)) as file,
     ):
         for page, cursor in _pages(client, chosen, by, limit, after):
@@ -99,8 +94,8 @@ def replay(
                 file.writelines(json_text(one, indent=0) + "\n" for one in page)
                 file.flush()
             if cursor is not None:
-                output.say(f"{told.count} judged again; --after {cursor} goes on from here")
-    output.result(told.document(), told.page)
+                kt.output.say(f"{told.count} judged again; --after {cursor} goes on from here")
+    kt.output.result(told.document(), told.page)
     if told.counts["differs"] and not by:
         raise typer.Exit(_EXIT_WRONG)
 

@@ -10,11 +10,10 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 from kintsugi.errors import InvalidInput
 
 sources = typer.Typer(help="Machines that send reports.", no_args_is_help=True)
@@ -43,8 +42,9 @@ FingerprintOption = Annotated[
 
 
 @sources.command("put")
+@online
 def put(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     kind: KindOption,
     mapping: MappingOption = None,
@@ -61,9 +61,6 @@ def put(
     ] = None,
     enabled: Annotated[bool, typer.Option("--on/--off", help="Whether it takes anything.")] = True,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a source, or change it whole. A secret that is made is shown once."""
     body = {
@@ -76,42 +73,34 @@ def put(
         "enabled": enabled,
         "note": note,
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         kept = client.put(f"/v1/report-sources/{name}", body)
-    Output(json=as_json).result(kept, lambda: facts(flat(kept)))
+    kt.output.result(kept, lambda: facts(flat(kept)))
 
 
 @sources.command("list")
-def list_sources(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_sources(kt: Invocation) -> None:
     """Show all sources, by name."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/report-sources")
     rows = ([one[column] for column in _SOURCE_COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_SOURCE_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_SOURCE_COLUMNS, rows, empty="none"))
 
 
 @sources.command("show")
-def show_source(
-    context: typer.Context,
-    name: NameArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show_source(kt: Invocation, name: NameArgument) -> None:
     """Show one source."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"/v1/report-sources/{name}")
-    Output(json=as_json).result(found, lambda: facts(flat(found)))
+    kt.output.result(found, lambda: facts(flat(found)))
 
 
 @sources.command("preview")
+@online
 def preview(
-    context: typer.Context,
+    kt: Invocation,
     payload: Annotated[
         Path, typer.Argument(exists=True, dir_okay=False, help="A message to try: JSON.")
     ],
@@ -119,9 +108,6 @@ def preview(
     kind: Annotated[str | None, typer.Option(help="As a source of this kind would.")] = None,
     mapping: MappingOption = None,
     fingerprint: FingerprintOption = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what a message would come to; nothing is kept. Exit code 3 when a part of it cannot be
     read."""
@@ -132,7 +118,7 @@ def preview(
         "fingerprint": fingerprint or [],
         "payload": _json(payload),
     }
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post("/v1/report-sources/preview", body)
     rows = (
         [
@@ -144,45 +130,37 @@ def preview(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(_PREVIEW_COLUMNS, rows, empty="nothing"))
+    kt.output.result(found, lambda: table(_PREVIEW_COLUMNS, rows, empty="nothing"))
     if any(one["why_unmapped"] for one in found):
         raise typer.Exit(3)
 
 
 @links.command("create")
+@online
 def create(
-    context: typer.Context,
+    kt: Invocation,
     audience: Annotated[str, typer.Argument(help="Who gets it: regulator, customer, researcher.")],
     days: Annotated[int, typer.Option(min=1, max=366, help="How long it works.")] = 30,
     per_hour: Annotated[
         int, typer.Option(min=1, max=1000, help="How many reports it takes in an hour.")
     ] = 20,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a signed link to a form that needs no account. Its address is shown once."""
     body = {"audience": audience, "expires_in_days": days, "per_hour": per_hour, "note": note}
-    settings = program(context).settings(state=state, api_url=api_url)
-    with Client(settings) as client:
+    with kt.client() as client:
         made = client.post("/v1/report-links", body)
-    address = f"{settings.api_url.rstrip('/')}{made['path']}"
+    address = f"{kt.settings.api_url.rstrip('/')}{made['path']}"
     shown = [("address", address), ("audience", made["audience"]), ("id", made["id"])]
     expires = ("expires", made["link"]["expires_at"])
-    Output(json=as_json).result({**made, "address": address}, lambda: facts([*shown, expires]))
+    kt.output.result({**made, "address": address}, lambda: facts([*shown, expires]))
 
 
 @links.command("list")
-def list_links(
-    context: typer.Context,
-    limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_links(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show links, newest first; not what is secret in them."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/report-links", limit=limit))
     rows = (
         [
@@ -195,21 +173,19 @@ def list_links(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(_LINK_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_LINK_COLUMNS, rows, empty="none"))
 
 
 @links.command("revoke")
+@online
 def revoke(
-    context: typer.Context,
+    kt: Invocation,
     link_id: Annotated[str, typer.Argument(metavar="ID", help="As `kt reports links list` shows.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """End a link at once. What came through it stays."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         ended = client.post(f"/v1/report-links/{link_id}/revoke", {})
-    Output(json=as_json).result(ended, lambda: facts(flat(ended)))
+    kt.output.result(ended, lambda: facts(flat(ended)))
 
 
 def _document(file: Path | None) -> Any:

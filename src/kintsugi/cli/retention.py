@@ -7,10 +7,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 from kintsugi.errors import InvalidInput, KintsugiError
 
 app = typer.Typer(
@@ -30,21 +29,18 @@ ReasonOption = Annotated[
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation) -> None:
     """Show every class of evidence and how long it is kept."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/retention")
-    Output(json=as_json).result(found, lambda: _policies(found))
+    kt.output.result(found, lambda: _policies(found))
 
 
 @app.command("set")
+@online
 def set_periods(
-    context: typer.Context,
+    kt: Invocation,
     periods: Annotated[
         list[str],
         typer.Argument(metavar="CLASS=DAYS...", help="payloads=365, say; CLASS=never for ever."),
@@ -64,9 +60,6 @@ def set_periods(
         ),
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it.")] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Set how long some classes are kept; the others stay as they are.
 
@@ -74,7 +67,7 @@ def set_periods(
     it and until when; it then shows as relaxed.
     """
     relaxed = {"owner": owner, "reason": reason, "expires": expires} if owner or expires else None
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         before = client.get("/v1/retention")
         floors = {one["name"]: one["floor_days"] for one in before["policies"]}
         policies = {}
@@ -88,68 +81,58 @@ def set_periods(
             {"dry_run": "true"} if dry_run else None,
             version=before["version"],
         )
-    Output(json=as_json).result(after, lambda: _policies(after))
+    kt.output.result(after, lambda: _policies(after))
 
 
 @app.command("preview")
-def preview(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def preview(kt: Invocation) -> None:
     """Say what a run would remove now, and what would be kept by whom; nothing is removed."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post("/v1/retention/runs", {}, {"dry_run": "true"})
     rows = [_row(one, "would go") for one in found["classes"]]
-    Output(json=as_json).result(found, lambda: table(_CLASS_COLUMNS, rows, empty=""))
+    kt.output.result(found, lambda: table(_CLASS_COLUMNS, rows, empty=""))
 
 
 @app.command("run")
+@online
 def run(
-    context: typer.Context,
+    kt: Invocation,
     reason: ReasonOption = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait for the end, showing progress.")
     ] = True,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Remove now what is past its end, besides the daily run."""
-    output = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         job = client.post("/v1/retention/runs", {"reason": reason})
         told = ""
         while wait and job["state"] in ("queued", "running"):
             now = f"{job['removed']:,} removed, {job['kept']:,} kept"
             if now != told:
-                output.say(f"run {job['id']}: {now}")
+                kt.output.say(f"run {job['id']}: {now}")
                 told = now
             time.sleep(_LOOK_EVERY_SECONDS)
             job = client.get(f"/v1/retention/runs/{job['id']}")
-    output.result(job, lambda: _run(job))
+    kt.output.result(job, lambda: _run(job))
     if job["state"] == "failed":
         raise KintsugiError(f"run {job['id']}: {job['error']}")
 
 
 @app.command("runs")
+@online
 def runs(
-    context: typer.Context,
+    kt: Invocation,
     run_id: Annotated[
         str, typer.Argument(metavar="[ID]", help="One run, class by class.", show_default=False)
     ] = "",
     limit: LimitOption = 20,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show runs, newest first, or one of them class by class."""
-    output = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         if run_id:
             found = client.get(f"/v1/retention/runs/{run_id}")
-            output.result(found, lambda: _run(found))
+            kt.output.result(found, lambda: _run(found))
             return
         jobs = list(client.all("/v1/retention/runs", limit=limit))
     rows = (
@@ -164,7 +147,7 @@ def runs(
         ]
         for job in jobs
     )
-    output.result(jobs, lambda: table(_RUN_COLUMNS, rows, empty="none"))
+    kt.output.result(jobs, lambda: table(_RUN_COLUMNS, rows, empty="none"))
 
 
 def _period(text: str) -> tuple[str, int | None]:

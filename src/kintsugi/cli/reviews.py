@@ -17,9 +17,8 @@ from kintsugi.cli.incident_options import (
     ReasonOption,
     send,
 )
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 from kintsugi.errors import InvalidInput
 
 _FORMATS = ("md", "html", "pdf")
@@ -32,8 +31,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("review")(review)
 
 
+@online
 def review(
-    context: typer.Context,
+    kt: Invocation,
     incident: IncidentArgument,
     form: Annotated[str, typer.Option("--format", help="Print it: md, html or pdf.")] = "",
     output: Annotated[
@@ -65,9 +65,6 @@ def review(
     reason: ReasonOption = "",
     at: AtOption = None,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Print its review, take one in, check or publish it; without any of these options, move the
     incident from monitoring to review."""
@@ -77,12 +74,12 @@ def review(
     if not any(asked):
         body = {"reason": reason, "at": at}
         path = f"/{incident}/review"
-        send(context, path, body, as_json=as_json, dry_run=dry_run, state=state, api_url=api_url)
+        send(kt, path, body, dry_run=dry_run)
         return
     base = f"/v1/incidents/{incident}/review"
     query = {"dry_run": "true"} if dry_run else None
-    shown = Output(json=as_json)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    shown = kt.output
+    with kt.client() as client:
         if form:
             _print(client, base, form, output, redacted=redacted, edition=edition)
         elif import_file:

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
 
 app = typer.Typer(help="Observations that somebody should look at.", no_args_is_help=True)
 
@@ -21,69 +20,58 @@ SignalArgument = Annotated[str, typer.Argument(help="As `kt signals list` shows 
 
 
 @app.command("list")
+@online
 def list_signals(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[
         str, typer.Option(help="unresolved, open, acknowledged, resolved or all.")
     ] = "unresolved",
     kind: Annotated[str, typer.Option(help="Only this kind, such as journal_gap.")] = "",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show signals, newest first."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         asked = {"status": status, "kind": kind}
         found = list(client.all("/v1/signals", asked, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
-def show(
-    context: typer.Context,
-    signal_id: SignalArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def show(kt: Invocation, signal_id: SignalArgument) -> None:
     """Show one signal with everything that is known."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
-        _say(client.get(f"/v1/signals/{signal_id}"), as_json=as_json)
+    with kt.client() as client:
+        _say(kt.output, client.get(f"/v1/signals/{signal_id}"))
 
 
 @app.command("acknowledge")
+@online
 def acknowledge(
-    context: typer.Context,
+    kt: Invocation,
     signal_id: SignalArgument,
     note: Annotated[str, typer.Option(help="What you have to say; kept with it.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say that you look into it."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/signals/{signal_id}/acknowledge", {"note": note})
-        _say(found, as_json=as_json)
+        _say(kt.output, found)
 
 
 @app.command("resolve")
+@online
 def resolve(
-    context: typer.Context,
+    kt: Invocation,
     signal_id: SignalArgument,
     reason: Annotated[
         str, typer.Option("--reason", help="Why; kept with the signal.", show_default=False)
     ],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say that it is over. The same thing is not raised again."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.post(f"/v1/signals/{signal_id}/resolve", {"reason": reason})
-        _say(found, as_json=as_json)
+        _say(kt.output, found)
 
 
-def _say(found: Mapping[str, Any], *, as_json: bool) -> None:
-    Output(json=as_json).result(found, lambda: facts(flat(dict(found))))
+def _say(output: Output, found: Mapping[str, Any]) -> None:
+    output.result(found, lambda: facts(flat(dict(found))))

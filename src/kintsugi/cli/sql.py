@@ -11,18 +11,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import table
 from kintsugi.errors import InvalidInput
 from kintsugi.model.stores import QueryResult
 
 _SLACK_SECONDS = 15.0  # the server enforces the time limit; this is for the way there and back
 
 
+@online
 def sql(
-    context: typer.Context,
+    kt: Invocation,
     statement: Annotated[
         str | None,
         typer.Argument(
@@ -48,9 +47,6 @@ def sql(
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV (RFC 4180).")] = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Query `ai_decision_events` and `policy_evaluations` with read-only SQL."""
     body: dict[str, Any] = {
@@ -60,23 +56,22 @@ def sql(
     }
     if archive:
         body["archive"] = [] if "all" in archive else archive
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         answer = client.post("/v1/sql", body, timeout_seconds=timeout + _SLACK_SECONDS)
     result = msgspec.convert(answer, QueryResult)
-    output = Output(json=as_json)
     if as_csv:
-        output.line(_csv(result).removesuffix("\n"))
+        kt.output.line(_csv(result).removesuffix("\n"))
     else:
         rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
-        output.result(rows, lambda: table(result.columns, result.rows, empty="no rows"))
+        kt.output.result(rows, lambda: table(result.columns, result.rows, empty="no rows"))
     cold = answer["cold_months"]
     if cold and "policy_evaluations" in body["statement"]:
-        output.say(
+        kt.output.say(
             f"policy_evaluations is without archived months ({', '.join(cold)}): "
             "--archive MONTH asks those, kt archive restore MONTH brings them back"
         )
     if result.truncated:
-        output.say(f"stopped after {row_limit} rows; --row-limit N shows more")
+        kt.output.say(f"stopped after {row_limit} rows; --row-limit N shows more")
 
 
 def _statement(statement: str | None, file: Path | None) -> str:

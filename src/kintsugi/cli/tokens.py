@@ -7,17 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import facts, table
 
 app = typer.Typer(help="Access tokens of the control plane.", no_args_is_help=True)
 
 
 @app.command("create")
+@online
 def create(
-    context: typer.Context,
+    kt: Invocation,
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],
     scope: Annotated[
         list[str] | None,
@@ -33,37 +32,29 @@ def create(
     expires_in_days: Annotated[
         int | None, typer.Option(min=1, help="Without it the token lasts until it is revoked.")
     ] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a token. Its text is shown once, on stdout, and kept nowhere."""
     given = {"scopes": scope, "roles": role, "user": user, "owner": owner}
     body: dict[str, Any] = {"name": name, **{key: said for key, said in given.items() if said}}
     if expires_in_days:
         body["expires_at"] = datetime.now(UTC) + timedelta(days=expires_in_days)
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         made = client.post("/v1/tokens", body)
-    output = Output(json=as_json)
-    output.result(made, lambda: facts((key, made.get(key)) for key in made))
-    output.say("Keep the token now; it is not shown again.")
+    kt.output.result(made, lambda: facts((key, made.get(key)) for key in made))
+    kt.output.say("Keep the token now; it is not shown again.")
 
 
 @app.command("list")
-def list_tokens(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def list_tokens(kt: Invocation) -> None:
     """Show all tokens, without their texts."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         tokens = client.get("/v1/tokens")
     columns = (
         *("id", "name", "scopes", "roles", "user", "owner"),
         *("created_at", "expires_at", "revoked_at", "last_used_at"),
     )
-    Output(json=as_json).result(
+    kt.output.result(
         tokens,
         lambda: table(
             columns, ([token.get(column) for column in columns] for token in tokens), empty="none"
@@ -72,34 +63,28 @@ def list_tokens(
 
 
 @app.command("rotate")
+@online
 def rotate(
-    context: typer.Context,
+    kt: Invocation,
     token_id: Annotated[str, typer.Argument(help="As `kt tokens list` shows it.")],
     overlap_seconds: Annotated[
         int, typer.Option(min=0, help="How long the old one works beside the new one.")
     ] = 0,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Make a token in place of another, with the same rights; the other one ends."""
     body = {"overlap_seconds": overlap_seconds}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         made = client.post(f"/v1/tokens/{token_id}/rotate", body)
-    output = Output(json=as_json)
-    output.result(made, lambda: facts((key, made.get(key)) for key in made))
-    output.say("Keep the token now; it is not shown again.")
+    kt.output.result(made, lambda: facts((key, made.get(key)) for key in made))
+    kt.output.say("Keep the token now; it is not shown again.")
 
 
 @app.command("revoke")
+@online
 def revoke(
-    context: typer.Context,
-    token_id: Annotated[str, typer.Argument(help="As `kt tokens list` shows it.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
+    kt: Invocation, token_id: Annotated[str, typer.Argument(help="As `kt tokens list` shows it.")]
 ) -> None:
     """End a token, for good."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         token = client.post(f"/v1/tokens/{token_id}/revoke")
-    Output(json=as_json).result(token, lambda: facts((key, token.get(key)) for key in token))
+    kt.output.result(token, lambda: facts((key, token.get(key)) for key in token))

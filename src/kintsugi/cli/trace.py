@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, harmless, one_line, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, harmless, one_line, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,43 +32,40 @@ _SHOWN = (
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hex digits.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show every step of one trace as a tree, and which evidence of it is missing.
 
     Steps are marked by who told of them: ◆ a gateway's decision, → its call of a target, ✎ a
     person, · an application, ? nobody (another step names it as its parent).
     """
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         view = client.get(f"/v1/traces/{trace_id}")
-    Output(json=as_json).result(view, lambda: _page(view))
+    kt.output.result(view, lambda: _page(view))
 
 
 @app.command("reveal")
+@online
 def reveal(
-    context: typer.Context,
+    kt: Invocation,
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hex digits.")],
     span_id: Annotated[str, typer.Argument(metavar="SPAN_ID", help="16 hex digits.")],
     reason: Annotated[str, typer.Option(help="Why; kept in custody.")],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show what one reported step was given and gave. Who saw it and why goes on record."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         address = f"/v1/traces/{trace_id}/spans/{span_id}/reveal"
         revealed = client.post(address, {"reason": reason})
-    Output(json=as_json).result(revealed, lambda: facts(revealed["read"].items()))
+    kt.output.result(revealed, lambda: facts(revealed["read"].items()))
 
 
 @app.command("list")
+@online
 def list_traces(
-    context: typer.Context,
+    kt: Invocation,
     since: Annotated[str, typer.Option(help="From when: 1h, 7d, or a time.")] = "",
     until: Annotated[str, typer.Option(help="Up to when, in the same forms.")] = "",
     service: Annotated[str, typer.Option(help="service.name of an application.")] = "",
@@ -84,9 +80,6 @@ def list_traces(
         bool | None, typer.Option("--failed/--no-failed", help="Whether a span failed.")
     ] = None,
     limit: LimitOption = 20,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show traces, newest first."""
     told = {
@@ -101,9 +94,9 @@ def list_traces(
         "failed": "" if failed is None else str(failed).lower(),
     }
     where = {name: value for name, value in told.items() if value}
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/traces", where, limit=limit))
-    Output(json=as_json).result(found, lambda: _list(found))
+    kt.output.result(found, lambda: _list(found))
 
 
 def _list(found: list[dict[str, Any]]) -> RenderableType:

@@ -12,11 +12,9 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.export_job import ExportRequest, download, run_job
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, facts
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import facts
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(help="Trajectories: finished conversations and agent runs, one JSON line each.")
@@ -26,8 +24,9 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command("export")
+@online
 def export(
-    context: typer.Context,
+    kt: Invocation,
     output_dir: Annotated[
         Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Where to write.")
     ],
@@ -48,13 +47,9 @@ def export(
         str,
         typer.Option(help="What makes a failure: any of outcome, verdict, tool, any-tool."),
     ] = "outcome,verdict,tool",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Write finished runs to DIR: successes in trajectory_samples.jsonl, failures in
     failed_trajectories.jsonl, and what was asked for in manifest.json."""
-    talk = Output(json=as_json)
     told = {
         "since": since,
         "until": until,
@@ -78,12 +73,12 @@ def export(
     )
     output_dir.mkdir(parents=True, exist_ok=True)
     with (
-        Client(program(context).settings(state=state, api_url=api_url)) as client,
+        kt.client() as client,
         tempfile.TemporaryDirectory(dir=output_dir, prefix=".kt-trajectories-") as folder,
     ):
-        job = run_job(client, request, talk)
+        job = run_job(client, request, kt.output)
         archive = Path(folder, "archive.zip")
-        download(client, job, archive, talk)
+        download(client, job, archive, kt.output)
         manifest = _unpack(archive, Path(folder), output_dir)
     made = {
         "folder": str(output_dir),
@@ -93,7 +88,7 @@ def export(
         "exchanges": manifest.exchanges,
         "export_id": job.id,
     }
-    talk.result(made, lambda: facts(made.items()))
+    kt.output.result(made, lambda: facts(made.items()))
 
 
 class _Manifest(msgspec.Struct):

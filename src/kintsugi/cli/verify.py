@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from kintsugi.cli.client import Client
-from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, harmless
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.output import harmless
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.package.check import check_package
@@ -24,8 +22,9 @@ if TYPE_CHECKING:
 _EXIT_WRONG = 3
 
 
+@online
 def verify(
-    context: typer.Context,
+    kt: Invocation,
     package: Annotated[
         Path, typer.Argument(metavar="PACKAGE", help="A folder, a zip or tar file, or one of age.")
     ],
@@ -45,9 +44,6 @@ def verify(
         bool, typer.Option("--record", help="Note the outcome in the control plane's custody.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Why, for custody.")] = "",
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Check an evidence package: every byte, who signed it, and each record against the log.
 
@@ -69,11 +65,11 @@ def verify(
             "digest_before": report.manifest,
             "digest_after": report.manifest,
         }
-        with Client(program(context).settings(state=state, api_url=api_url)) as client:
+        with kt.client() as client:
             entry = client.post("/v1/custody", act)
         recorded = f"recorded in custody as {entry['id']}"
     shown: dict[str, Any] = {**msgspec.to_builtins(report), "recorded": recorded}
-    Output(json=as_json).result(shown, lambda: _text(report, recorded))
+    kt.output.result(shown, lambda: _text(report, recorded))
     if not report.holds:
         raise typer.Exit(_EXIT_WRONG)
 

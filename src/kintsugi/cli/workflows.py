@@ -11,9 +11,9 @@ import typer
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
-from kintsugi.cli.options import ApiUrlOption, JsonOption, LimitOption, StateOption
-from kintsugi.cli.output import Output, facts, table
-from kintsugi.cli.parts import program
+from kintsugi.cli.invocation import Invocation, online
+from kintsugi.cli.options import LimitOption
+from kintsugi.cli.output import facts, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,16 +67,14 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what it 
 
 
 @app.command("list")
+@online
 def list_workflows(
-    context: typer.Context,
+    kt: Invocation,
     status: Annotated[str, typer.Option(help="active, retired or all.")] = "active",
     limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show the newest version of each, by name."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/workflows", {"status": status}, limit=limit))
     rows = (
         [
@@ -89,69 +87,53 @@ def list_workflows(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
 
 
 @app.command("show")
+@online
 def show(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     version: Annotated[int | None, typer.Option(min=1, help="An earlier one.")] = None,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Show one, what it lacks, and what traffic says that it does not name."""
     path = _path(name) if version is None else f"{_path(name)}/versions/{version}"
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(path)
-    Output(json=as_json).result(found, lambda: _told(found))
+    kt.output.result(found, lambda: _told(found))
 
 
 @app.command("versions")
-def versions(
-    context: typer.Context,
-    name: NameArgument,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def versions(kt: Invocation, name: NameArgument) -> None:
     """Show who changed its registration, when and why."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get(f"{_path(name)}/versions")
     columns = ("version", "at", "by", "status", "note")
     rows = (
         [one["workflow"].get(column, "active" if column == "status" else "") for column in columns]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+    kt.output.result(found, lambda: table(columns, rows, empty="none"))
 
 
 @app.command("areas")
-def areas(
-    context: typer.Context,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def areas(kt: Invocation) -> None:
     """Show the questions that make a risk tier."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = client.get("/v1/workflows/areas")
     columns = ("id", "low", "higher", "required")
     rows = ([one[column] for column in columns] for one in found["areas"])
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+    kt.output.result(found, lambda: table(columns, rows, empty="none"))
 
 
 @app.command("unregistered")
-def unregistered(
-    context: typer.Context,
-    limit: LimitOption = 50,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
-) -> None:
+@online
+def unregistered(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show names that traffic used and nobody registered, and what was seen under them."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         found = list(client.all("/v1/workflows/unregistered", limit=limit))
     columns = ("name", "standing", "events", "first seen", "last seen", "models", "tools")
     rows = (
@@ -166,12 +148,13 @@ def unregistered(
         ]
         for one in found
     )
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+    kt.output.result(found, lambda: table(columns, rows, empty="none"))
 
 
 @app.command("register")
+@online
 def register(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     business_owner: Annotated[
         str, typer.Option(help="Who answers for what it does.", show_default=False)
@@ -193,9 +176,6 @@ def register(
     note: NoteOption = "",
     from_traffic: TrafficOption = False,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Register a workflow. Its risk tier follows from the areas; one without an answer counts as
     higher."""
@@ -212,18 +192,19 @@ def register(
         escalation_path=escalate_to,
         playbook=playbook,
     )
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         body = {"name": name, "note": note, **given}
         if from_traffic:
             seen = _seen_under(client, name)
             body |= {key: _merged(body.get(key, []), seen[key]) for key in _KINDS.values()}
         made = client.post("/v1/workflows", body, {"dry_run": "true"} if dry_run else None)
-    Output(json=as_json).result(made, lambda: _told(made))
+    kt.output.result(made, lambda: _told(made))
 
 
 @app.command("edit")
+@online
 def edit(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     business_owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
     technical_owner: Annotated[str | None, typer.Option(help="Who can stop it.")] = None,
@@ -244,9 +225,6 @@ def edit(
     note: NoteOption = "",
     from_traffic: TrafficOption = False,
     dry_run: DryRunOption = False,
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Change a registration; what is not given stays. Lists are given whole, areas one by one."""
     if computed_tier and tier:
@@ -262,7 +240,7 @@ def edit(
         escalation_path=escalate_to,
         playbook=playbook,
     )
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         shown = client.get(_path(name))
         before = shown["workflow"]
         body = {**_body(before), **given, "note": note}
@@ -276,24 +254,22 @@ def edit(
             body |= {key: _merged(body.get(key, []), seen[key]) for key in _KINDS.values()}
         params = {"dry_run": "true"} if dry_run else None
         made = client.put(_path(name), body, params, version=before["version"])
-    Output(json=as_json).result(made, lambda: _told(made))
+    kt.output.result(made, lambda: _told(made))
 
 
 @app.command("retire")
+@online
 def retire(
-    context: typer.Context,
+    kt: Invocation,
     name: NameArgument,
     reason: Annotated[
         str, typer.Option("--reason", help="Why; kept with the version.", show_default=False)
     ],
-    as_json: JsonOption = False,
-    state: StateOption = None,
-    api_url: ApiUrlOption = None,
 ) -> None:
     """Say that it is not run any more; traffic under its name is a signal from now on."""
-    with Client(program(context).settings(state=state, api_url=api_url)) as client:
+    with kt.client() as client:
         ended = client.post(f"{_path(name)}/retire", {"reason": reason})
-    Output(json=as_json).result(ended, lambda: _told(ended))
+    kt.output.result(ended, lambda: _told(ended))
 
 
 def _path(name: str) -> str:
