@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from samples import HEADS, family
 from sklearn.linear_model import LogisticRegression
-from train import Text, fit, logits
+from train import Text, fit, window_logits
 
 FOLDS = (
     ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs"),
@@ -29,15 +29,14 @@ FOLDS = (
 )
 
 
-# Of the attacks that would be found, so many may be lost to judging most texts by words alone.
+# Of the attacks that would be found, so many may be lost to judging most windows by words alone.
 LOST = 0.0025
 
 
 def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, float, dict[str, Any]]:
     """Slope and offset of the calibration per head, the floor for words alone, and recall or
     false-positive rate per tier."""
-    scored: list[tuple[Text, np.ndarray]] = []
-    by_words: list[float] = []
+    judged: list[tuple[Text, np.ndarray, np.ndarray]] = []
     for fold in FOLDS:
         train = [one for one in texts if family(one.sample.source) not in fold]
         test = [
@@ -46,9 +45,11 @@ def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, float
             if family(one.sample.source) in fold and not any(one.sample.planted)
         ]
         weights, biases = fit(train)
-        scored += [(one, logits(one, weights) + biases) for one in test]
-        by_words += [float((logits(one, weights, alone=True) + biases).max()) for one in test]
+        for one in test:
+            by_words = window_logits(one, weights, alone=True)[1] + biases
+            judged.append((one, window_logits(one, weights)[1] + biases, by_words))
         print(f"  without {', '.join(fold)}: {len(test)} texts", file=sys.stderr)
+    scored = [(one, whole.max(axis=0)) for one, whole, _ in judged]
     slope, offset = np.ones(len(HEADS)), np.zeros((len(PLACES), len(HEADS)))
     for head, _ in enumerate(HEADS):
         known = [(s[head], t.sample.labels[head]) for t, s in scored if t.sample.labels[head] >= 0]
@@ -59,19 +60,24 @@ def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, float
             # One half is where a text counts as an attack: the place's false-positive rate.
             bar = threshold(scored, head, name, rates[head])
             offset[place, head] = -slope[head] * bar
-    found = np.array([counts(one, scores, slope, offset) for one, scores in scored])
-    bar = float(np.quantile(np.array(by_words)[found], LOST))
+    found = []  # of each attack that is found, the window that would be last to be lost
+    for one, whole, by_words in judged:
+        counting = counts(one, whole, slope, offset)
+        if counting.any():
+            found.append(by_words[counting].max())
+    bar = float(np.quantile(found, LOST))
     passed = [
-        (one, scores) if alone >= bar else (one, np.full(len(HEADS), -np.inf))
-        for (one, scores), alone in zip(scored, by_words, strict=True)
+        (one, np.where(by_words.max(axis=1, keepdims=True) >= bar, whole, by_words).max(axis=0))
+        for one, whole, by_words in judged
     ]
     return slope, offset, bar, report(passed, slope, offset)
 
 
-def counts(one: Text, scores: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> bool:
-    """Whether a text is an attack, and found as one in its place."""
+def counts(one: Text, windows: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Which windows of a text make it count as an attack in its place; none if it is none."""
     place = 1 if one.sample.tier.startswith("indirect") else 0
-    return max(one.sample.labels) == 1 and bool((slope * scores + offset[place] >= 0).any())
+    over: np.ndarray = (slope * windows + offset[place] >= 0).any(axis=1)
+    return over & (max(one.sample.labels) == 1)
 
 
 # By place: which scores count, and how many harmless texts each may flag.

@@ -98,18 +98,14 @@ def windows(size: int) -> list[tuple[int, int]]:
     return list(found)
 
 
-def logits(text: Text, weights: np.ndarray, *, alone: bool = False) -> np.ndarray:
-    """Per head, the highest window; weights are buckets by heads.
+def window_logits(
+    text: Text, weights: np.ndarray, *, alone: bool = False
+) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """The windows of a text, and what each of them says per head; weights are buckets by heads.
 
     Args:
         alone: leave out what words say by their neighbours.
     """
-    return window_logits(text, weights, alone=alone)[1].max(axis=0)
-
-
-def window_logits(
-    text: Text, weights: np.ndarray, *, alone: bool = False
-) -> tuple[list[tuple[int, int]], np.ndarray]:
     size = len(text.ends) - 1
     said = weights[text.features]
     if alone:

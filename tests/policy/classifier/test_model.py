@@ -27,11 +27,11 @@ TEXTS = st.lists(
     st.sampled_from(
         ["ignore", "all", "previous", "instructions", "the", "cat", "忽略指令", "###", "12", "é"]
     ),
-    max_size=60,
+    max_size=200,
 ).map(" ".join)
 
 
-# About half of these texts reach it by their words alone.
+# Some windows reach it by their words alone.
 FLOOR = 0.1
 
 
@@ -60,30 +60,41 @@ PLANTED = (
 )
 
 
-def highest(by_word: list[list[int]]) -> list[float]:
-    """The logits of the highest windows, added up plainly."""
+def by_window(by_word: list[list[int]]) -> list[list[float]]:
+    """The logits of all windows, added up plainly."""
     size = len(by_word)
-    best = [float("-inf")] * 3
+    found = []
     for width, stride in WINDOWS:
         for first in range(0, max(size - width + stride, 1), stride):
             window = by_word[first : first + width]
             root = max(len(window), WORDS_MIN) ** 0.5
-            for head in range(3):
-                total = sum(WEIGHTS[feature][head] for features in window for feature in features)
-                best[head] = max(best[head], total * MODEL.header.unit[head] / root)
+            totals = [
+                sum(WEIGHTS[feature][head] for features in window for feature in features)
+                for head in range(3)
+            ]
+            found.append(
+                [
+                    total * unit / root + bias
+                    for total, unit, bias in zip(
+                        totals, MODEL.header.unit, MODEL.header.bias, strict=True
+                    )
+                ]
+            )
         if size <= width:
             break
-    return [best[head] + MODEL.header.bias[head] for head in range(3)]
+    return found
 
 
 @given(text=TEXTS)
 def test_scores_are_the_sums_of_the_features_that_training_counts(text: str) -> None:
     found = words(text, shipped())
-    expected = highest([list(describe(word, shipped()).features) for word in found])
-    if max(expected) >= FLOOR:
-        expected = highest(features_by_position(text, shipped()))
+    alone = by_window([list(describe(word, shipped()).features) for word in found])
+    whole = by_window(features_by_position(text, shipped()))
+    expected = [
+        more if max(first) >= FLOOR else first for first, more in zip(alone, whole, strict=True)
+    ]
     # The inverse of the logistic function gives the logit back where it is not cut off.
-    for score, logit in zip(MODEL.score(text), expected, strict=True):
+    for score, logit in zip(MODEL.score(text), map(max, zip(*expected, strict=True)), strict=True):
         if abs(logit) < 20:
             assert score.probability == pytest.approx(1 / (1 + 2.718281828459045**-logit), abs=1e-6)
 

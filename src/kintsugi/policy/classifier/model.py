@@ -2,8 +2,8 @@
 
 A linear model over hashed words, neighbours and meanings (``words.py``). Its weights are a table
 of whole numbers, three to an entry, one for each score; they are added up in one pass and read
-off for every window of a text. Most texts end with what their words say one by one: where no window
-of them comes near an attack, what their neighbours say is not looked up. Plain Python and no
+off for every window of a text. Most windows end with what their words say one by one: where that
+does not come near an attack, what their neighbours say is not looked up. Plain Python and no
 library, a few microseconds for each ten words.
 """
 
@@ -111,7 +111,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         version: raised with every training.
         bias: per head, in logits.
         unit: per head, what one step of a weight is, in logits.
-        floor: logit that some window has to reach by its words alone, or neighbours do not count.
+        floor: logit that a window has to reach by its words alone, or neighbours do not count
+            in it.
         slope: per head, from logit to calibrated logit.
         offset: the same per place (user, tool, answer) and head, so that one half is where a text
             counts as an attack in that place.
@@ -198,44 +199,49 @@ class Model:
         self._alone = _Alone(self._table, concepts)
         self._keys = _Keys(concepts)
         self._meanings = _Meanings(table, len(concepts.names) + 1)
+        self._floors = tuple(
+            (header.floor - bias) / unit
+            for bias, unit in zip(header.bias, header.unit, strict=True)
+        )
 
     def score(self, text: str, place: Place = "user") -> Scores:
         """Judge a text by its most suspicious windows."""
         found = words(text, self._concepts)
-        alone = list(map(self._alone.__getitem__, found))
-        best = self._best_windows(alone)
-        if max(logit for logit, _, _ in best) >= self.header.floor:
-            best = self._best_windows(self._with_neighbours(found, alone))
-        slope, offset = self.header.slope, self.header.offset[PLACES.index(place)]
-        return Scores(
-            *(
-                Score(_sigmoid(slope[head] * logit + offset[head]), first, last)
-                for head, (logit, first, last) in enumerate(best)
-            )
-        )
+        weights = list(map(self._alone.__getitem__, found))
+        spans = _windows(len(found))
+        heights = _heights(weights, spans)
+        near = self._near(heights)
+        if near:
+            for first, last in _joined([spans[at] for at in near]):
+                self._add_neighbours(weights, found, first, last)
+            further = _heights(weights, [spans[at] for at in near])
+            for head, _ in _SHIFTS:
+                for at, height in zip(near, further[head], strict=True):
+                    heights[head][at] = height
+        return Scores(*map(self._score, range(len(HEADS)), heights, repeat(spans), repeat(place)))
 
-    def _best_windows(self, weights: Sequence[int]) -> list[tuple[float, int, int]]:
-        """By head, the highest window of packed weights: logit, first word, word after the last."""
-        sums = list(accumulate(weights, initial=0))
-        size = len(weights)
-        best = [(-math.inf, 0, size)] * len(HEADS)
-        for width, stride in WINDOWS:
-            for first in range(0, max(size - width + stride, 1), stride):
-                last = min(first + width, size)
-                packed = sums[last] - sums[first] + _ZEROS
-                scale = _SCALES[last - first]
-                for head, shift in _SHIFTS:
-                    height = ((packed >> shift & _FIELD_MASK) - _HALF) * scale
-                    if height > best[head][0]:
-                        best[head] = (height, first, last)
-            if size <= width:
-                break
+    def _near(self, heights: Sequence[Sequence[float]]) -> list[int]:
+        """The windows in which the words alone come near an attack."""
+        floors = self._floors
+        if all(max(of_head) < floor for of_head, floor in zip(heights, floors, strict=True)):
+            return []
         return [
-            (bias + unit * height, first, last)
-            for bias, unit, (height, first, last) in zip(
-                self.header.bias, self.header.unit, best, strict=True
-            )
+            at
+            for at, (direct, jailbreak, indirect) in enumerate(zip(*heights, strict=True))
+            if direct >= floors[0] or jailbreak >= floors[1] or indirect >= floors[2]
         ]
+
+    def _score(
+        self, head: int, heights: Sequence[float], spans: Sequence[tuple[int, int]], place: Place
+    ) -> Score:
+        """The highest window, the first of equals."""
+        header = self.header
+        top = max(heights)
+        logit = header.bias[head] + header.unit[head] * top
+        offset = header.offset[PLACES.index(place)]
+        return Score(
+            _sigmoid(header.slope[head] * logit + offset[head]), *spans[heights.index(top)]
+        )
 
     def span(self, text: str, score: Score) -> tuple[int, int]:
         """The characters of the window that decided."""
@@ -245,48 +251,91 @@ class Model:
         first = found[max(score.first, 1)][0] if score.first > 0 else found[1][0]
         return first, found[min(score.last, len(found)) - 1][1]
 
-    def _with_neighbours(self, found: Sequence[str], alone: Sequence[int]) -> list[int]:
-        """By word, the packed weights of everything that the word completes."""
+    def _add_neighbours(
+        self, weights: list[int], found: Sequence[str], first: int, last: int
+    ) -> None:
+        """Add to each word of a stretch what it completes with the words before it."""
         table = self._table
-        keys, before, before_one, after_one, first, second, concepts = _columns(
-            list(map(self._keys.__getitem__, found))
+        lead = max(first - CONCEPT_GAP, 0)  # how far before the stretch anything counts
+        rows = list(map(self._keys.__getitem__, found[lead:last]))
+        keys, before, before_one, after_one, first_of_three, second_of_three, concepts = _columns(
+            rows
         )
-        weights = list(alone)
-        if len(keys) > 1:
+        if first < 2 <= last:
             weights[1] += table[before[0] + keys[1]]
+        third = max(first, 2)  # the first word that has two before it
+        at = third - lead
         # The hashes of ``words.pair``, ``around`` and ``triple``: a call for each would cost more
         # than all the rest. The table repeats itself so that sums need not be cut.
-        weights[2:] = [
-            own + table[b + key] + table[o + third] + table[f + s + key]
-            for own, key, third, b, o, f, s in zip(
-                alone[2:],
-                keys[2:],
-                after_one[2:],
-                before[1:],
-                before_one,
-                first,
-                second[1:],
+        weights[third:last] = [
+            own + table[b + key] + table[o + after] + table[f + s + key]
+            for own, key, after, b, o, f, s in zip(
+                weights[third:last],
+                keys[at:],
+                after_one[at:],
+                before[at - 1 :],
+                before_one[at - 2 :],
+                first_of_three[at - 2 :],
+                second_of_three[at - 1 :],
                 strict=False,
             )
         ]
-        self._add_meanings(weights, concepts)
-        return weights
+        self._add_meanings(weights, concepts, lead, first)
 
-    def _add_meanings(self, weights: list[int], concepts: Sequence[int]) -> None:
+    def _add_meanings(
+        self, weights: list[int], concepts: Sequence[int], lead: int, first_word: int
+    ) -> None:
+        """The same for meanings; ``concepts`` begin at word ``lead``."""
         meanings = self._meanings
         near, far, three, count = meanings.near, meanings.far, meanings.three, meanings.count
         earlier = long_before = -1_000
         previous = first = 0
-        for at, concept in enumerate(concepts):
+        for at, concept in enumerate(concepts, lead):
             if concept:
                 gap = at - earlier
-                if gap <= CONCEPT_GAP:
+                if gap <= CONCEPT_GAP and at >= first_word:
                     two = previous * count + concept
                     weights[at] += near[two] if gap <= CONCEPT_NEAR else far[two]
                     if at - long_before <= CONCEPT_GAP:
                         weights[at] += three[first * count * count + two]
                 long_before, first = earlier, previous
                 earlier, previous = at, concept
+
+
+def _windows(size: int) -> list[tuple[int, int]]:
+    """Where the windows of a text begin and end, in words."""
+    found: list[tuple[int, int]] = []
+    for width, stride in WINDOWS:
+        starts = range(0, max(size - width + stride, 1), stride)
+        found += [(first, min(first + width, size)) for first in starts]
+        if size <= width:
+            break
+    return found
+
+
+def _heights(weights: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[list[float]]:
+    """By head, how high each window of packed weights stands, in steps of a weight."""
+    sums = list(accumulate(weights, initial=0))
+    packed = [sums[last] - sums[first] + _ZEROS for first, last in spans]
+    scales = [_SCALES[last - first] for first, last in spans]
+    return [
+        [
+            ((total >> shift & _FIELD_MASK) - _HALF) * scale
+            for total, scale in zip(packed, scales, strict=True)
+        ]
+        for _, shift in _SHIFTS
+    ]
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Stretches of text that these windows cover together."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found
 
 
 # Rows turned into columns at once up to here: beyond, as many iterators cost more than passes.
