@@ -26,6 +26,7 @@ from kintsugi.model.event import (
     Quarantine,
     RaisedEscalation,
     ToolFailure,
+    Unfinished,
     Unredacted,
     UsedApproval,
 )
@@ -341,6 +342,7 @@ def full_event() -> DecisionEvent:
         quarantine=Quarantine("quarantine-0", "agent", "bot-7"),
         containments=("containment-0", "containment-1"),
         pinned_from="support-prod@9",
+        unfinished=Unfinished("holding", waits=1),
         facts=GatheredFacts(
             claims={"x-account": "account-0"},
             counters={"rate-limit/user/ada/60": Counter(61, granted=False, retry_after_seconds=9)},
@@ -366,7 +368,7 @@ def test_the_page_of_a_decision_shows_everything_on_its_record(
         *("tenant-0", "answering-model", "tools/call", "transfer_money", "first-target"),
         *("upstream.reset", "strip_tools", "stripped: run_shell", "read_file", "exit code 2"),
         *("/messages/3", "sha256:action", "the client waited", "/escalations/escalation-0"),
-        *("containment-0, containment-1", "support-prod@9"),
+        *("containment-0, containment-1", "support-prod@9", "Ended while</dt><dd>holding"),
         *("by rita", "agent bot-7", "/quarantines/quarantine-0", "account-0", "61 before it"),
         *("refused", "may fit in 9 s", "answered 200 with 3 characters", "fail_mode: allow"),
         *("sim-echo", "simulator / sim", "support", "w1", "12 / 71", "0.41 ms", "12 ms"),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from kintsugi.gateway import events as e
 from kintsugi.gateway.oversight import Oversight, action_digest
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
-from kintsugi.model.event import ExchangeStatus, Quarantine, UsedApproval
+from kintsugi.model.event import ExchangeStatus, Quarantine, Unfinished, UsedApproval
 from kintsugi.model.facts import Counter, RemoteAnswer
 from kintsugi.model.oversight import Resolution
 from kintsugi.model.verdict import Verdict
@@ -143,8 +144,30 @@ def test_a_client_that_leaves_while_facts_are_gathered_is_recorded_and_not_calle
     book = Playbook(in_force(LIMIT))
     wish = begin(book)
     commands = book.step(e.ClientAborted(book.tick()))
-    assert one(commands, c.Record).event.status is ExchangeStatus.CLIENT_ABORTED
+    event = one(commands, c.Record).event
+    assert (event.status, event.unfinished) == (
+        ExchangeStatus.CLIENT_ABORTED,
+        Unfinished("gathering", waits=1),
+    )
     assert book.step(gathered(book, wish)) == []
+
+
+@pytest.mark.parametrize(
+    "ending", [e.ClientAborted(0), e.GatewayFailed(0, "draining"), e.AdmissionFailed(0)]
+)
+def test_the_record_says_where_an_exchange_ended_that_nobody_ended(ending: e.Event) -> None:
+    book = Playbook(in_force(LIMIT))
+    book.step(gathered(book, begin(book)))
+    event = one(book.step(msgspec.structs.replace(ending, at_ns=book.tick())), c.Record).event
+    assert event.unfinished == Unfinished("calling")
+
+
+def test_a_whole_exchange_is_not_unfinished_because_its_client_left_after_it() -> None:
+    book = Playbook(in_force(LIMIT))
+    begin(book)
+    event = one(book.step(e.Gathered(book.tick())), c.Record).event
+    book.step(e.ClientAborted(book.tick()))
+    assert event.unfinished is None
 
 
 def test_counters_that_do_not_answer_block_by_default() -> None:
@@ -424,6 +447,7 @@ def test_a_client_that_leaves_while_it_is_held_is_recorded() -> None:
     begin(book, chat("STOPME"))
     event = one(book.step(e.ClientAborted(book.tick())), c.Record).event
     assert event.status is ExchangeStatus.CLIENT_ABORTED
+    assert event.unfinished == Unfinished("holding", waits=1)
     assert book.step(e.HoldOver(book.tick(), True)) == []
 
 

@@ -176,6 +176,11 @@ def test_what_no_policy_judged_is_not_replayed() -> None:
     assert "smoke-signals" in again(unknown).missing[0]
 
 
+def test_where_an_exchange_ended_has_to_be_on_record() -> None:
+    left = msgspec.structs.replace(recorded(), status=ExchangeStatus.CLIENT_ABORTED)
+    assert "where it stood" in again(left).missing[0]
+
+
 def test_payloads_are_compared_by_what_they_say() -> None:
     event = recorded()
     other = Payload(request=event.payload.request.replace("hello", "hullo"))

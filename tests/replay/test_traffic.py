@@ -52,13 +52,27 @@ def test_every_decision_of_the_same_engine_is_reproduced(traffic: list[Recorded]
     assert {dialect for dialect, chunking in served if chunking == "recorded"} == streams
 
 
-@pytest.mark.parametrize("number", [58737, 63267, 197906, 202549, 235303])
+@pytest.mark.parametrize("number", [58737, 63267, 197906, 202549, 235303, 294007])
 def test_an_answer_that_is_masked_is_missing_where_it_broke_off_too(number: int) -> None:
     one = exchange(number)
     assert one is not None
     found = again(one)
     assert (found.result, found.differences) == ("not_reproducible", ())
     assert any(excuse in found.missing[0] for excuse in ("masked", "taken out"))
+
+
+@pytest.mark.parametrize("number", [115199, 183844, 322345, 328976, 365350, 679244])
+def test_an_exchange_that_was_left_ends_where_it_ended(number: int) -> None:
+    one = exchange(number)
+    assert one is not None
+    assert one.event.unfinished is not None
+    assert again(one).result == "same"
+
+
+def test_what_would_have_been_read_of_an_answer_is_missing_if_it_was_left_only_then() -> None:
+    one = exchange(166828)
+    assert one is not None
+    assert "no UTF-8" in again(one).missing[0]
 
 
 def test_full_payloads_leave_nothing_masked(traffic: list[Recorded]) -> None:

@@ -33,6 +33,7 @@ from kintsugi.model.event import (
     Quarantine,
     RaisedEscalation,
     ToolFailure,
+    Unfinished,
     Unredacted,
     UsedApproval,
 )
@@ -110,6 +111,7 @@ class Account:
     approval: UsedApproval | None = None
     quarantine: Quarantine | None = None
     containments: tuple[str, ...] = ()
+    unfinished: Unfinished | None = None
 
     def __init__(
         self,
@@ -282,6 +284,7 @@ class Account:
             pinned_from=in_force.pinned_from,
             facts=recorded(self),
             payload=self.payload(),
+            unfinished=self.unfinished,
         )
 
     def _attempts(self) -> tuple[Attempt, ...]:

@@ -230,6 +230,7 @@ class Exchange(OverseenExchange):
             account.attempts.begin(upstream, at_ns)
         # Until the shell says otherwise; it tells later when the request was written.
         account.called_at_ns = account.heard_at_ns = at_ns
+        self._waits = 0
         self.state = State.CALLING
         credential = upstream.credential
         target = upstream.target

@@ -308,6 +308,7 @@ class McpExchange(OverseenExchange):
             headers.append(JSON)
         account.called_at_ns = account.heard_at_ns = at_ns
         account.sent_body = body
+        self._waits = 0
         self.state = State.CALLING
         seconds_max = self._in_force.config.mcp.stream_seconds_max
         timeouts = server.server

@@ -74,6 +74,7 @@ class OverseenExchange(RecordedExchange):
         if gather is None:
             return then(at_ns)
         self._gathered = then
+        self._waits += 1
         self._since_ns = at_ns
         self.state = State.GATHERING
         return [*self._admit(), gather]
@@ -108,6 +109,7 @@ class OverseenExchange(RecordedExchange):
             now + timedelta(seconds=terms.expires_seconds),
         )
         self._asked = _Asked(decision, phase, raised, resume)
+        self._waits += 1
         self._since_ns = at_ns
         approval = self._in_force.oversight.approval_for(
             raised.action_digest, self._in_force.plan.revision, now

@@ -49,7 +49,7 @@ from kintsugi.gateway.in_force import InForce
 from kintsugi.gateway.judgement import judge_audit
 from kintsugi.model.content import ExchangeView
 from kintsugi.model.decision import Phase
-from kintsugi.model.event import DecisionEvent, ExchangeStatus
+from kintsugi.model.event import DecisionEvent, ExchangeStatus, Unfinished
 from kintsugi.model.verdict import Verdict
 
 # Answered without a record: an overload must not be able to fill the journal.
@@ -99,6 +99,7 @@ class RecordedExchange(ABC):
     _chunks: list[bytes] | None = None  # of an answer that is not streamed
     _outbox: list[bytes] | None = None  # stream bytes that wait for the Admission
     _last: Reply | Ending | None = None  # what leaves once the record is durable
+    _waits = 0  # for facts and people, since it came or since upstream was last called
 
     def __init__(self, in_force: InForce) -> None:
         self._in_force = in_force
@@ -271,6 +272,7 @@ class RecordedExchange(ABC):
         if self.state in _UNDER_WAY:
             # The journal writes the Admission once it can, so it must get the record that ends it.
             code = "evidence_unavailable"
+            self._note_unfinished()
             commands = self._record(ExchangeStatus.REJECTED, None, event.at_ns, error=code)
             return commands + self._answer_unrecorded(event.at_ns)
         return self._on_record_failed(event)
@@ -310,6 +312,7 @@ class RecordedExchange(ABC):
         if self.state not in _UNDER_WAY:
             self.state = State.FINISHED
             return []
+        self._note_unfinished()
         return self._left(event.at_ns)
 
     def _on_gateway_failed(self, event: GatewayFailed) -> list[Command]:
@@ -319,8 +322,12 @@ class RecordedExchange(ABC):
             self.state = State.FINISHED
             return [DropClient()]
         self._recorded = True
+        self._note_unfinished()
         last = Ending(broken=True) if self._started else self._refusal(event.code)
         return self._record(ExchangeStatus.INTERRUPTED, last, event.at_ns, error=event.code)
+
+    def _note_unfinished(self) -> None:
+        self._known().unfinished = Unfinished(self.state.value, self._waits)
 
     # What is there by now
 

@@ -215,6 +215,20 @@ class Quarantine(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str
 
 
+class Unfinished(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where an exchange stood when its client left, or the gateway or its journal ended it.
+
+    Attributes:
+        state: ``gathering`` facts or ``holding`` for a person, ``calling`` upstream, ``pausing``
+            before the next attempt, or ``reading`` the answer.
+        waits: how often it had waited for facts or for a person since it came, or since upstream
+            was last called; the last of them was in vain where it stood gathering or holding.
+    """
+
+    state: str
+    waits: int = 0
+
+
 class DecisionEvent(
     msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True
 ):
@@ -244,7 +258,9 @@ class DecisionEvent(
         payload_digest: ``sha256:...`` of the payload and a salt that is sealed with it, written
             by the control plane: it proves what was recorded, and tells nothing once that is
             erased.
-        tenant_id: for whom the application works; it stands last because it is the youngest.
+        tenant_id: for whom the application works.
+        unfinished: where it stood, if it ended before everything was judged; the youngest field
+            stands last.
     """
 
     id: str
@@ -302,3 +318,4 @@ class DecisionEvent(
     payload_digest: str = ""
     payload: Payload = Payload()
     tenant_id: str = ""
+    unfinished: Unfinished | None = None

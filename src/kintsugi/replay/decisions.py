@@ -23,12 +23,12 @@ from kintsugi.model.config import MCP_ENDPOINT, Config
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Chunking, DecisionEvent, ExchangeStatus, Payload
-from kintsugi.model.verdict import Verdict
 from kintsugi.policy.containment import Contained
 from kintsugi.replay.differences import ReplayDifference, differences
 from kintsugi.replay.driver import drive
 from kintsugi.replay.recorded_wire import (
     EVIDENCE_UNAVAILABLE,
+    WAITING,
     RecordedAnswer,
     RecordedWire,
     judged_answer,
@@ -121,7 +121,7 @@ def replay(
         return msgspec.structs.replace(base, missing=tuple(missing))
     wire = RecordedWire(event, answer, same_engine=base.same_engine)
     received = _received(event, payload, target, in_force)
-    around = surroundings(in_force, event, contained, broke_off=answer.broke_off)
+    around = surroundings(in_force, event, contained)
     drive(around, received, wire)
     again = wire.event
     if again is None:
@@ -196,6 +196,8 @@ def missing_of(event: DecisionEvent, payload: Payload) -> Iterator[str]:
     if event.status is ExchangeStatus.REJECTED and not judged:
         yield f"no policy judged it: it was refused ({event.error})"
         return
+    if event.status in _LEFT and event.unfinished is None:
+        yield "where it stood when it broke off: the release that recorded it did not keep that"
     if _target(event) is None:
         yield f'the dialect "{event.dialect}" is not known here'
     if payload.erased is not None:
@@ -210,7 +212,7 @@ def missing_of(event: DecisionEvent, payload: Payload) -> Iterator[str]:
         yield "its content was not kept (gateway.payload: none)"
     elif digest_of(_request(payload)) != event.request_digest:
         yield _masked_request(payload)
-    elif _is_judged(event) and (lacks := _answer_lacks(event, payload)):
+    elif _is_judged(event, payload) and (lacks := _answer_lacks(event, payload)):
         yield lacks
 
 
@@ -223,15 +225,19 @@ def _masked_request(payload: Payload) -> str:
 _FULL: Final = "gateway.payload: full keeps what is needed"
 
 
-def _is_judged(event: DecisionEvent) -> bool:
-    """Whether anything that was decided hangs on the answer."""
+def _is_judged(event: DecisionEvent, payload: Payload) -> bool:
+    """Whether anything that was decided hangs on the answer.
+
+    Args:
+        payload: nothing of its request is masked.
+    """
     if event.dialect != _MCP:
         return judged_answer(event)
     if event.status not in _UNJUDGED or event.error == EVIDENCE_UNAVAILABLE:
         return True
     # It broke off: what a server returns is judged as input too, once more than the request.
     places = [(one.policy_name, one.phase) for one in event.evaluations]
-    return judged_answer(event) or len(places) > len(set(places))
+    return judged_answer(event) or payload.masked > 0 or len(places) > len(set(places))
 
 
 def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
@@ -244,7 +250,7 @@ def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
     kept = payload.unredacted is not None or not payload.masked
     stripped = event.dialect == _MCP and _lost_tools(event) and _chunking(payload) is None
     if event.streamed and not stripped:
-        if kept and (_answer(payload) or not _is_judged(event)):
+        if kept and (_answer(payload) or not _is_judged(event, payload)):
             return ""
     elif digest_of(_answer(payload)) == event.response_digest:
         return ""
@@ -276,34 +282,21 @@ def _answered(event: DecisionEvent, payload: Payload) -> RecordedAnswer:
     if streams and event.dialect == _MCP and chunking is None:
         lines = " ".join(f"0:{len(line)}" for line in body.split(b"\n") if line)
         reads = reads_again(_MCP, body, Chunking(reads=lines, whole=True), stopped=False)
-    judged = bool(body) if event.dialect == _MCP else judged_answer(event)
-    never_came = event.status is ExchangeStatus.ANSWERED and not event.upstream_status
-    broke_off = (
-        never_came
-        or event.status in _LEFT
-        or (event.status is ExchangeStatus.REJECTED and not judged and not _was_stopped(event))
-    )
     if chunking is not None:
         came_whole = chunking.whole
-    elif event.status in _LEFT or event.status is ExchangeStatus.REJECTED:
-        came_whole = judged
+    elif event.unfinished is not None:
+        came_whole = event.unfinished.state in WAITING
+    elif event.status is ExchangeStatus.REJECTED:
+        came_whole = bool(body) if event.dialect == _MCP else judged_answer(event)
     else:
         came_whole = event.status not in _UNJUDGED
     return RecordedAnswer(
         body=body,
         reads=reads,
         came_whole=came_whole,
-        broke_off=broke_off,
         lacks=_answer_lacks(event, payload),
         sent_digest=payload.sent_digest,
     )
-
-
-def _was_stopped(event: DecisionEvent) -> bool:
-    """Whether a policy had the last word on it. A person who was asked may still have been
-    waited for."""
-    waits = event.verdict is Verdict.ESCALATE and event.escalation is None
-    return event.verdict.stops and not waits
 
 
 def _chunking(payload: Payload) -> Chunking | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from kintsugi.gateway.account import UNJUDGED, digest_of
+from kintsugi.gateway.account import digest_of
 from kintsugi.gateway.commands import (
     AbortUpstream,
     Admit,
@@ -44,6 +44,7 @@ from kintsugi.gateway.events import (
 )
 from kintsugi.gateway.in_force import InForce, Upstream
 from kintsugi.gateway.oversight import Oversight
+from kintsugi.gateway.recorded_exchange import State
 from kintsugi.gateway.routing import Board
 from kintsugi.model.config import Routing
 from kintsugi.model.content import Identity, Part
@@ -62,6 +63,8 @@ _ENCODED: Final = "upstream.encoded"
 _GARBAGE: Final = b"data: {\n\n"
 _LEFT: Final = (ExchangeStatus.CLIENT_ABORTED, ExchangeStatus.INTERRUPTED)
 _OF_ANSWERS: Final = (Phase.TOOL, Phase.OUTPUT)
+#: Where an exchange stands that waits for facts or for a person.
+WAITING: Final = (State.GATHERING.value, State.HOLDING.value)
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True):
@@ -70,8 +73,6 @@ class RecordedAnswer(msgspec.Struct, frozen=True):
     Attributes:
         reads: of a stream, what each read brought; None for an answer that is served whole.
         came_whole: it came to its end.
-        broke_off: the exchange ended because somebody left, or the gateway or its journal stopped,
-            before everything was judged.
         lacks: why it is not to be had as it came; empty where it is.
         sent_digest: of the request that it answers, see ``Payload.sent_digest``.
     """
@@ -79,30 +80,26 @@ class RecordedAnswer(msgspec.Struct, frozen=True):
     body: bytes
     reads: Sequence[bytes] | None
     came_whole: bool
-    broke_off: bool
     lacks: str = ""
     sent_digest: str = ""
 
 
 def surroundings(
-    in_force: InForce, event: DecisionEvent, contained: Sequence[Contained], *, broke_off: bool
+    in_force: InForce, event: DecisionEvent, contained: Sequence[Contained]
 ) -> InForce:
     """What was in force around an exchange: containments, a quarantine, an approval, and which
     targets were tried."""
-    people = _Decided(event, contained, broke_off=broke_off)
+    people = _Decided(event, contained)
     return in_force.among(board=_Tried(event), oversight=people)
 
 
 class _Decided(Oversight):
     """What people had decided by then, as far as it mattered here."""
 
-    def __init__(
-        self, event: DecisionEvent, contained: Sequence[Contained], *, broke_off: bool
-    ) -> None:
+    def __init__(self, event: DecisionEvent, contained: Sequence[Contained]) -> None:
         super().__init__()
         self.contained = tuple(contained)
         self._event = event
-        self._broke_off = broke_off
         if event.reason_code == "quarantine.in_force" and event.quarantine is not None:
             self.freeze(event.quarantine)
 
@@ -119,12 +116,15 @@ class _Decided(Oversight):
         return self.contained
 
     def approval_for(self, action_digest: str, revision: str, now: object) -> Resolution | None:  # noqa: ARG002
-        """The approval that was used; not for what a person was asked about in vain."""
+        """The approval that was used; not for what a person was asked about in vain.
+
+        Where it ended before all was judged, it may have ended while a person was waited for.
+        """
         event = self._event
         asked = event.escalation
         if asked is not None and asked.action_digest == action_digest:
             return None
-        if event.approval is None and not self._broke_off:
+        if event.approval is None and event.unfinished is None:
             return None
         used = event.approval.escalation_id if event.approval is not None else ""
         return Resolution(used, action_digest, revision, event.timestamp, approved=True)
@@ -191,7 +191,7 @@ class RecordedWire:
         self._answer = answer
         self._same_engine = same_engine
         self._calls = list(_calls(event))
-        self._called = False
+        self._waits = 0  # since the beginning, or since upstream was last called
         self._upstream: Iterator[Event] = iter(())
         facts = event.facts
         self._counters = facts.counters if facts is not None else {}
@@ -207,20 +207,23 @@ class RecordedWire:
             case Admit():
                 return (AdmissionDurable(0),)
             case CallUpstream():
+                self._waits = 0
                 self._upstream = self._played(command)
             case AbortUpstream():
                 self._upstream = iter(())
             case Pause():
                 return (PauseOver(0),)
             case Gather():
-                return (self._gather(command),)
+                return (self._broken() if self._waited_in_vain() else self._gathered(command),)
             case Redeem():
-                return (self._redeemed(),)
+                used = Redeemed(0, self._recorded.approval)
+                return (self._broken() if self._waited_in_vain() else used,)
             case Hold():
-                return (self._broken() if self._answer.broke_off else HoldOver(0),)
+                return (HoldOver(0),)
             case Record(event=event):
                 self.event = event
-                failed = self._recorded.error == EVIDENCE_UNAVAILABLE and not self._answer.broke_off
+                recorded = self._recorded
+                failed = recorded.error == EVIDENCE_UNAVAILABLE and recorded.unfinished is None
                 return (RecordFailed(0) if failed else RecordDurable(0),)
             case Correct(event=event):
                 self.event = event
@@ -233,13 +236,16 @@ class RecordedWire:
         event = next(self._upstream, None)
         return () if event is None else (event,)
 
-    def _redeemed(self) -> Event:
-        """The approval that was used. Whoever left meanwhile got no further than a question."""
-        recorded = self._recorded
-        went_on = not self._called and bool(_calls(recorded))
-        if self._answer.broke_off and not went_on and recorded.verdict is Verdict.ESCALATE:
-            return self._broken()
-        return Redeemed(0, recorded.approval)
+    def _waited_in_vain(self) -> bool:
+        """Whether this is what was waited for when it ended."""
+        self._waits += 1
+        ended = self._recorded.unfinished
+        return (
+            ended is not None
+            and ended.state in WAITING
+            and ended.waits == self._waits
+            and not self._calls
+        )
 
     def _broken(self) -> Event:
         """How it ended, where that was nobody's decision."""
@@ -248,7 +254,7 @@ class RecordedWire:
             return ClientAborted(0)
         return GatewayFailed(0, recorded.error)
 
-    def _gather(self, wish: Gather) -> Event:
+    def _gathered(self, wish: Gather) -> Event:
         counters: dict[str, Counter] = {}
         remote: dict[str, RemoteAnswer] = {}
         lacking: list[str] = []
@@ -262,23 +268,15 @@ class RecordedWire:
                 remote[call.key] = self._remote[call.key]
             else:
                 lacking.append(f"{call.key} was not asked then")
-        if lacking and self._answer.broke_off and not self._went_past_facts():
-            return self._broken()
         if not self._same_engine:
             self.missing += lacking
         return Gathered(0, counters, remote, _RESERVATION if wish.counters else 0)
 
-    def _went_past_facts(self) -> bool:
-        """Whether it was judged after what was gathered now."""
-        recorded = self._recorded
-        return judged_answer(recorded) if self._called else recorded.reason_code != UNJUDGED
-
     # Upstream
 
     def _played(self, call: CallUpstream) -> Iterator[Event]:
-        self._called = True
         if not self._calls:
-            if self._answer.broke_off:
+            if self._recorded.unfinished is not None:
                 yield self._broken()
                 return
             self.unanswered = f"{call.target_id} was not asked then"
@@ -322,7 +320,8 @@ class RecordedWire:
     def _last_call(self) -> Iterator[Event]:
         recorded, answer = self._recorded, self._answer
         if not recorded.upstream_status:
-            yield self._broken() if self._answer.broke_off else UpstreamFailed(0, recorded.error)
+            ended = recorded.unfinished is not None
+            yield self._broken() if ended else UpstreamFailed(0, recorded.error)
             return
         if answer.lacks and not self._ends_unread():
             self.missing.append(answer.lacks)
@@ -342,13 +341,16 @@ class RecordedWire:
         yield from self._ending()
 
     def _ends_unread(self) -> bool:
-        """Whether the answer was never judged, so that nothing hangs on what it said."""
+        """Whether nothing hangs on what the answer said: it was never read to its end."""
+        recorded = self._recorded
+        if recorded.unfinished is not None and recorded.unfinished.state in WAITING:
+            return False
         unread = (ExchangeStatus.UPSTREAM_FAILED, ExchangeStatus.REJECTED, *_LEFT)
-        return self._recorded.status in unread or not judged_answer(self._recorded)
+        return recorded.status in unread or not judged_answer(recorded)
 
     def _ending(self) -> Iterator[Event]:
         recorded, answer = self._recorded, self._answer
-        if self._answer.broke_off and not answer.came_whole:
+        if recorded.unfinished is not None and not answer.came_whole:
             yield self._broken()
         elif recorded.error in (_UNREADABLE, _ENCODED):
             yield UpstreamEnd(0)
