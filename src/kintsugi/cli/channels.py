@@ -9,29 +9,32 @@ from typing import Annotated, Any
 import typer
 
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.notify_options import (
+from kintsugi.cli.notify_targets import (
     AddressOption,
     EnabledOption,
     NameArgument,
+    NewNameArgument,
+    NewNameOption,
+    NewSeverityOption,
     PrivateOption,
     SeverityOption,
+    SinceOption,
+    Targets,
     TypeOption,
     given,
-    routes_from,
-    say_try,
-    show_deliveries,
-    show_redelivered,
     summary,
 )
-from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
     help="People who are told what happens: chats, pagers, mail.", no_args_is_help=True
 )
 
-_COLUMNS = ("name", "status", "service", "address", "routes", "waiting", "failed", "succeeded_at")
+channels = Targets(
+    "/v1/channels",
+    ("name", "status", "service", "address", "routes", "waiting", "failed", "succeeded_at"),
+)
 
 _QUIET = re.compile(r"(?P<start>\S+)-(?P<end>\S+)\s+(?P<zone>\S+)(?:\s+(?P<below>\S+))?")
 
@@ -53,7 +56,7 @@ MessagesOption = Annotated[
 @online
 def add(
     kt: Invocation,
-    name: Annotated[str, typer.Argument(help="What it is called from now on.")],
+    name: NewNameArgument,
     url: Annotated[
         str | None,
         typer.Argument(
@@ -80,23 +83,8 @@ def add(
     kt.output.result(made, lambda: facts(summary(made)))
 
 
-@app.command("list")
-@online
-def list_channels(kt: Invocation) -> None:
-    """Show all channels and how they do."""
-    with kt.client() as client:
-        found = client.get("/v1/channels")
-    rows = ([dict(summary(one)).get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
-
-
-@app.command("show")
-@online
-def show(kt: Invocation, name: NameArgument) -> None:
-    """Show one channel."""
-    with kt.client() as client:
-        found = client.get(f"/v1/channels/{name}")
-    kt.output.result(found, lambda: facts(summary(found)))
+app.command("list", help="Show all channels and how they do.")(online(channels.list_all))
+app.command("show", help="Show one channel.")(online(channels.show))
 
 
 @app.command("edit")
@@ -104,62 +92,35 @@ def show(kt: Invocation, name: NameArgument) -> None:
 def edit(
     kt: Invocation,
     name: NameArgument,
-    new_name: Annotated[str | None, typer.Option(help="Call it so from now on.")] = None,
+    new_name: NewNameOption = None,
     url: AddressOption = None,
     types: TypeOption = None,
-    severity_min: Annotated[
-        str | None, typer.Option(help="Nothing below: low, medium, high or critical.")
-    ] = None,
+    severity_min: NewSeverityOption = None,
     quiet: QuietOption = None,
     messages_max: MessagesOption = None,
     allow_private_network: PrivateOption = None,
     enabled: EnabledOption = None,
 ) -> None:
     """Change it; what is left out stays. Enable one that was given up with --enabled."""
-    with kt.client() as client:
-        body = given(
-            name=new_name,
-            url=url,
-            routes=routes_from(client, f"/v1/channels/{name}", types, severity_min),
-            quiet_hours=_quiet_hours(quiet),
-            messages_max=messages_max,
-            allow_private_network=allow_private_network,
-            enabled=enabled,
-        )
-        found = client.post(f"/v1/channels/{name}/edit", body)
-    kt.output.result(found, lambda: facts(summary(found)))
+    channels.edit(
+        kt,
+        name,
+        types,
+        severity_min,
+        name=new_name,
+        url=url,
+        quiet_hours=_quiet_hours(quiet),
+        messages_max=messages_max,
+        allow_private_network=allow_private_network,
+        enabled=enabled,
+    )
 
 
-@app.command("test")
-@online
-def send_test(kt: Invocation, name: NameArgument) -> None:
-    """Send a notice of type notify.test now, once; exit code 3 when it does not arrive."""
-    with kt.client() as client:
-        say_try(kt.output, client.post(f"/v1/channels/{name}/test", timeout_seconds=60))
-
-
-@app.command("remove")
-@online
-def remove(kt: Invocation, name: NameArgument) -> None:
-    """Tell it no more; its URL and its deliveries are forgotten."""
-    with kt.client() as client:
-        found = client.post(f"/v1/channels/{name}/remove")
-    kt.output.result(found, lambda: facts(summary(found)))
-
-
-@app.command("deliveries")
-@online
-def deliveries(
-    kt: Invocation,
-    name: NameArgument,
-    outcome: Annotated[
-        str, typer.Option("--outcome", help="waiting, delivered, failed (given up) or all.")
-    ] = "all",
-    limit: LimitOption = 50,
-) -> None:
-    """Show what was sent or waits, newest first; the dead letters with --outcome failed."""
-    with kt.client() as client:
-        show_deliveries(kt.output, client, f"/v1/channels/{name}", outcome, limit)
+app.command("test")(online(channels.send_test))
+app.command("remove", help="Tell it no more; its URL and its deliveries are forgotten.")(
+    online(channels.remove)
+)
+app.command("deliveries")(online(channels.deliveries))
 
 
 @app.command("redeliver")
@@ -170,13 +131,10 @@ def redeliver(
     delivery: Annotated[
         str | None, typer.Option(help="One delivery, as `kt channels deliveries` shows it.")
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="All that failed or was never sent since: 24h, or a time.")
-    ] = None,
+    since: SinceOption = None,
 ) -> None:
     """Send again."""
-    with kt.client() as client:
-        show_redelivered(kt.output, client, f"/v1/channels/{name}", delivery, since)
+    channels.redeliver(kt, name, delivery, since)
 
 
 def _quiet_hours(texts: list[str] | None) -> list[dict[str, str]] | None:

@@ -23,6 +23,7 @@ Params = Mapping[str, str | int | float]
 
 _TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
 _PAGE_ROWS = 200
+_DRY_RUN: Mapping[str, str] = {"dry_run": "true"}
 
 
 class ProblemPart(msgspec.Struct, frozen=True):
@@ -103,24 +104,25 @@ class Client:
         self,
         path: str,
         body: Any = None,
-        params: Params | None = None,
         *,
+        dry_run: bool = False,
         timeout_seconds: float | None = None,
     ) -> Any:
         """``data`` of the answer."""
+        params = _DRY_RUN if dry_run else None
         return self._call("POST", path, params=params, body=body, timeout_seconds=timeout_seconds)[
             "data"
         ]
 
     def post_bytes(
-        self, path: str, content: bytes, media_type: str, params: Params | None = None
+        self, path: str, content: bytes, media_type: str, *, dry_run: bool = False
     ) -> Any:
         """``data`` of the answer to a body that is no JSON of ours."""
         with self._reaching():
             response = self._http.request(
                 "POST",
                 path,
-                params=dict(params or {}),
+                params=_DRY_RUN if dry_run else None,
                 content=content,
                 headers={"Content-Type": media_type},
             )
@@ -128,9 +130,10 @@ class Client:
         return msgspec.json.decode(response.content)["data"]
 
     def put(
-        self, path: str, body: Any, params: Params | None = None, *, version: int | None = None
+        self, path: str, body: Any, *, dry_run: bool = False, version: int | None = None
     ) -> Any:
         """``data`` of the answer; with a version, only where the newest one is still that."""
+        params = _DRY_RUN if dry_run else None
         return self._call("PUT", path, params=params, body=body, version=version)["data"]
 
     @contextmanager

@@ -184,7 +184,7 @@ def publish(
     path = f"/v1/communications/{message}/publish"
     said = {name: value for name, value in body.items() if value}
     with kt.client() as client:
-        found = client.post(path, said, {"dry_run": "true"} if dry_run else None)
+        found = client.post(path, said, dry_run=dry_run)
     shown = found["publication"]
     kt.output.result(found, lambda: facts(shown.items()))
 
@@ -214,12 +214,7 @@ def _written(
 
 
 def _post(kt: Invocation, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> None:
-    said = {name: value for name, value in body.items() if value not in (None, "")}
-    with kt.client() as client:
-        found = client.post(
-            f"/v1/communications{path}", said, {"dry_run": "true"} if dry_run else None
-        )
-    _show(kt.output, found)
+    _show(kt.output, kt.post(f"/v1/communications{path}", body, dry_run=dry_run))
 
 
 def _show(output: Output, found: Mapping[str, Any], fields: bool = False) -> None:

@@ -104,7 +104,7 @@ def apply(
     with kt.client() as client:
         path = f"/v1/configurations/{config_id or _pack_id(content, file)}"
         body = {"content": content, "note": note}
-        made = _checked(lambda: client.put(path, body, _query(dry_run)))
+        made = _checked(lambda: client.put(path, body, dry_run=dry_run))
         _report(client, made, timeout, kt.output)
 
 
@@ -122,7 +122,7 @@ def rollback(
     with kt.client() as client:
         path = f"/v1/configurations/{config_id}/rollback"
         body = {"version": version, "note": note}
-        made = _checked(lambda: client.post(path, body, _query(dry_run)))
+        made = _checked(lambda: client.post(path, body, dry_run=dry_run))
         _report(client, made, timeout, kt.output)
 
 
@@ -148,10 +148,6 @@ def _report(client: Client, made: dict[str, Any], timeout: float, output: Output
     output.result(result, lambda: harmless(_told(made, rollout)))
     if timeout and not rollout.complete:
         raise typer.Exit(1)
-
-
-def _query(dry_run: bool) -> dict[str, str]:
-    return {"dry_run": "true"} if dry_run else {}
 
 
 def _told(made: dict[str, Any], rollout: Rollout) -> str:

@@ -132,7 +132,7 @@ def contain(
     began = time.monotonic()
     with kt.client() as client:
         if dry_run:
-            found = client.post(path, body, {"dry_run": "true"})
+            found = client.post(path, body, dry_run=True)
             kt.output.result(found, lambda: _told(found))
             return
         made = client.post(path, body)

@@ -87,12 +87,7 @@ def bulk(
         "incident": incident,
     }
     with kt.client() as client:
-        done = client.post(
-            "/v1/escalations/resolve",
-            body,
-            {"dry_run": str(dry_run).lower()},
-            timeout_seconds=120,
-        )
+        done = client.post("/v1/escalations/resolve", body, dry_run=dry_run, timeout_seconds=120)
     rows = [
         [{**item["escalation"], **item}.get(column) for column in _ITEMS] for item in done["items"]
     ]

@@ -96,9 +96,7 @@ def none_needed(
     """Decide that an incident needs no actions, and say why."""
     with kt.client() as client:
         found = client.post(
-            f"/v1/incidents/{incident}/no-actions",
-            {"reason": reason},
-            {"dry_run": "true"} if dry_run else None,
+            f"/v1/incidents/{incident}/no-actions", {"reason": reason}, dry_run=dry_run
         )
     show_one(kt.output, found)
 
@@ -187,7 +185,5 @@ def _post(
     dry_run: bool = False,
     keep: Sequence[str] = (),
 ) -> None:
-    said = {name: value for name, value in body.items() if name in keep or value not in (None, "")}
-    with kt.client() as client:
-        found = client.post(f"/v1/actions{path}", said, {"dry_run": "true"} if dry_run else None)
+    found = kt.post(f"/v1/actions{path}", body, dry_run=dry_run, keep=keep)
     kt.output.result(found, lambda: facts(flat(found)))

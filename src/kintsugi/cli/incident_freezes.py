@@ -54,8 +54,7 @@ def freeze(
         body["reason"] = reason
     path = f"/v1/incidents/{case}"
     with kt.client() as client:
-        asked = {"dry_run": "true"} if dry_run else None
-        found = client.post(f"{path}/freeze", body, asked)
+        found = client.post(f"{path}/freeze", body, dry_run=dry_run)
         if wait and not dry_run:
             found = _wait(client, path, found, kt.output)
             if check and found["status"] == "frozen":

@@ -35,15 +35,8 @@ def send(
     dry_run: bool = False,
     keep: Sequence[str] = (),
 ) -> None:
-    """Post a verb, leaving out what was not said, and show the incident.
-
-    Args:
-        keep: fields that are sent even where they are null.
-    """
-    said = {name: value for name, value in body.items() if name in keep or value not in (None, "")}
-    with kt.client() as client:
-        found = client.post(f"/v1/incidents{path}", said, {"dry_run": "true"} if dry_run else None)
-    show_one(kt.output, found)
+    """Post a verb, as ``Invocation.post`` does, and show the incident."""
+    show_one(kt.output, kt.post(f"/v1/incidents{path}", body, dry_run=dry_run, keep=keep))
 
 
 def show_one(output: Output, found: Mapping[str, Any]) -> None:

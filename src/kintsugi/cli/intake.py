@@ -77,7 +77,7 @@ def send(
         "at": at,
     }
     with kt.client() as client:
-        made = client.post("/v1/reports", body, {"dry_run": "true"} if dry_run else None)
+        made = client.post("/v1/reports", body, dry_run=dry_run)
     kt.output.result(made, lambda: _told(made))
 
 
@@ -109,7 +109,7 @@ def tag(
         "labels": _labels(label),
     }
     with kt.client() as client:
-        made = client.post("/v1/reports", body, {"dry_run": "true"} if dry_run else None)
+        made = client.post("/v1/reports", body, dry_run=dry_run)
     kt.output.result(made, lambda: _told(made))
 
 
@@ -129,9 +129,10 @@ def import_mail(
     refused = 0
     with kt.client() as client:
         for place, message in enumerate(_messages(file), start=1):
-            params = {"dry_run": "true"} if dry_run else None
             try:
-                got = client.post_bytes("/v1/reports/email", message, "message/rfc822", params)
+                got = client.post_bytes(
+                    "/v1/reports/email", message, "message/rfc822", dry_run=dry_run
+                )
             except ApiRefused as error:
                 if error.status not in (413, 422):
                     raise

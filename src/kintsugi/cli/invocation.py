@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Concatenate
 
@@ -48,6 +48,25 @@ class Invocation:
         from kintsugi.cli.client import Client  # here: a command on files need not pay for it
 
         return Client(self.settings)
+
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        dry_run: bool = False,
+        keep: Collection[str] = (),
+    ) -> Any:
+        """``data`` of the answer to what was said: fields that are None or empty are left out.
+
+        Args:
+            keep: fields that are sent even so.
+        """
+        said = {
+            name: value for name, value in body.items() if name in keep or value not in (None, "")
+        }
+        with self.client() as client:
+            return client.post(path, said, dry_run=dry_run)
 
 
 def online(command: Callable[Concatenate[Invocation, ...], None]) -> Callable[..., None]:

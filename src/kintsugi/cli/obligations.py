@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import AtOption, DryRunOption, IncidentArgument, send
 from kintsugi.cli.invocation import Invocation, online
@@ -163,8 +162,7 @@ def meet(
 ) -> None:
     """Say that the report went out."""
     body = {"reference": reference, "incomplete": incomplete, "reason": reason, "at": at}
-    with kt.client() as client:
-        _say(kt.output, client, obligation, "meet", body)
+    _say(kt, obligation, "meet", body)
 
 
 @app.command("toll")
@@ -178,38 +176,33 @@ def toll(
 ) -> None:
     """Stop the time of a clock."""
     body = {"evidence": evidence, "reason": reason, "at": at}
-    with kt.client() as client:
-        _say(kt.output, client, obligation, "toll", body)
+    _say(kt, obligation, "toll", body)
 
 
 @app.command("resume")
 @online
 def resume(kt: Invocation, obligation: ObligationArgument, at: AtOption = None) -> None:
     """Let its time run again."""
-    with kt.client() as client:
-        _say(kt.output, client, obligation, "resume", {"at": at})
+    _say(kt, obligation, "resume", {"at": at})
 
 
 @app.command("set-aside")
 @online
 def set_aside(kt: Invocation, obligation: ObligationArgument, reason: WhyOption) -> None:
     """Decide that it does not apply; it stays in the record."""
-    with kt.client() as client:
-        _say(kt.output, client, obligation, "set-aside", {"reason": reason})
+    _say(kt, obligation, "set-aside", {"reason": reason})
 
 
 @app.command("reinstate")
 @online
 def reinstate(kt: Invocation, obligation: ObligationArgument, reason: WhyOption) -> None:
     """Take back that it was set aside."""
-    with kt.client() as client:
-        _say(kt.output, client, obligation, "reinstate", {"reason": reason})
+    _say(kt, obligation, "reinstate", {"reason": reason})
 
 
-def _say(output: Output, client: Client, obligation: str, verb: str, body: dict[str, Any]) -> None:
-    said = {name: value for name, value in body.items() if value not in (None, "")}
-    found = client.post(f"/v1/obligations/{obligation}/{verb}", said)
-    output.result(found, lambda: facts(flat(found)))
+def _say(kt: Invocation, obligation: str, verb: str, body: dict[str, Any]) -> None:
+    found = kt.post(f"/v1/obligations/{obligation}/{verb}", body)
+    kt.output.result(found, lambda: facts(flat(found)))
 
 
 def _answers(option: str, words: list[str] | None) -> dict[str, str]:

@@ -124,9 +124,7 @@ def _read(file: Path) -> Any:
 
 
 def _post(kt: Invocation, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> None:
-    said = {name: value for name, value in body.items() if value not in (None, "")}
-    with kt.client() as client:
-        found = client.post(f"/v1/incidents{path}", said, {"dry_run": "true"} if dry_run else None)
+    found = kt.post(f"/v1/incidents{path}", body, dry_run=dry_run)
     _show(kt.output, found, [found])
 
 

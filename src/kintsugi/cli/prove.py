@@ -67,7 +67,7 @@ def prove(
         told = client.post(
             f"/v1/incidents/{incident}/prove",
             body,
-            {"dry_run": "true"} if dry_run else None,
+            dry_run=dry_run,
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     kt.output.result(told, lambda: _page(told))

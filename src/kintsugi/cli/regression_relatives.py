@@ -107,7 +107,7 @@ def _asked(
         told: dict[str, Any] = client.post(
             f"/v1/regressions/{case}/{verb}",
             body,
-            {"dry_run": "true"} if dry_run else None,
+            dry_run=dry_run,
             timeout_seconds=_TIMEOUT_SECONDS,
         )
     return told

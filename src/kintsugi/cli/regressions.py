@@ -159,7 +159,7 @@ def add(
         "reason": reason,
     }
     with kt.client() as client:
-        told = client.post("/v1/regressions", body, _query(dry_run))
+        told = client.post("/v1/regressions", body, dry_run=dry_run)
     kt.output.result(told, lambda: _captured(told))
 
 
@@ -298,7 +298,7 @@ def edit(
             "keep": _kept(keep),
             "reason": reason,
         }
-        told = client.put(path, body, _query(dry_run), version=before["version"])
+        told = client.put(path, body, dry_run=dry_run, version=before["version"])
     kt.output.result(told, lambda: _changed(told))
 
 
@@ -344,7 +344,7 @@ def replace(
     """Put another case in the place of an approved one, which leaves a tombstone."""
     with kt.client() as client:
         told = client.post(
-            f"/v1/regressions/{regression}/replace", {"by": by, "reason": reason}, _query(dry_run)
+            f"/v1/regressions/{regression}/replace", {"by": by, "reason": reason}, dry_run=dry_run
         )
     kt.output.result(told, lambda: _changed(told))
 
@@ -399,7 +399,7 @@ def run(
 def _decide(kt: Invocation, regression: str, verb: str, reason: str, dry_run: bool) -> None:
     with kt.client() as client:
         told = client.post(
-            f"/v1/regressions/{regression}/{verb}", {"reason": reason}, _query(dry_run)
+            f"/v1/regressions/{regression}/{verb}", {"reason": reason}, dry_run=dry_run
         )
     kt.output.result(told, lambda: _changed(told))
 
@@ -420,10 +420,6 @@ def _kept(keep: Sequence[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f'--keep {one}: write KIND=REASON, such as pii.email="..."')
         found[kind.strip()] = reason.strip()
     return found
-
-
-def _query(dry_run: bool) -> dict[str, str] | None:
-    return {"dry_run": "true"} if dry_run else None
 
 
 def _read(file: Path) -> str:

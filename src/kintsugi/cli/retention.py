@@ -78,7 +78,7 @@ def set_periods(
         after = client.put(
             "/v1/retention",
             {"policies": policies, "reason": reason},
-            {"dry_run": "true"} if dry_run else None,
+            dry_run=dry_run,
             version=before["version"],
         )
     kt.output.result(after, lambda: _policies(after))
@@ -89,7 +89,7 @@ def set_periods(
 def preview(kt: Invocation) -> None:
     """Say what a run would remove now, and what would be kept by whom; nothing is removed."""
     with kt.client() as client:
-        found = client.post("/v1/retention/runs", {}, {"dry_run": "true"})
+        found = client.post("/v1/retention/runs", {}, dry_run=True)
     rows = [_row(one, "would go") for one in found["classes"]]
     kt.output.result(found, lambda: table(_CLASS_COLUMNS, rows, empty=""))
 

@@ -77,26 +77,26 @@ def review(
         send(kt, path, body, dry_run=dry_run)
         return
     base = f"/v1/incidents/{incident}/review"
-    query = {"dry_run": "true"} if dry_run else None
-    shown = kt.output
     with kt.client() as client:
         if form:
             _print(client, base, form, output, redacted=redacted, edition=edition)
         elif import_file:
-            found = client.post(f"{base}/import", {"text": _read(import_file)}, query)
-            shown.result(found, lambda: facts(_imported(found)))
+            found = client.post(f"{base}/import", {"text": _read(import_file)}, dry_run=dry_run)
+            kt.output.result(found, lambda: facts(_imported(found)))
         elif check:
             remarks = client.get(f"{base}/wording")["wording"]
             rows = ([one[column] for column in _REMARK_COLUMNS] for one in remarks)
-            shown.result(remarks, lambda: table(_REMARK_COLUMNS, rows, empty="nothing to remark"))
+            kt.output.result(
+                remarks, lambda: table(_REMARK_COLUMNS, rows, empty="nothing to remark")
+            )
         elif publish:
             given = {"audience": publish, "reason": reason, "redact": redact or []}
-            made = client.post(f"{base}/publish", given, query)
-            shown.result(made, lambda: facts(made.items()))
+            made = client.post(f"{base}/publish", given, dry_run=dry_run)
+            kt.output.result(made, lambda: facts(made.items()))
         else:
             found = client.get(f"{base}/editions")
             rows = ([one[column] for column in _EDITION_COLUMNS] for one in found)
-            shown.result(found, lambda: table(_EDITION_COLUMNS, rows, empty="none"))
+            kt.output.result(found, lambda: table(_EDITION_COLUMNS, rows, empty="none"))
 
 
 def _print(

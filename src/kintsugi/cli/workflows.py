@@ -197,7 +197,7 @@ def register(
         if from_traffic:
             seen = _seen_under(client, name)
             body |= {key: _merged(body.get(key, []), seen[key]) for key in _KINDS.values()}
-        made = client.post("/v1/workflows", body, {"dry_run": "true"} if dry_run else None)
+        made = client.post("/v1/workflows", body, dry_run=dry_run)
     kt.output.result(made, lambda: _told(made))
 
 
@@ -252,8 +252,7 @@ def edit(
         if from_traffic:
             seen = _parts_seen(shown["seen"] or {})
             body |= {key: _merged(body.get(key, []), seen[key]) for key in _KINDS.values()}
-        params = {"dry_run": "true"} if dry_run else None
-        made = client.put(_path(name), body, params, version=before["version"])
+        made = client.put(_path(name), body, dry_run=dry_run, version=before["version"])
     kt.output.result(made, lambda: _told(made))
 
 
