@@ -122,7 +122,7 @@ def test_the_ledger_is_remembered_beside_the_database_and_put_back(tmp_path: Pat
 def test_a_damaged_copy_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
     path = tmp_path / "regression-ledger.jsonl"
     path.write_bytes(b"nonsense\n")
-    with pytest.raises(EvidenceUnavailable, match=":1 is no entry"):
+    with pytest.raises(EvidenceUnavailable, match=":1 is no line of the copy"):
         read_copy(path)
 
 

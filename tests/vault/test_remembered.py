@@ -5,9 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
-from kintsugi.errors import EvidenceUnavailable
 from kintsugi.model.erasure import Remembered
 from kintsugi.vault.remembered import read, remember
 
@@ -25,22 +22,3 @@ def test_what_is_added_is_there_once(tmp_path: Path) -> None:
     assert remember(file, [one(2), one(3)]) == 1
     assert read(file) == [one(1), one(2), one(3)]
     assert file.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_torn_last_line_is_written_again(tmp_path: Path) -> None:
-    file = tmp_path / "erasures.jsonl"
-    remember(file, [one(1), one(2)])
-    whole = file.read_bytes()
-    for cut in range(len(whole) // 2 + 1, len(whole)):
-        file.write_bytes(whole[:cut])
-        assert read(file)[:1] == [one(1)]
-        remember(file, [one(1), one(2)])
-        assert read(file) == [one(1), one(2)]
-
-
-def test_a_damaged_line_is_named_and_nothing_is_forgotten(tmp_path: Path) -> None:
-    file = tmp_path / "erasures.jsonl"
-    remember(file, [one(1), one(2)])
-    file.write_bytes(file.read_bytes().replace(b'"id-1"', b'"id-1', 1))
-    with pytest.raises(EvidenceUnavailable, match=r"erasures\.jsonl:1"):
-        read(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from kintsugi.api.permissions import GATEWAY_SCOPES, Role, Scope
+from kintsugi.durable import write_whole
 from kintsugi.model.stores import Stores, Token, TokenStore
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ def ensure_first_tokens(stores: Stores, state_dir: Path, *, now: datetime) -> No
             continue
         token, text = mint(name, scopes, now=now)
         keep(stores.tokens, token, text)
-        write_secret(path, text)
+        write_whole(path, f"{text}\n".encode())
         log.info("token.created", token_id=token.id, name=name, file=str(path))
 
 
@@ -92,20 +92,8 @@ def session_secret(state_dir: Path) -> bytes:
     path = state_dir / SESSION_FILE
     if not path.exists():
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, secrets.token_hex(32))
+        write_whole(path, f"{secrets.token_hex(32)}\n".encode())
     return bytes.fromhex(path.read_text().strip())
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write a file with mode 0600, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _works(store: TokenStore, path: Path, now: datetime) -> bool:

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from kintsugi.durable import write_whole
 from kintsugi.gateway.control import Reserve, Reserved, Settle
 from kintsugi.gateway.counters import CounterBook, CountersFull, Entry
-from kintsugi.ledger.journal_files import write_whole
 
 log = structlog.get_logger(__name__)
 

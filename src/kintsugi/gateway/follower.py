@@ -18,9 +18,9 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
+from kintsugi.durable import write_whole
 from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid, KintsugiError
 from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
-from kintsugi.ledger.journal_files import write_whole
 from kintsugi.model.journal import MissingLines
 from kintsugi.model.oversight import OversightPush
 from kintsugi.model.stores import GatewayReport

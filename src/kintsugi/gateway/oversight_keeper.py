@@ -17,10 +17,10 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
+from kintsugi.durable import write_whole
 from kintsugi.errors import ApiUnreachable
 from kintsugi.gateway.control import Quarantined, Redeem, Redeemed, ToWorker
 from kintsugi.gateway.control_plane import ControlPlane, problem_of
-from kintsugi.ledger.journal_files import write_whole
 from kintsugi.model.containment import Containment
 from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.oversight import HeldEscalation, OversightPush, QuarantineRecord

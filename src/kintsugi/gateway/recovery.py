@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from kintsugi.durable import write_whole
 from kintsugi.gateway.journal_records import peek
 from kintsugi.ledger.journal import (
     CHAIN_START,
@@ -36,7 +37,6 @@ from kintsugi.ledger.journal_files import (
     exclusive,
     is_live,
     list_segments,
-    write_whole,
 )
 from kintsugi.ledger.journal_reader import read_segment
 from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus

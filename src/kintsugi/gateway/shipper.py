@@ -30,6 +30,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from kintsugi.durable import sync, write_whole
 from kintsugi.errors import ApiUnreachable
 from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
 from kintsugi.gateway.journal_records import DECISION_IN_LINE, peek
@@ -39,8 +40,6 @@ from kintsugi.ledger.journal_files import (
     SegmentName,
     exclusive,
     list_segments,
-    sync_directory,
-    write_whole,
 )
 from kintsugi.ledger.journal_ranges import RangesLine, Role, Telling, tell, told_up_to
 from kintsugi.ledger.journal_reader import Entry, JournalReader, Place, read_segment
@@ -482,7 +481,7 @@ class Shipper:
             file.write(msgspec.json.encode(rejected) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        sync_directory(self._state)
+        sync(self._state)
         log.error(
             "shipper.record_rejected",
             segment=rejected.segment,

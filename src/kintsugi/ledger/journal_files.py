@@ -113,35 +113,3 @@ def exclusive(directory: Path, *, wait: bool = True) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make creations, renames and deletions in it durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace a file in one step: a reader, or a crash, sees the old content or the new.
-
-    Args:
-        durable: sync file and directory before returning. Without it the new content may be
-            lost, but never half of it seen, when the machine stops.
-    """
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_directory(path.parent)

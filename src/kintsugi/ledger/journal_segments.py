@@ -19,6 +19,7 @@ from typing import Literal
 
 import msgspec
 
+from kintsugi.durable import sync
 from kintsugi.ledger.journal import (
     CHAIN_START,
     FORMAT_VERSION,
@@ -31,7 +32,6 @@ from kintsugi.ledger.journal_files import (
     SegmentName,
     list_segments,
     require_identifier,
-    sync_directory,
 )
 
 
@@ -64,7 +64,7 @@ class Disk:
     def publish(self, temporary: Path, path: Path) -> None:
         """Give a file its name, durably."""
         temporary.rename(path)
-        sync_directory(path.parent)
+        sync(path.parent)
 
 
 # macOS has no fdatasync.

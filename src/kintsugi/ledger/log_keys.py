@@ -7,7 +7,6 @@ either can verify them.
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from kintsugi.durable import write_whole
 from kintsugi.errors import EvidenceUnavailable
 from kintsugi.ledger.note import SigningKey
 
@@ -86,11 +86,4 @@ def rotate_keys(path: Path) -> tuple[SigningKey, ...]:
 def _write(path: Path, lines: list[str]) -> None:
     """Replace the file whole: a torn key would end the log's name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_whole(path, "".join(f"{line}\n" for line in lines).encode())

@@ -7,20 +7,17 @@ stays bound, and a tombstone stays one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from kintsugi.errors import EvidenceUnavailable
+from kintsugi.durable import add_lines, read_lines
 from kintsugi.model.regression_ledger import LedgerEntry, RegressionLedger, ledger_record
 from kintsugi.model.stores import Stores
 
 FILE: Final = "regression-ledger.jsonl"
-_DECODER: Final = msgspec.json.Decoder(LedgerEntry)
+_WHAT: Final = "the copy of the regression ledger"
 _READ: Final = 500
 
 
@@ -42,34 +39,15 @@ class LedgerCopy:
         found = self._ledger.after(self._mark, limit=_READ)
         new = [one for one in found if one.id not in self._known]
         if new:
-            _append(self._path, new)
+            add_lines(self._path, map(ledger_record, new), what=_WHAT)
             self._known.update(one.id for one in new)
         self._mark += len(found)
         return bool(found)
 
 
 def read_copy(path: Path) -> list[LedgerEntry]:
-    """What the copy holds, oldest first; nothing where there is no file. A last line that was torn
-    by a crash counts as not written.
-
-    Raises:
-        EvidenceUnavailable: the file cannot be read, or another line is damaged.
-    """
-    try:
-        *lines, _torn = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise EvidenceUnavailable(f"{path} cannot be read: {error}") from error
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(_DECODER.decode(line))
-        except msgspec.MsgspecError as error:
-            raise EvidenceUnavailable(
-                f"{path}:{number} is no entry of a regression ledger: {error}"
-            ) from None
-    return found
+    """What the copy holds, oldest first; see ``read_lines``."""
+    return read_lines(path, LedgerEntry, what=_WHAT)
 
 
 def bind_again(
@@ -99,18 +77,3 @@ def bind_again(
                 "another case replaces them"
             )
     return len(missing)
-
-
-def _append(path: Path, entries: list[LedgerEntry]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
-            whole = file.read()
-            file.seek(whole.rfind(b"\n") + 1)  # over a line that a crash tore
-            file.truncate()
-            file.write(b"".join(ledger_record(one) + b"\n" for one in entries))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise EvidenceUnavailable(f"{path} cannot be written: {error}") from error

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from kintsugi.durable import sync
 from kintsugi.errors import ArchiveDamaged, ArchiveUnavailable, InvalidInput
 
 _LOCAL: Final = "file://"
@@ -88,8 +89,8 @@ class Shelf:
             if self.address.startswith(_LOCAL):
                 # The database gives up its own copy next.
                 written = Path(unquote(urlsplit(self.address).path), name)
-                _sync(written)
-                _sync(written.parent)
+                sync(written)
+                sync(written.parent)
 
     def fetch(self, name: str, target: Path) -> str:
         """Copy a file; the SHA-256 of what came.
@@ -222,14 +223,6 @@ class Copies:
             if abandoned or (total > self._bytes_max and used < old):
                 path.unlink(missing_ok=True)
                 total -= size
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _first_line(error: Exception) -> str:

@@ -26,6 +26,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from kintsugi import __version__
+from kintsugi.durable import sync
 from kintsugi.errors import DatabaseUnusable, InvalidInput, StoreUnavailable
 from kintsugi.store.aside import SCHEMA_LOCK, set_aside
 from kintsugi.store.connections import Connection, in_our_words
@@ -133,7 +134,7 @@ def backup(
             tell("checking the backup")
             read_manifest(archive)
             os.link(archive, destination)  # unlike a rename, refuses to replace
-            _sync(destination.parent)
+            sync(destination.parent)
     except FileExistsError:
         raise InvalidInput(f"{destination} exists; a backup never replaces anything") from None
     except OSError as error:
@@ -435,11 +436,3 @@ def _major(connection: Connection) -> int:
 
 def _server_version(connection: Connection) -> str:
     return str(connection.info.parameter_status("server_version")).split()[0]
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

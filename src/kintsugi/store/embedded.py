@@ -25,6 +25,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 
+from kintsugi.durable import sync
 from kintsugi.errors import DatabaseUnusable
 from kintsugi.store.account import Account, choose_account
 from kintsugi.store.programs import Programs, candidate_folders, find_programs
@@ -197,7 +198,7 @@ class Embedded:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise DatabaseUnusable(f"the database cannot be created: {_last_lines(said)}")
         unfinished.rename(quarters.data)
-        _sync_folder(quarters.home)
+        sync(quarters.home)
 
     def _run(self, account: Account, command: list[str]) -> tuple[bool, str]:
         """Run a program to its end: whether it succeeded, and all that it said."""
@@ -379,14 +380,6 @@ def _open_database(quarters: Quarters) -> DatabaseHandle:
         pid=server_pid(quarters),
         version=str(row[1]).split()[0],
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(quarters: Quarters, *, bytes_max: int = 4096) -> str:

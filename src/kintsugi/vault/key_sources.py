@@ -7,7 +7,6 @@ What the database keeps of a key is its id and the reference by which the source
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from kintsugi.durable import write_whole
 from kintsugi.errors import KeyUnavailable
 from kintsugi.vault.sealing import KEY_BYTES, key_id
 
@@ -107,15 +107,7 @@ class FileKeys:
         """Replace the file whole: with a torn one everything would be lost."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._path.with_name(f"{self._path.name}.new")
-            draft.unlink(missing_ok=True)
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write("".join(f"{key.hex()}\n" for key in keys))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-            _sync(self._path.parent)
+            write_whole(self._path, "".join(f"{key.hex()}\n" for key in keys).encode())
         except OSError as error:
             raise KeyUnavailable(f"no key can be written to {self._path}: {error}") from None
 
@@ -196,11 +188,3 @@ def _key(text: str, where: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise KeyUnavailable(f"{where} holds something that is not 64 hexadecimal digits")
     return key
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
