@@ -14,7 +14,6 @@ from kintsugi.model.proof import Proof, ProofRun
 from kintsugi.model.regression import CaseKind, CaseSource, Regression
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
-from kintsugi.replay.driver import put_in_force
 from kintsugi.replay.prove import NO_CASE, Charge, Judge, prove, run_on
 from tests.databases import NOON
 
@@ -185,18 +184,6 @@ def test_cases_are_tried_on_the_configurations_that_are_theirs() -> None:
         ("sales@5", "sales@6"),
         ("support@0", "support@2"),
     ]
-
-
-def test_each_configuration_is_compiled_once(monkeypatch: Any) -> None:
-    compiled = []
-
-    def counted(found: Any) -> Any:
-        compiled.append(found)
-        return put_in_force(found)
-
-    monkeypatch.setattr("kintsugi.replay.prove.put_in_force", counted)
-    assert proof_of(*(regression(number) for number in range(1, 30))).passed
-    assert len(compiled) == 2
 
 
 def earlier_of(one: Regression, judged: Judge = OLD) -> ProofRun:

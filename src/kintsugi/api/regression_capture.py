@@ -23,12 +23,11 @@ from kintsugi.model.incident import Incident
 from kintsugi.model.regression import CaseSource, Regression, RegressionFilter, SourceKind
 from kintsugi.model.report import Report
 from kintsugi.model.vault import Subject
-from kintsugi.policy.parse import parse_config
 from kintsugi.replay.capture import Reproduced, case_of, reproduced, that_matter
 from kintsugi.replay.case_runner import run_case
 from kintsugi.replay.case_text import read_case
+from kintsugi.replay.compiled import compiled
 from kintsugi.replay.decisions import missing_of
-from kintsugi.replay.driver import put_in_force
 from kintsugi.replay.expectations import canonical, expectation
 from kintsugi.replay.redaction_gate import FoundSensitive, Gated, gate
 from kintsugi.replay.results import CaseOutcome
@@ -378,7 +377,7 @@ def _court(
             courts[key] = judge.missing
         else:
             try:
-                courts[key] = put_in_force(parse_config(judge.content))
+                courts[key] = compiled(judge.content).in_force
             except ConfigurationInvalid as error:
                 courts[key] = f"this release cannot read {judge.name}: {error}"
     return courts[key]

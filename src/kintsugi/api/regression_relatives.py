@@ -38,9 +38,8 @@ from kintsugi.model.regression import Regression, RegressionFilter
 from kintsugi.model.stores import Token
 from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.parse import parse_config
 from kintsugi.replay.capture import case_of
-from kintsugi.replay.driver import put_in_force
+from kintsugi.replay.compiled import compiled
 from kintsugi.replay.minimise import Minimised, minimise
 from kintsugi.replay.prove import Judge
 from kintsugi.replay.redaction_gate import gate
@@ -354,7 +353,7 @@ class _Sides:
 def _compiled(judge: Judge) -> InForce:
     if judge.content is None:
         raise StateConflict(f"not attempted: {judge.missing}; publish that configuration here")
-    in_force = put_in_force(parse_config(judge.content))
+    in_force = compiled(judge.content).in_force
     in_force.config_version = judge.name
     return in_force
 

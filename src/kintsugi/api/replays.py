@@ -6,7 +6,6 @@ is read, and custody says so.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Annotated
 
 import msgspec
@@ -28,16 +27,15 @@ from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.stores import Token
 from kintsugi.policy.containment import Contained, pin_of, pinned_config
-from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
+from kintsugi.replay.compiled import Compiled, compiled
 from kintsugi.replay.decisions import Replayed, missing_of, replay
-from kintsugi.replay.driver import put_in_force
 
 routes = Routes("replays")
 
 LIMIT_MAX = 200
-# Compiled configurations that one request works with; each takes a few tenths of a second.
-_COMPILED_MAX = 8
+# Configurations that one request holds on to; exchanges of one time run one or two.
+_NAMED_MAX = 8
 
 
 class Replay(BaseModel):
@@ -123,7 +121,7 @@ class _Judges:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._compiled: OrderedDict[str, tuple[InForce, str]] = OrderedDict()
+        self._named: dict[str, tuple[InForce, str]] = {}
         self._contained: dict[tuple[str, str], tuple[Contained, ...]] = {}
         self._names: dict[str, str] = {}
 
@@ -135,22 +133,21 @@ class _Judges:
             NotFound: it is not known here: a gateway may run a file of its own.
             ConfigurationInvalid: this release cannot read it.
         """
-        if name not in self._compiled:
-            config = self._parsed(name)
-            in_force = put_in_force(config)
+        if name not in self._named:
+            _, in_force, digest = self._compiled(name)
             in_force.config_version = name
-            self._compiled[name] = in_force, revision(config)
-            if len(self._compiled) > _COMPILED_MAX:
-                self._compiled.popitem(last=False)
-        return self._compiled[name]
+            if len(self._named) >= _NAMED_MAX:
+                self._named.clear()
+            self._named[name] = in_force, digest
+        return self._named[name]
 
     def revision_under(self, pin: Contained, name: str) -> str:
         """The revision of what decides while a version of the policies is pinned: as ``get``."""
-        kept = self._parsed(pin.containment.lever.config_version)
-        return revision(pinned_config(kept, self._parsed(name)))
+        kept = self._compiled(pin.containment.lever.config_version).config
+        return revision(pinned_config(kept, self._compiled(name).config))
 
-    def _parsed(self, name: str) -> Config:
-        return parse_config(version_named(self._control.stores, name).content)
+    def _compiled(self, name: str) -> Compiled:
+        return compiled(version_named(self._control.stores, name).content)
 
     def recorded_by(self, event: DecisionEvent, judged_by: str) -> Config | None:
         """The configuration that an event was decided by, where that is another one and known."""

@@ -18,10 +18,8 @@ from kintsugi.gateway.in_force import InForce
 from kintsugi.model.config import Position
 from kintsugi.model.proof import CaseProof, CaseRun, Proof, ProofResult, ProofRun, Side
 from kintsugi.model.regression import Regression
-from kintsugi.policy.parse import parse_config
-from kintsugi.policy.plan import revision
 from kintsugi.replay.case_runner import run_case
-from kintsugi.replay.driver import put_in_force
+from kintsugi.replay.compiled import compiled
 from kintsugi.replay.results import CaseOutcome, CaseResult
 from kintsugi.replay.sources import Located
 
@@ -120,9 +118,7 @@ class Court:
         self._tried = 0
         if judge.content is not None:
             try:
-                config = parse_config(judge.content)
-                self._in_force = put_in_force(config)
-                self._revision = revision(config)
+                _, self._in_force, self._revision = compiled(judge.content)
             except ConfigurationInvalid as error:
                 self._error = str(error)
 
