@@ -69,6 +69,9 @@ BENCHMARKS = (
         "Replay: generated exchanges of every dialect, judged again",
         ("--exchanges", "5000"),
     ),
+    Benchmark(
+        "replay_incident", "Replay: kt replay INC through a real kt up", ("--events", "1000")
+    ),
     Benchmark("detectors", "Detectors: what they find on labelled data", data=(), needs_data=True),
     Benchmark(
         "minimise",

@@ -1,4 +1,4 @@
-"""``kt regressions minimise``, ``variants`` and ``twins``."""
+"""``kt regressions minimise``, ``variants`` and ``twins``, and one word on several cases."""
 
 from __future__ import annotations
 
@@ -79,6 +79,21 @@ def test_a_terminal_shows_what_came_of_it(
     shown = kt_online("regressions", "twins", miss).out
     assert "remainder" in shown
     assert "differ, not proposed" in shown
+
+
+def test_several_are_decided_about_at_once(
+    kt_online: Kt, miss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kt_online("regressions", "variants", miss, "--technique", "leetspeak")
+    told = kt_online("regressions", "approve", "REG-1", "REG-2", "--dry-run", "--json")
+    assert (told.code, told.json["done"], told.json["dry_run"]) == (0, 2, True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    some = kt_online("regressions", "approve", "REG-1", "REG-9")
+    assert some.code == 3
+    assert "done" in some.out
+    assert "refused" in some.out
+    rest = kt_online("regressions", "reject", "REG-1", "REG-2", "--reason", "no", "--json")
+    assert [one["outcome"] for one in rest.json["cases"]] == ["refused", "done"]
 
 
 def test_what_cannot_be_attempted_says_why(kt_online: Kt, miss: str) -> None:

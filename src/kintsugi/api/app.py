@@ -56,6 +56,7 @@ from kintsugi.api import (
     regression_exports,
     regression_ledger,
     regression_relatives,
+    regression_rulings,
     regression_verbs,
     regressions,
     replays,
@@ -151,6 +152,7 @@ RESOURCES: tuple[Routes, ...] = (
     replays.routes,
     proofs.routes,
     regression_ledger.routes,
+    regression_rulings.routes,
     regression_verbs.routes,
     regression_relatives.routes,
     regression_exports.routes,  # before the one that takes any word for a case

@@ -1,4 +1,5 @@
-"""What people do to a regression case: edit it, decide about it, replace it, run it."""
+"""What people do to a regression case: edit it, replace it, run it. Decisions about it stand in
+``regression_rulings``."""
 
 from __future__ import annotations
 
@@ -23,7 +24,6 @@ from kintsugi.api.configurations import (
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
-from kintsugi.api.proving import Bench
 from kintsugi.api.regression_views import RegressionView, view_of
 from kintsugi.api.regressions import (
     CASE_CHARS_MAX,
@@ -46,7 +46,6 @@ from kintsugi.policy.parse import parse_config
 from kintsugi.replay.case_runner import run_cases
 from kintsugi.replay.case_text import read_case
 from kintsugi.replay.expectations import canonical
-from kintsugi.replay.prove import run_on
 from kintsugi.replay.redaction_gate import FoundSensitive, gate
 from kintsugi.replay.results import CaseResult, RunReport
 from kintsugi.replay.sources import Located
@@ -74,14 +73,6 @@ class EditedRegression(BaseModel):
     name: Word = ""
     description: Piece | None = None
     keep: Keep = Field(default_factory=dict)
-    reason: Why = ""
-
-
-class Ruling(BaseModel):
-    """Why, in the words of who decides."""
-
-    model_config = ConfigDict(extra="forbid")
-
     reason: Why = ""
 
 
@@ -216,100 +207,7 @@ def edit(
         require_held(control.stores, made)
         return made
 
-    return _changed(control, regression_id, decide, if_match, dry_run=dry_run, found=found)
-
-
-@routes.add(
-    "POST",
-    "/v1/regressions/{regression_id}/approve",
-    Scope.REGRESSIONS_APPROVE,
-    answer=One[ChangedRegression],
-    parameters=True,
-)
-def approve_regression(
-    control: Ctl,
-    caller: Caller,
-    regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
-    ruling: Ruling,
-    if_match: IfMatch = None,
-) -> Response:
-    """Let a case count. It is run on the configuration of its time first, where it has to fail; a
-    twin has to hold there. What passes there is refused."""
-    return approve(control, caller, regression_id, ruling, if_match, dry_run=query.dry_run)
-
-
-def approve(
-    control: Control,
-    caller: Token,
-    regression_id: str,
-    ruling: Ruling,
-    if_match: str | None = None,
-    *,
-    dry_run: bool = False,
-) -> Response:
-    """What the route does; the console does the same."""
-    deed = Deed(actor_of(caller), control.clock(), ruling.reason)
-    # Run before the case is locked: what is compiled takes a while.
-    before = control.stores.regressions.get(regression_id)
-    incident = control.stores.incidents.get(before.incident_id)
-    since = incident.first_occurred_at or incident.detected_at or incident.reported_at
-    run = run_on(Bench(control.stores).red(before, since), [before], "red", at=deed.now)
-    found = gate(before.case, keep={kept.finding for kept in before.kept}).found
-
-    def decide(now: Regression) -> Regression:
-        if now.version != before.version:
-            raise VersionConflict(f"{now.id} was changed meanwhile; look at it again")
-        return rules.approved(now, found, run, deed)
-
-    return _changed(
-        control,
-        regression_id,
-        decide,
-        if_match,
-        dry_run=dry_run,
-        found=found,
-        same_engine=run.same_engine,
-    )
-
-
-@routes.add(
-    "POST",
-    "/v1/regressions/{regression_id}/reject",
-    Scope.REGRESSIONS_APPROVE,
-    answer=One[ChangedRegression],
-    parameters=True,
-)
-def reject_regression(
-    control: Ctl,
-    caller: Caller,
-    regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
-    ruling: Ruling,
-    if_match: IfMatch = None,
-) -> Response:
-    """Set a proposed case aside, with the reason."""
-    return reject(control, caller, regression_id, ruling, if_match, dry_run=query.dry_run)
-
-
-def reject(
-    control: Control,
-    caller: Token,
-    regression_id: str,
-    ruling: Ruling,
-    if_match: str | None = None,
-    *,
-    dry_run: bool = False,
-) -> Response:
-    """What the route does; the console does the same."""
-    deed = Deed(actor_of(caller), control.clock(), ruling.reason)
-    return _changed(
-        control,
-        regression_id,
-        lambda before: rules.rejected(before, deed),
-        if_match,
-        dry_run=dry_run,
-    )
+    return answered(changed(control, regression_id, decide, if_match, dry_run=dry_run, found=found))
 
 
 @routes.add(
@@ -330,25 +228,32 @@ def replace_regression(
     """Leave a tombstone that names the approved case which stands in."""
     deed = Deed(actor_of(caller), control.clock(), replacement.reason)
     by = control.stores.regressions.get(replacement.by)
-    return _changed(
-        control,
-        regression_id,
-        lambda before: rules.replaced(before, by, deed),
-        if_match,
-        dry_run=query.dry_run,
+    return answered(
+        changed(
+            control,
+            regression_id,
+            lambda before: rules.replaced(before, by, deed),
+            if_match,
+            dry_run=query.dry_run,
+        )
     )
 
 
-def _changed(
+def changed(
     control: Control,
     regression_id: str,
     decide: Decide,
-    if_match: str | None,
+    if_match: str | None = None,
     *,
     dry_run: bool,
     found: Sequence[FoundSensitive] = (),
     same_engine: bool | None = None,
-) -> Response:
+) -> ChangedRegression:
+    """What became of a case, or would.
+
+    Raises:
+        VersionConflict: it is not any more what ``if_match`` names.
+    """
     expected = expected_version(if_match)
     regressions = control.stores.regressions
     if dry_run:
@@ -361,8 +266,12 @@ def _changed(
     else:
         after = regressions.change(regression_id, decide, expected_version=expected)
     reference = control.stores.incidents.get(after.incident_id).reference
-    changed = ChangedRegression(view_of(after, reference), tuple(found), same_engine, dry_run)
-    return one(changed, headers={"ETag": etag(after.version)})
+    return ChangedRegression(view_of(after, reference), tuple(found), same_engine, dry_run)
+
+
+def answered(made: ChangedRegression) -> Response:
+    """The answer that tells of it."""
+    return one(made, headers={"ETag": etag(made.regression.version)})
 
 
 def _asked(control: Control, asked: RegressionRun) -> list[Regression]:

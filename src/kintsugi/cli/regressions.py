@@ -30,12 +30,16 @@ app.command("coverage")(regression_ledger.coverage)
 
 _EXIT_WRONG: Final = 3
 _COLUMNS: Final = ("id", "state", "kind", "incident", "configuration", "expects", "name")
+_RULED: Final = ("id", "outcome", "state", "why")
 _FACTS: Final = (
     *("id", "version", "state", "kind", "incident", "config_id", "technique", "parent"),
     *("replaced_by", "reason", "lost", "digest", "created_by", "changed_by"),
 )
 
 CaseArgument = Annotated[str, typer.Argument(metavar="REG", help="A case, such as REG-000012.")]
+CasesArgument = Annotated[
+    list[str], typer.Argument(metavar="REG...", help="Cases, such as REG-000012.")
+]
 ReasonOption = Annotated[
     str, typer.Option("--reason", help="Why; kept with the case.", show_default=False)
 ]
@@ -306,28 +310,28 @@ def edit(
 @online
 def approve(
     kt: Invocation,
-    regression: CaseArgument,
+    regressions: CasesArgument,
     reason: ReasonOption = "",
     dry_run: DryRunOption = False,
 ) -> None:
-    """Let a case count.
+    """Let a case count, or several.
 
-    It is run on the configuration of its time first. There it has to fail, or it proves nothing;
-    a twin has to hold there.
+    Each is run on the configuration of its time first. There it has to fail, or it proves nothing;
+    a twin has to hold there. Exit code 3 when one of several is refused.
     """
-    _decide(kt, regression, "approve", reason, dry_run)
+    _decide(kt, regressions, "approve", reason, dry_run)
 
 
 @app.command("reject")
 @online
 def reject(
     kt: Invocation,
-    regression: CaseArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the case.")],
+    regressions: CasesArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with each case.")],
     dry_run: DryRunOption = False,
 ) -> None:
-    """Set a proposed case aside."""
-    _decide(kt, regression, "reject", reason, dry_run)
+    """Set a proposed case aside, or several. Exit code 3 when one of several is refused."""
+    _decide(kt, regressions, "reject", reason, dry_run)
 
 
 @app.command("replace")
@@ -396,12 +400,30 @@ def run(
         raise typer.Exit(_EXIT_WRONG)
 
 
-def _decide(kt: Invocation, regression: str, verb: str, reason: str, dry_run: bool) -> None:
+def _decide(
+    kt: Invocation, regressions: Sequence[str], verb: str, reason: str, dry_run: bool
+) -> None:
     with kt.client() as client:
+        if len(regressions) == 1:
+            path = f"/v1/regressions/{regressions[0]}/{verb}"
+            told = client.post(path, {"reason": reason}, dry_run=dry_run)
+            kt.output.result(told, lambda: _changed(told))
+            return
         told = client.post(
-            f"/v1/regressions/{regression}/{verb}", {"reason": reason}, dry_run=dry_run
+            f"/v1/regressions/{verb}",
+            {"ids": list(regressions), "reason": reason},
+            dry_run=dry_run,
+            timeout_seconds=600,
         )
-    kt.output.result(told, lambda: _changed(told))
+    kt.output.result(told, lambda: table(_RULED, map(_ruled, told["cases"]), empty=""))
+    if told["done"] < len(told["cases"]):
+        raise typer.Exit(_EXIT_WRONG)
+
+
+def _ruled(one: Mapping[str, Any]) -> list[Any]:
+    reasons = [f"{each['message']}; {each['help']}" for each in one["blockers"]] or [one["why"]]
+    state = (one["regression"] or {}).get("state")
+    return [one["regression_id"], one["outcome"], state, " / ".join(reasons)]
 
 
 def _expected(**fields: str) -> dict[str, str]:

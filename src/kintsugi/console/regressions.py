@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
 
 from kintsugi import __version__
+from kintsugi.api import regression_rulings as rulings
 from kintsugi.api import regression_verbs as verbs
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.permissions import Scope, allows
@@ -206,13 +207,13 @@ def _edit(control: Control, caller: Token, regression_id: str, form: Form) -> ob
 
 
 def _approve(control: Control, caller: Token, regression_id: str, form: Form) -> object:
-    ruling = verbs.Ruling(reason=form["reason"][:2000])
-    return verbs.approve(control, caller, regression_id, ruling, _tag(form))
+    ruling = rulings.Ruling(reason=form["reason"][:2000])
+    return rulings.approve(control, caller, regression_id, ruling, _tag(form))
 
 
 def _reject(control: Control, caller: Token, regression_id: str, form: Form) -> object:
-    ruling = verbs.Ruling(reason=form.reason())
-    return verbs.reject(control, caller, regression_id, ruling, _tag(form))
+    ruling = rulings.Ruling(reason=form.reason())
+    return rulings.reject(control, caller, regression_id, ruling, _tag(form))
 
 
 _add_verb("edit", Scope.REGRESSIONS_WRITE, _edit)
