@@ -6,7 +6,8 @@ KintsugiError
 │   └── Expired               it went away at the end of its time
 ├── VersionConflict           somebody else changed it first
 ├── StateConflict             what was asked does not fit what it has become
-│   └── Blocked               several things stand in the way of it
+│   ├── Blocked               several things stand in the way of it
+│   └── NotStoredYet          an event is known, and not stored yet
 ├── IdempotencyMismatch       the same Idempotency-Key with another body
 ├── InvalidInput              a parameter or body that cannot be used
 ├── Unauthenticated           no valid token
@@ -93,6 +94,12 @@ class Blocked(StateConflict):
     def __init__(self, message: str, blockers: Sequence[Blocker]) -> None:
         super().__init__(message)
         self.blockers = tuple(blockers)
+
+
+class NotStoredYet(StateConflict):
+    """The event is not stored yet: its gateway has still to ship it."""
+
+    code = "event.not_stored_yet"
 
 
 class IdempotencyMismatch(KintsugiError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -11,13 +12,15 @@ from starlette.testclient import TestClient
 from kintsugi.api.permissions import Scope
 from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.custody import CustodyFilter
-from kintsugi.model.event import DecisionEvent
+from kintsugi.model.decision import Phase
+from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.ids import uuid7
+from kintsugi.model.oversight import EscalationReport
 from kintsugi.model.stores import Stores
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
 from kintsugi.replay.driver import carry, put_in_force
-from tests.control_plane import NOON, bearer, make_token
+from tests.control_plane import NOON, Clock, bearer, make_token
 
 AT = "/v1/regressions"
 STRICT = """
@@ -303,6 +306,39 @@ def test_a_case_of_a_restricted_incident_is_seen_by_those_who_work_on_it(
     assert client.get(AT, headers=other).json()["data"] == []
     assert client.get(f"{AT}/REG-1", headers=other).status_code == 404
     assert client.post(f"{AT}/REG-1/reject", json={"reason": "x"}, headers=other).status_code == 404
+
+
+def test_an_event_that_is_known_and_not_stored_says_what_it_waits_for(
+    client: TestClient, published: Stores, clock: Clock
+) -> None:
+    declared(client)
+    held = uuid7(int(NOON.timestamp() * 1000), bytes(10))
+    report = EscalationReport(
+        id=held,
+        created_at=NOON,
+        expires_at=NOON + timedelta(hours=1),
+        action_digest="sha256:action",
+        revision="sha256:plan",
+        phase=Phase.INPUT,
+        policy_name="custom",
+        reason_code="custom.matched",
+        gateway_id="gw-1",
+        config_version="demo@1",
+        held_until=NOON + timedelta(seconds=30),
+    )
+    published.oversight.raise_escalation(report, Payload())
+    asked = {"from": held, "incident": "INC-1"}
+    answer = client.post(AT, json=asked)
+    assert (answer.status_code, answer.json()["code"]) == (409, "event.not_stored_yet")
+    assert f"kt escalations approve|reject {held}), or at 12:00:30" in answer.json()["detail"]
+    clock.advance(minutes=5)
+    assert "gateway gw-1 has still to ship it" in refused(client, 409, **asked)
+    # Nobody told of this one, and its id says how old it is.
+    young = uuid7(int((clock() - timedelta(seconds=3)).timestamp() * 1000), bytes(10))
+    assert "3 seconds old" in refused(client, 409, **{**asked, "from": young})
+    clock.advance(minutes=2)
+    assert "is no event" in refused(client, 404, **{**asked, "from": young})
+    assert "no event" in refused(client, 404, **{**asked, "from": f"event:{young}"})
 
 
 def test_a_person_rejects_with_a_reason(client: TestClient, published: Stores) -> None:

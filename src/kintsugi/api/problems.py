@@ -32,6 +32,7 @@ HTTP_STATUS: Mapping[type[errors.KintsugiError], int] = {
     errors.VersionConflict: 412,
     errors.StateConflict: 409,
     errors.Blocked: 409,
+    errors.NotStoredYet: 409,
     errors.IdempotencyMismatch: 422,
     errors.InvalidInput: 422,
     errors.Unauthenticated: 401,

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from kintsugi.api.arrival import arrived
 from kintsugi.api.control import Control
 from kintsugi.api.proving import Bench
 from kintsugi.api.report_intake import events_of
@@ -83,6 +84,7 @@ def capture(control: Control, wanted: Wanted, deed: Deed) -> list[Captured]:
 
     Raises:
         NotFound: there is no such source.
+        NotStoredYet: its gateway has still to ship it.
         InvalidInput: something is missing to make a case of it; the message says what.
         StateConflict: the same case is there already.
     """
@@ -102,7 +104,7 @@ def _source(control: Control, what: str) -> _Source:
     if not colon or kind not in _KINDS:
         kind, key = ("trace" if _TRACE.fullmatch(what) else ""), what
     if kind == "trajectory":
-        run, key = run_of(control.stores.events.get(key))
+        run, key = run_of(arrived(control, key))
         kind = "event" if run == "exchange" else run
     if kind in ("session", "trace"):
         where = EventFilter(session=key) if kind == "session" else EventFilter(trace=key)
@@ -110,14 +112,14 @@ def _source(control: Control, what: str) -> _Source:
         if not page.events:
             raise NotFound(f"no exchange of {kind} {key} is stored")
         return _Source("trajectory", key, tuple(reversed(page.events)))
-    if kind != "report":
+    if kind in ("", "report"):
         try:
-            return _of_event(control, key, kind)
+            return _reported(control, key)
         except NotFound:
             if kind:
                 raise
     try:
-        return _reported(control, key)
+        return _of_event(control, key, kind)
     except NotFound:
         if kind:
             raise
@@ -128,7 +130,7 @@ def _source(control: Control, what: str) -> _Source:
 
 
 def _of_event(control: Control, key: str, kind: str) -> _Source:
-    event = control.stores.events.get(key)
+    event = arrived(control, key)
     decided = control.stores.overrides.of(event.id)
     if kind == "escalation" or (not kind and (decided or event.escalation is not None)):
         tied = next((one.incident_id for one in decided if one.incident_id), "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from kintsugi.cli import regression_ledger
+from kintsugi.cli.arrival import WaitForEventOption, once_stored
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
 from kintsugi.cli.output import facts, harmless, table
@@ -134,6 +135,7 @@ def add(
     keep: KeepOption = None,
     file: FileOption = None,
     reason: ReasonOption = "",
+    wait_seconds: WaitForEventOption = 30,
     dry_run: DryRunOption = False,
 ) -> None:
     """Make a regression case of what went wrong, in one action.
@@ -141,7 +143,7 @@ def add(
     It is run at once on the configuration that decided, and proposed; `kt regressions approve`
     lets it count. What must come out is taken from what is known (the incident's verdict, a
     reviewer's word, the decision itself) unless --expect says it. A trace or session gives a case
-    for each exchange that matters.
+    for each exchange that matters. An event that its gateway has still to ship is waited for.
     """
     if bool(what) == bool(file):
         raise typer.BadParameter("say what to make a case of: WHAT, or --file")
@@ -163,7 +165,11 @@ def add(
         "reason": reason,
     }
     with kt.client() as client:
-        told = client.post("/v1/regressions", body, dry_run=dry_run)
+        told = once_stored(
+            lambda: client.post("/v1/regressions", body, dry_run=dry_run),
+            wait_seconds=wait_seconds,
+            say=kt.output.say,
+        )
     kt.output.result(told, lambda: _captured(told))
 
 
