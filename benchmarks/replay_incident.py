@@ -81,6 +81,12 @@ def _user(number: int) -> str:
     return f"user-{number // _TIED_AT_ONCE}"
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Make an incident of that size, judge it again, and print what that took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -98,12 +104,14 @@ def main() -> None:
         print(f"{events:,} exchanges in {time.monotonic() - began:.1f} s", flush=True)
         tie(state, events)
         words = ("--limit", str(2 * events), "--output", str(folder / "replayed.jsonl"), "--json")
-        began = time.monotonic()
+        server = json.loads((state / "run/up.json").read_bytes())["pids"]["server"]
+        began, used = time.monotonic(), processor_seconds(server)
         told = kt(state, "replay", "INC-1", *words)
-        seconds = time.monotonic() - began
+        seconds, used = time.monotonic() - began, processor_seconds(server) - used
         count = sum(told["counts"].values())
         print(f"kt replay INC-1: {count:,} decisions {told['counts']} in {seconds:.1f} s")
-        print(f"{1000 * seconds / count:.2f} s for each 1,000")
+        each = 1000 / count
+        print(f"each 1,000: {each * seconds:.2f} s; {each * used:.2f} s of the server's processor")
     finally:
         kt(state, "down")
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,9 +16,10 @@ import msgspec
 from kintsugi.gateway.in_force import InForce
 from kintsugi.model.config import Case, CaseExpected
 from kintsugi.model.verdict import Verdict
+from kintsugi.replay.leaks import harmless_answers
 from kintsugi.replay.reproduction import run_one
 from kintsugi.replay.results import CaseResult
-from kintsugi.replay.variants import carriers
+from kintsugi.replay.variants import carriers, side_of
 
 #: Fewer words in common is another subject.
 SHARED_MIN: Final = 0.5
@@ -51,7 +52,7 @@ class Twin(msgspec.Struct, frozen=True):
     """A proposed twin.
 
     Attributes:
-        technique: ``remainder``, ``neighbour``, or the name of a frame.
+        technique: ``remainder``, ``neighbour``, the name of a frame, or one of ``STAND_INS``.
         event_id: of the recorded exchange that it is; empty for what was made up.
     """
 
@@ -98,7 +99,10 @@ def twins(
         expecting = partial(_acted_upon, reason_code=reason)
     else:
         made += [Twin("remainder", remainder)] if remainder is not None else []
-        made += quotations(minimised)
+        if side_of(run_one(green, case)) == "answer":
+            made += _harmless(case, red, green)
+        else:
+            made += quotations(minimised)
     found = [*made, *nearest(case, neighbours)]
     proposed = [twin for one in found if (twin := _same(one, expecting, red, green)) is not None]
     return Twins(tuple(proposed), len(found) - len(proposed))
@@ -140,6 +144,16 @@ def quotations(minimised: Case) -> Iterator[Twin]:
         framed = parts.without((), said)
         if framed is not None:
             yield Twin(name, framed)
+
+
+def _harmless(case: Case, red: InForce, green: InForce) -> Iterator[Twin]:
+    """The same question, answered without what leaked."""
+
+    def is_let_through(changed: Case) -> bool:
+        return _same(Twin("", changed), _let_through, red, green) is not None
+
+    for technique, changed in harmless_answers(case, is_let_through):
+        yield Twin(technique, changed)
 
 
 def _same(
