@@ -204,7 +204,7 @@ def test_a_whole_case_is_edited_as_yaml_and_errors_have_a_place(
     declared(client, event)
     text = added(client, **{"from": event.id})["regression"]["text"]
     wrong = client.put(
-        f"{AT}/REG-1", json={"text": text.replace("verdict: block", "verdict: blok")}
+        f"{AT}/REG-1", json={"text": text.replace('verdict: "block"', 'verdict: "blok"')}
     )
     assert wrong.status_code == 422
     [error] = wrong.json()["errors"]

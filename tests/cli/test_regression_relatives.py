@@ -72,7 +72,7 @@ def test_a_terminal_shows_what_came_of_it(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     shown = kt_online("regressions", "minimise", miss, "--with", "shop@2").out
     assert "6 of 37" in shown
-    assert "content: aurora" in shown
+    assert 'content: "aurora"' in shown
     shown = kt_online("regressions", "variants", miss, "--technique", "leetspeak").out
     assert "leetspeak" in shown
     assert "shop@1, shop@2" in shown

@@ -131,3 +131,12 @@ def test_an_expectation_is_taken_from_what_is_known() -> None:
             expectation(nothing, event=event, enforcement=enforcement)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="blok"):
         verdict(CaseExpected(verdict="blok"), event=stopped)
+
+
+def test_a_hostile_prompt_cannot_reorder_what_an_editor_shows() -> None:
+    event = recorded("/v1/chat/completions", **asked(f"{ATTACK} \u202egnirts"))
+    made = case_of(event, event.payload, name="a", facts=False)
+    text = case_yaml(made)
+    assert "\u202e" not in text
+    assert "headers" not in text
+    assert read_case(text, file="x") == made

@@ -11,7 +11,8 @@ import msgspec
 from kintsugi.model.config import MCP_ENDPOINT
 from kintsugi.model.verdict import Verdict
 from kintsugi.replay.endpoints import request_of
-from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, fields_of, stated, usable
+from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, fields_of, usable
+from kintsugi.replay.yaml_text import stated
 
 _KEYS: Final = frozenset({"authorization", "x-api-key"})
 _STOPPING: Final = frozenset(verdict.value for verdict in Verdict if verdict.stops)

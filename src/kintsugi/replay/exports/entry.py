@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from kintsugi.model.config import Case
 from kintsugi.model.regression import Regression
+from kintsugi.replay.yaml_text import stated
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -129,23 +130,6 @@ def entry_of(regression: Regression, incident: str) -> Entry:
         parent=regression.parent,
     )
     return Entry(about, regression.case, regression.lost)
-
-
-def stated(value: Any) -> Any:
-    """A value as plain JSON, without the fields that say no more than their default."""
-    match value:
-        case msgspec.Struct():
-            return {
-                field.encode_name: stated(getattr(value, field.name))
-                for field in msgspec.structs.fields(value)
-                if field.required or getattr(value, field.name) != field.default
-            }
-        case Mapping():
-            return {key: stated(inner) for key, inner in value.items()}
-        case tuple() | list():
-            return [stated(inner) for inner in value]
-        case _:
-            return value
 
 
 def fields_of(entry: Entry) -> dict[str, Any]:

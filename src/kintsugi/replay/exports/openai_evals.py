@@ -12,7 +12,7 @@ from typing import Any, Final
 from kintsugi.model.harmless import json_text
 from kintsugi.replay.exports.asked import Asked, asker, messages_of, packaged, through_gateway
 from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport
-from kintsugi.replay.exports.yaml_text import yaml_text
+from kintsugi.replay.yaml_text import yaml_text
 
 _NAME: Final = "kintsugi-regressions"
 _SPLIT: Final = f"{_NAME}.cases.v1"

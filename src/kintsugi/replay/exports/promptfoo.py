@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from kintsugi.model.harmless import json_text
 from kintsugi.replay.exports.asked import Asked, asker, through_gateway
-from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport, stated
-from kintsugi.replay.exports.yaml_text import yaml_text
+from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport
+from kintsugi.replay.yaml_text import stated, yaml_text
 
 _HEAD: Final = "# yaml-language-server: $schema=https://promptfoo.dev/config-schema.json\n"
 _SEEN: Final = "JSON.parse(output)"

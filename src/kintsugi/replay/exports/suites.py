@@ -7,15 +7,8 @@ from typing import Any, Final
 
 from kintsugi.model.harmless import json_text
 from kintsugi.policy.document import BYTES_MAX, NODES_MAX
-from kintsugi.replay.exports.entry import (
-    Entry,
-    ExportedFile,
-    Losses,
-    RegressionExport,
-    stated,
-    usable,
-)
-from kintsugi.replay.exports.yaml_text import yaml_text
+from kintsugi.replay.exports.entry import Entry, ExportedFile, Losses, RegressionExport, usable
+from kintsugi.replay.yaml_text import stated, yaml_text
 
 _WORDS: Final = {"case": "cases", "variant": "variants", "twin": "benign twins"}
 # The name says these: in a suite's, or before the case's own.

@@ -1,4 +1,4 @@
-"""Plain values as block YAML, in which every text is a JSON string.
+"""What a value states as block YAML, in which every text is a JSON string.
 
 So nothing in a hostile prompt has a meaning in YAML, whichever version of it is read.
 """
@@ -6,8 +6,10 @@ So nothing in a hostile prompt has a meaning in YAML, whichever version of it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import msgspec
 
 from kintsugi.model.harmless import json_text
 
@@ -15,6 +17,28 @@ _PLAIN_KEY: Final = re.compile("[a-z][a-z_]*[a-z]")
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 # What YAML 1.2 §5.1 does not count as printable and JSON leaves alone.
 _UNPRINTABLE: Final = re.compile("[\ufffe\uffff]")
+
+
+def stated(value: Any) -> Any:
+    """A value as plain JSON, without the fields that say no more than their default."""
+    match value:
+        case msgspec.Struct():
+            return {
+                field.encode_name: stated(getattr(value, field.name))
+                for field in msgspec.structs.fields(value)
+                if field.required or getattr(value, field.name) != _default(field)
+            }
+        case Mapping():
+            return {key: stated(inner) for key, inner in value.items()}
+        case tuple() | list():
+            return [stated(inner) for inner in value]
+        case _:
+            return value
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    made = field.default_factory
+    return field.default if made is msgspec.NODEFAULT else made()
 
 
 def yaml_text(value: dict[str, Any]) -> str:
