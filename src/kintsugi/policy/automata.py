@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 import re2
 
-from kintsugi.policy.literals import Clause, Literals, clauses, parsed
+from kintsugi.policy.literals import Expression, Literals, Places, parsed, told
 from kintsugi.policy.normalise import Layer
 
 # Python's own parser of regular expressions, which no stubs describe: it knows how wide they are.
@@ -37,6 +37,9 @@ _PROGRAM_SIZE_MAX = 60_000
 # From so many patterns on that need the same, one set is quicker than each alone.
 _SECOND_STAGE_MIN = 4
 _PATTERN_LENGTH_MAX = 4_096
+_UTF_8_BYTES_MAX = 4
+# To call for a search takes as long as reading so much text.
+_CALL_COSTS_BYTES = 200
 _ALWAYS = 0
 
 
@@ -129,17 +132,20 @@ class Automaton:
         self._searchers = [compile_pattern(pattern) for pattern in patterns]
         self._value_groups = [searcher.groupindex.get("value", 0) for searcher in self._searchers]
         self._before: list[int | None] = []
+        self._longest: list[int | None] = []
         first: dict[str, dict[str, list[int]]] = {}
-        worded: list[tuple[int, tuple[Clause, ...]]] = []
+        worded: list[tuple[int, Expression]] = []
         for index, pattern in enumerate(patterns):
-            self._before.append(width(pattern).before)
-            if found := clauses(pattern.regex, pattern.needs):
-                worded.append((index, found))
+            longest, before = width(pattern)
+            self._longest.append(longest)
+            self._before.append(before)
+            if (expression := told(pattern.regex, pattern.needs)) is not None:
+                worded.append((index, expression))
                 continue
             wanted = _flagged(pattern.needs or pattern.regex, pattern)
             first.setdefault(pattern.group, {}).setdefault(wanted, []).append(index)
         self._worded = [index for index, _ in worded]
-        self._literals = Literals([found for _, found in worded])
+        self._literals = Literals([expression for _, expression in worded])
         self._sets: list[_Set] = []
         for group in first.values():
             stages = {
@@ -155,8 +161,8 @@ class Automaton:
         """
         found = [
             index
-            for possible in self._literals.possible(data)
-            if self._in(index := self._worded[possible], data)
+            for possible, places in self._literals.possible(data)
+            if self._at(index := self._worded[possible], data, places)
         ]
         for matcher, stages in self._sets:
             hits = matcher.Match(data)
@@ -229,8 +235,28 @@ class Automaton:
         before = self._before[index]
         return 0 if before is None else max(start - before, 0)
 
+    def _at(self, index: int, data: bytes, places: Places | None) -> bool:
+        """Whether a pattern is in a text, given where it can be; None for anywhere."""
+        if places is None:
+            return self._in(index, data)
+        starts, begin = places
+        if begin:
+            if len(starts) * _CALL_COSTS_BYTES > len(data):
+                return self._in(index, data)
+            return any(_found(self._searchers[index], data, start) for start in starts)
+        longest = self._longest[index]
+        if longest is None:
+            return self._in(index, data)
+        reach = longest if data.isascii() else _UTF_8_BYTES_MAX * longest
+        if len(starts) * (_CALL_COSTS_BYTES + 2 * reach) > len(data):
+            return self._in(index, data)
+        return any(
+            _found(self._searchers[index], data, max(start - reach, 0), start + reach)
+            for start in starts
+        )
+
     def _in(self, index: int, data: bytes) -> bool:
-        return self._searchers[index].search(data) is not None
+        return _found(self._searchers[index], data, 0, len(data))
 
 
 class Sighting:
@@ -285,6 +311,20 @@ class Sighting:
             elif isinstance(answer, Resume):
                 skipped = layer.text[start : answer.at]
                 answer = Resume(found.start + len(skipped.encode("utf-8", "replace")))
+
+
+def _found(searcher: re2._Regexp, data: bytes, start: int, end: int | None = None) -> bool:
+    """Whether a match begins at ``start``, or is anywhere between ``start`` and ``end``.
+
+    Asks RE2 itself: what the wrapper makes of an answer takes longer than a short search.
+    """
+    matcher = searcher._regexp
+    anchors = matcher.Anchor
+    if end is None:
+        spans = matcher.Match(anchors.ANCHOR_START, data, start, len(data))
+    else:
+        spans = matcher.Match(anchors.UNANCHORED, data, start, min(end, len(data)))
+    return bool(spans[0][0] >= 0)
 
 
 def compile_pattern(pattern: Pattern) -> re2._Regexp:

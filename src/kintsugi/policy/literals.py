@@ -34,6 +34,8 @@ _FREQUENT = {
     *("the", "and", "you", "your", "with", "all", "not", "can", "any", "will", "new", "now", "her"),
     *("what", "give", "type", "act", "exp", "count", "account"),
 }
+# An expression is looked for at its literals where they are not more than this.
+_STARTS_MAX = 32
 # Matches are listed one by one, and there may be one at each place: so much text at a time.
 _CHUNK_BYTES = 1 << 15
 
@@ -115,61 +117,129 @@ def parsed(regex: str) -> Any:
     return _parser.parse(_for_python(regex))
 
 
-def folded(data: bytes) -> bytes:
-    """Text as literals are written: of letters that RE2 takes for the same there is one."""
+_ASCII = bytes(range(128))
+# From so many capitals beyond ASCII on it is quicker to fold all characters than each of these.
+_FEW = 12
+
+
+def folded(data: bytes) -> tuple[bytes, bool]:
+    """Text as literals are written: of letters that RE2 takes for the same there is one.
+
+    Returns:
+        The text, and whether everything in it stands where it stood.
+    """
     if data.isascii():
-        return data.lower()
-    return data.decode("utf-8", "replace").casefold().encode()
+        return data.lower(), True
+    beyond = set(data.translate(None, _ASCII).decode("utf-8", "replace"))
+    changed = [(one.encode(), small.encode()) for one in beyond if (small := one.casefold()) != one]
+    in_place = all(len(one) == len(small) for one, small in changed)
+    if len(changed) > _FEW:
+        return data.decode("utf-8", "replace").casefold().encode(), in_place
+    text = data.lower()
+    for letter, small_letter in changed:  # what a letter is folded to is folded already
+        text = text.replace(letter, small_letter)
+    return text, in_place
+
+
+class Expression(NamedTuple):
+    """What the literals of an expression tell.
+
+    Attributes:
+        clauses: at least one, the rarest first.
+        begins: literals of which each match begins with one; None where that is not known.
+        own: the rarest of the clauses that is within every match, rather than somewhere in the
+            text.
+    """
+
+    clauses: tuple[Clause, ...]
+    begins: Clause | None = None
+    own: Clause | None = None
+
+
+class Places(NamedTuple):
+    """Where to look for an expression, in bytes.
+
+    Attributes:
+        starts: of its literals.
+        begin: whether a match begins at one of them, rather than reaches over one.
+    """
+
+    starts: Sequence[int]
+    begin: bool
+
+
+def told(regex: str, needs: str = "") -> Expression | None:
+    """What must be in a text where an expression matches that needs another one to be there too;
+    None when nothing can be told."""
+    found = clauses(regex, needs)
+    if not found:
+        return None
+    within = _clauses(regex)
+    own = next((clause for clause in found if clause in within), None)
+    return Expression(found, _begins(regex), own)
 
 
 class Literals:
-    """Tells which of many expressions could be in a text.
+    """Tells which of many expressions could be in a text, and where."""
 
-    Args:
-        required: for each expression its clauses, at least one.
-    """
-
-    def __init__(self, required: Sequence[tuple[Clause, ...]]) -> None:
+    def __init__(self, expressions: Sequence[Expression]) -> None:
         numbers: dict[Clause, int] = {}
         # By its rarest clause what must also be there, and the expression.
         self._further: list[list[tuple[frozenset[int], int]]] = []
-        for expression, (rarest, *others) in enumerate(required):
-            for clause in (rarest, *others):
+        for position, one in enumerate(expressions):
+            rarest, *others = one.clauses
+            for clause in one.clauses:
                 if clause not in numbers:
                     numbers[clause] = len(numbers)
                     self._further.append([])
             rest = frozenset(numbers[clause] for clause in others)
-            self._further[numbers[rarest]].append((rest, expression))
+            self._further[numbers[rarest]].append((rest, position))
         of: dict[str, list[int]] = {}
         for clause, number in numbers.items():
             for literal in sorted(clause):
                 of.setdefault(literal, []).append(number)
+        for one in expressions:
+            for literal in sorted(one.begins or ()):
+                of.setdefault(literal, [])
         self._clauses = list(of.values())
+        places = {literal: place for place, literal in enumerate(of)}
+        # By expression the literals to look around, and whether matches begin with them.
+        self._around = [
+            (
+                frozenset(places[literal] for literal in one.begins or one.own or ()),
+                bool(one.begins),
+            )
+            for one in expressions
+        ]
         self._overlap = max((len(literal.encode()) for literal in of), default=1) - 1
         self._automaton = ahocorasick_rs.BytesAhoCorasick(
             [literal.encode() for literal in of],
             implementation=ahocorasick_rs.Implementation.ContiguousNFA,
         )
 
-    def possible(self, data: bytes) -> list[int]:
-        """The expressions that could be in this text, in no particular order."""
-        text = folded(data)
+    def possible(self, data: bytes) -> Iterator[tuple[int, Places | None]]:
+        """The expressions that could be in this text, by position, in no particular order; with
+        each where to look for it, None for everywhere."""
+        text, in_place = folded(data)
         find = self._automaton.find_matches_as_indexes
-        if len(text) <= _CHUNK_BYTES:
-            literals = {match[0] for match in find(text, overlapping=True)}
-        else:
-            literals = set()
-            for start in range(0, len(text), _CHUNK_BYTES):
-                chunk = text[start : start + _CHUNK_BYTES + self._overlap]
-                literals |= {match[0] for match in find(chunk, overlapping=True)}
-        of = self._clauses
-        here = {clause for literal in literals for clause in of[literal]}
-        return [
-            expression
-            for clause in here
-            for rest, expression in self._further[clause]
-            if rest <= here
-        ]
+        starts: dict[int, list[int]] = {}
+        for chunk_start in range(0, len(text), _CHUNK_BYTES):
+            chunk = text[chunk_start : chunk_start + _CHUNK_BYTES + self._overlap]
+            for literal, start, _ in find(chunk, overlapping=True):
+                if literal not in starts:
+                    starts[literal] = [chunk_start + start]
+                elif len(known := starts[literal]) <= _STARTS_MAX:
+                    known.append(chunk_start + start)
+        here = {clause for literal in starts for clause in self._clauses[literal]}
+        for clause in here:
+            for rest, position in self._further[clause]:
+                if not rest <= here:
+                    continue
+                literals, begin = self._around[position]
+                around = [start for one in starts if one in literals for start in starts[one]]
+                if around or not begin:
+                    few = in_place and 0 < len(around) <= _STARTS_MAX
+                    yield position, Places(around, begin) if few else None
 
 
 def _required(strings: _Strings) -> Iterator[Clause]:
@@ -233,6 +303,59 @@ def _sequence(nodes: Iterable[_Node], start: Clause = _EMPTY, depth: int = 0) ->
     if whole:
         return _Strings(exact)
     return _Strings(None, tuple(found) if exact is None else (*found, exact))
+
+
+@lru_cache(maxsize=2048)
+def _begins(regex: str) -> Clause | None:
+    """Literals of which each match begins with one, where there are such and they are rare."""
+    if "{," in regex or r"\Q" in regex:
+        return None
+    try:
+        found = _beginnings(parsed(regex).data)
+    except (re.error, OverflowError, RecursionError):
+        return None
+    if not all(map(_telling, found)):
+        return None
+    kept: list[str] = []
+    for one in sorted({literal[:_CHARS_MAX] for literal in found}, key=len):
+        if not one.startswith(tuple(kept)):
+            kept.append(one)
+    return frozenset(kept)
+
+
+def _beginnings(nodes: Iterable[_Node]) -> dict[str, bool]:
+    """What a match can begin with, and whether nothing else can follow that within the nodes."""
+    found = {"": True}
+    for operation, argument in _unrolled(nodes):
+        if not any(found.values()):
+            break
+        longer: dict[str, bool] = {}
+        piece = _beginnings_of_piece(operation, argument)
+        for one, whole in found.items():
+            for further, further_whole in piece.items() if whole else [("", False)]:
+                joined = one + further
+                longer[joined] = further_whole and longer.get(joined, True)
+        if len(longer) > _STRINGS_MAX:
+            return dict.fromkeys(found, False)
+        found = longer
+    return found
+
+
+def _beginnings_of_piece(operation: Any, argument: Any) -> dict[str, bool]:
+    if operation is _constants.SUBPATTERN:
+        return _beginnings(argument[-1].data)
+    if operation is _constants.BRANCH:
+        found: dict[str, bool] = {}
+        for branch in argument[1]:
+            for one, whole in _beginnings(branch.data).items():
+                found[one] = whole and found.get(one, True)
+        return found
+    exact = _piece(operation, argument, _DEPTH_MAX).exact
+    if exact is not None:
+        return dict.fromkeys(exact, True)
+    if operation in _REPEATS and argument[0] > 0:
+        return dict.fromkeys(_beginnings(argument[2].data), False)
+    return {"": False}
 
 
 def _unrolled(nodes: Iterable[_Node]) -> Iterator[_Node]:
