@@ -28,8 +28,8 @@ import psycopg
 
 from kintsugi.model.decision import Evaluation, Finding, Mode, Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import EventFilter
 from kintsugi.model.verdict import Verdict
 from kintsugi.store import PostgresStores, open_stores
 from kintsugi.store.embedded import DatabaseHandle, Embedded

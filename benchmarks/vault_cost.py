@@ -22,7 +22,7 @@ import psycopg
 
 from benchmarks.store import BATCH, NOW, Meter, append, made_batches, report
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.store import open_stores
 from kintsugi.store.embedded import DatabaseHandle, Embedded
 from kintsugi.vault.key_sources import FileKeys

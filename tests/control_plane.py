@@ -21,8 +21,9 @@ from kintsugi.api.permissions import Scope
 from kintsugi.console.app import build_control_plane
 from kintsugi.model.decision import Evaluation, Finding, Mode, Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import GatewayReport, Stores, WorkerReport
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 
 NOON = datetime(2026, 4, 23, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kintsugi.ledger.package.files import pack
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.verdict import Verdict
 from tests.ledger.packages import KEY, OTHER, filled, made
 

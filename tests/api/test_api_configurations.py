@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from starlette.testclient import TestClient
 
-from kintsugi.model.stores import GatewayReport, Stores
+from kintsugi.model.gateways import GatewayReport
+from kintsugi.model.stores import Stores
 from tests.control_plane import CONFIGURATION, Clock, make_event, make_report
 
 ADDRESS = "/v1/configurations/support-prod"

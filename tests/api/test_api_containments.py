@@ -10,7 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from kintsugi.api.permissions import Scope
-from kintsugi.model.stores import GatewayReport, Stores, WorkerReport
+from kintsugi.model.gateways import GatewayReport, WorkerReport
+from kintsugi.model.stores import Stores
 from tests.control_plane import NOON, Clock, bearer, make_event, make_token
 
 AT = "/v1/containments"

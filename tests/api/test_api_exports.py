@@ -20,7 +20,9 @@ from kintsugi.api.export_formats import COLUMNS, FORMATS
 from kintsugi.api.export_worker import STALE_AFTER_SECONDS, ExportWorker
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.model.event import Attempt, DecisionEvent, Payload
-from kintsugi.model.stores import EventFilter, ExportJob, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.stores import Stores
 from kintsugi.store.memory import MemoryChanges
 from tests.control_plane import NOON, Clock, blocked_event, make_event
 from tests.store.made import as_sent

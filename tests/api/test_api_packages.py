@@ -22,11 +22,13 @@ from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Payload, RaisedEscalation, Unredacted
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
 from kintsugi.model.holds import Hold
 from kintsugi.model.ids import uuid7
 from kintsugi.model.signal import Observation
 from kintsugi.model.span import Span, Step
-from kintsugi.model.stores import EventFilter, ExportJob, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.store.memory import MemoryChanges
 from tests.api.test_api_exports import finished
 from tests.api.test_api_freezes import declare, settled

@@ -21,8 +21,10 @@ from kintsugi.api.permissions import Scope
 from kintsugi.errors import StoreUnavailable
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Quarantine, RaisedEscalation
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import StoredEvent
 from kintsugi.model.overrides import Judgement
-from kintsugi.model.stores import EventFilter, StoredEvent, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.memory import MemoryChanges, memory_stores
 from tests.control_plane import (

@@ -11,7 +11,8 @@ from starlette.testclient import TestClient
 from kintsugi import errors
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import HTTP_STATUS, FieldError, Invalid, did_you_mean, status_of
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.stores import Stores
 from tests.control_plane import bearer, make_token
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from starlette.testclient import TestClient
 
+from kintsugi.model.gateways import GatewayReport
 from kintsugi.model.journal import JournalHead
-from kintsugi.model.stores import GatewayReport, Stores
+from kintsugi.model.stores import Stores
 from tests.control_plane import Clock, make_event, make_report
 
 SECOND = timedelta(seconds=1)

@@ -27,10 +27,11 @@ from kintsugi.model.event import (
 from kintsugi.model.facts import Counter, RemoteAnswer
 from kintsugi.model.ids import uuid7
 from kintsugi.model.incident import Actor
+from kintsugi.model.log import Cosigned, Witnessed
 from kintsugi.model.overrides import Judgement
 from kintsugi.model.regression import CaseSource, Regression
 from kintsugi.model.signal import Observation
-from kintsugi.model.stores import Cosigned, Stores, Witnessed
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.browser.conftest import Console, sign_in
 from tests.browser.test_console import LOW_CONTRAST

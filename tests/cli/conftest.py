@@ -22,7 +22,8 @@ from kintsugi.cli.parts import Parts
 from kintsugi.model.decision import Evaluation, Mode, Phase
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import QueryResult, Stores
+from kintsugi.model.query import QueryResult
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.memory import memory_stores
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kintsugi.cli.in_force import Gateway, Worker, progress
-from kintsugi.model.stores import GatewayReport, WorkerReport
+from kintsugi.model.gateways import GatewayReport, WorkerReport
 from tests.cli.conftest import ControlPlane, Kt
 
 CONFIG = """\

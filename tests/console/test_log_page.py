@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from kintsugi.api.credentials import secret_sha256
 from kintsugi.console.sessions import COOKIE
 from kintsugi.model.incident import new_id
-from kintsugi.model.stores import Cosigned, Stores, Witnessed
+from kintsugi.model.log import Cosigned, Witnessed
+from kintsugi.model.stores import Stores
 from kintsugi.model.user import Session
 from tests.control_plane import CONFIGURATION, NOON, Clock, make_event, make_report, make_token
 

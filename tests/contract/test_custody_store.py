@@ -18,7 +18,9 @@ from kintsugi.model.custody import (
     custody_entry,
     custody_record,
 )
-from kintsugi.model.stores import EventFilter, ExportJob, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.stores import Stores
 from tests.contract.conftest import Maker
 from tests.databases import NOON
 

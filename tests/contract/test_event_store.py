@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.model.decision import Finding
 from kintsugi.model.event import DecisionEvent, Payload
-from kintsugi.model.stores import EventFilter, Ingested, MinuteCount, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import Ingested, MinuteCount
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.contract.conftest import Maker
 from tests.databases import NOON

@@ -14,6 +14,7 @@ from kintsugi.errors import Blocked, InvalidInput, NotFound, VersionConflict
 from kintsugi.incidents import access, commands, notes, opening, relations
 from kintsugi.incidents.commands import Act, changed, entry
 from kintsugi.incidents.lifecycle import moved
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.incident import (
     Actor,
     Change,
@@ -26,7 +27,7 @@ from kintsugi.model.incident import (
     record_of,
 )
 from kintsugi.model.obligation import Obligation, SetAside
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.stores import Stores
 from tests.contract.conftest import Maker
 from tests.control_plane import make_event
 from tests.databases import NOON

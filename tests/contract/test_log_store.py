@@ -20,7 +20,8 @@ from kintsugi.ledger.merkle import (
 )
 from kintsugi.ledger.note import SigningKey
 from kintsugi.ledger.proof import prove_event, prove_leaf, verify_event, verify_leaf
-from kintsugi.model.stores import WITNESSES_MAX, Cosigned, Stores, Witnessed
+from kintsugi.model.log import WITNESSES_MAX, Cosigned, Witnessed
+from kintsugi.model.stores import Stores
 from tests.contract.conftest import Maker
 from tests.databases import NOON
 from tests.store.made import event

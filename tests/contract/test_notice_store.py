@@ -13,12 +13,13 @@ from kintsugi.incidents.commands import Act
 from kintsugi.incidents.lifecycle import Move, moved
 from kintsugi.model.containment import Bypassed
 from kintsugi.model.custody import custody_entry
+from kintsugi.model.gateways import GatewayReport
 from kintsugi.model.holds import Hold
 from kintsugi.model.ids import uuid7
 from kintsugi.model.incident import Actor
 from kintsugi.model.notice import Notice, notice
 from kintsugi.model.notice_sources import of_containment
-from kintsugi.model.stores import GatewayReport, Stores
+from kintsugi.model.stores import Stores
 from tests.contract import test_containment_store, test_oversight_store, test_signal_store
 from tests.databases import NOON
 

@@ -7,9 +7,10 @@ import psycopg
 
 from kintsugi.ledger.leaves import EventsLeaf, custody_leaf, leaf_data
 from kintsugi.model.custody import custody_entry
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.packages import PackedBatch
 from kintsugi.model.span import Span, Step
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.contract.conftest import Maker
 from tests.databases import NOON

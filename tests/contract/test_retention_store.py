@@ -15,11 +15,13 @@ from kintsugi.ledger.proof import record_hash
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
 from kintsugi.model.holds import Hold
+from kintsugi.model.idempotency import SavedAnswer
 from kintsugi.model.ids import uuid7
 from kintsugi.model.retention import DEFAULTS, Keeper, RetentionPolicy, changed
 from kintsugi.model.signal import Observation
-from kintsugi.model.stores import ExportJob, SavedAnswer, Stores
+from kintsugi.model.stores import Stores
 from tests.contract.retention import DAY, claimed, keep, run_all, through, wanted
 from tests.contract.test_incident_store import act, declare
 from tests.contract.test_span_store import TRACE, span

@@ -9,16 +9,13 @@ import msgspec
 import pytest
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
-from kintsugi.model.stores import (
-    ConfigurationVersion,
-    EventFilter,
-    ExportJob,
-    GatewayReport,
-    SavedAnswer,
-    Stores,
-    Token,
-    WorkerReport,
-)
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.gateways import GatewayReport, WorkerReport
+from kintsugi.model.idempotency import SavedAnswer
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token
 from kintsugi.model.verdict import Verdict
 from tests.databases import NOON
 

@@ -12,10 +12,12 @@ from kintsugi.incidents.judgement import described
 from kintsugi.incidents.opening import opened
 from kintsugi.model.containment import Containment, ContainmentScope, Lever
 from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.incident import Actor, Change, Incident, new_id
 from kintsugi.model.notice import notice
 from kintsugi.model.signal import Observation
-from kintsugi.model.stores import ExportJob, GatewayReport, Stores, WorkerReport
+from kintsugi.model.stores import Stores
 from kintsugi.store.uuids import parse_uuid
 from tests.databases import NOON
 

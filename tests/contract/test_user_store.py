@@ -10,7 +10,8 @@ import pytest
 
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.incident import new_id
-from kintsugi.model.stores import Stores, Token
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token
 from kintsugi.model.user import Invitation, Session, SignInFlow, User
 from tests.databases import NOON
 

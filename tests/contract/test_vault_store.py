@@ -12,8 +12,9 @@ from kintsugi.errors import NotFound, StateConflict, VersionConflict
 from kintsugi.model.custody import CustodyFilter, custody_entry
 from kintsugi.model.erasure import ErasureJob, Receipt
 from kintsugi.model.event import DecisionEvent, ErasedNote, Payload, Unredacted
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.model.vault import Subject
 from tests.databases import NOON
 from tests.store.made import as_sent, event

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from kintsugi.errors import DatabaseUnusable, KintsugiError, StoreUnavailable
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.store import PostgresStores, open_stores
 from kintsugi.store.embedded import Embedded
 from kintsugi.store.remains import server_processes

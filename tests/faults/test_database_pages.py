@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from kintsugi.errors import DatabaseUnusable
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.store import open_stores
 from kintsugi.store.embedded import Embedded
 from tests.control_plane import Clock, bearer, control_plane, make_token

@@ -19,7 +19,8 @@ from kintsugi.gateway.shipper import Keep, Shipper
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
 from kintsugi.ledger.leaves import EventsLeaf
 from kintsugi.model.event import Admission
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.stores import Stores
 from kintsugi.store.memory import memory_stores
 from tests.control_plane import Clock, control_plane, make_token, served
 from tests.store.made import event

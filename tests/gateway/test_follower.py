@@ -24,7 +24,7 @@ from kintsugi.gateway.follower import (
     read_server_sent_events,
     save_last_good,
 )
-from kintsugi.model.stores import GatewayReport
+from kintsugi.model.gateways import GatewayReport
 from tests.gateway.fake_control_plane import TOKEN, FakeControlPlane, running
 
 SUPPORT = FollowedConfiguration("support", 3, "sha256:3", "pack: {name: support}\n")

@@ -15,7 +15,8 @@ from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.ledger.package.verify import verify_package
 from kintsugi.ledger.package.writer import PackageWriter, Selection
 from kintsugi.model.custody import custody_entry
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.stores import Stores
 from kintsugi.store.memory import memory_stores
 from tests.control_plane import NOON, blocked_event, make_event
 

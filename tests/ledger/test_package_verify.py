@@ -22,7 +22,8 @@ from kintsugi.ledger.package.dsse import envelope_text, open_envelope, read_stat
 from kintsugi.ledger.package.files import FolderFiles, pack
 from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.ledger.package.verify import verify_package
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
 from tests.control_plane import make_event
 from tests.ledger.packages import KEY, OTHER, copied, filled, made, verified

@@ -15,7 +15,7 @@ import pytest
 
 from kintsugi.errors import DatabaseUnusable, InvalidInput, StoreUnavailable
 from kintsugi.model.event import Payload
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.store import PostgresStores, open_stores
 from kintsugi.store import backup as backups
 from kintsugi.store.backup import Manifest, backup, read_manifest, restore

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import EventFilter, EventPage, EventStore
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import EventPage, EventStore
 from kintsugi.model.verdict import Verdict
 from kintsugi.store import PostgresStores, full_text
 from kintsugi.store.memory import memory_stores

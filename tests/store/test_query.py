@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from kintsugi.errors import QueryRefused
-from kintsugi.model.stores import QueryResult
+from kintsugi.model.query import QueryResult
 from kintsugi.store import PostgresStores, open_stores
 from kintsugi.store.programs import candidate_folders, find_client_programs
 from kintsugi.store.reader import ensure_reader, reader_name

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 
 import kintsugi.store.migrations
 from kintsugi.errors import DatabaseUnusable, StoreUnavailable
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.store import PostgresStores, open_stores
 from kintsugi.store.migrate import HEAD, SETTINGS, prepare_database
 from kintsugi.store.programs import candidate_folders, find_client_programs

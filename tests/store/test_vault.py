@@ -17,8 +17,8 @@ from kintsugi.errors import KeyUnavailable
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.erasure import ErasureJob
 from kintsugi.model.event import DecisionEvent, ErasedNote, Payload
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import EventFilter
 from kintsugi.store import PostgresStores, open_stores
 from kintsugi.vault.key_sources import FileKeys
 from kintsugi.vault.remembered import FILE, remember

@@ -19,7 +19,7 @@ from kintsugi.api.problems import Problem
 from kintsugi.errors import Forbidden, KintsugiError, Unauthenticated
 from kintsugi.model.audit import AuditEntry, AuditStore
 from kintsugi.model.incident import new_id
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 log = structlog.get_logger(__name__)
 

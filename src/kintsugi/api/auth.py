@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from kintsugi.api.credentials import secret_sha256, usable
 from kintsugi.api.permissions import Permission, Scope, allows, scopes_of
 from kintsugi.errors import Forbidden, Unauthenticated
-from kintsugi.model.stores import Stores, Token
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token
 from kintsugi.model.user import Session, User
 
 # A revocation by another server is in force after this long; one by this server at once.

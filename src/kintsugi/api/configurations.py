@@ -19,7 +19,8 @@ from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound, VersionConflict
 from kintsugi.model.config import Diagnostic
-from kintsugi.model.stores import ConfigurationVersion, Token
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.tokens import Token
 from kintsugi.policy.lint import lint
 
 routes = Routes("configurations")

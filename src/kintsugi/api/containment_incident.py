@@ -19,7 +19,7 @@ from kintsugi.incidents.commands import Act
 from kintsugi.incidents.opening import opened
 from kintsugi.model.containment import Containment
 from kintsugi.model.incident import Change
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 log = structlog.get_logger(__name__)
 

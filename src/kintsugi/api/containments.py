@@ -33,8 +33,9 @@ from kintsugi.model.containment import (
     Lever,
     LeverName,
 )
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import EventFilter, Token
+from kintsugi.model.tokens import Token
 from kintsugi.policy.containment import check_containment
 
 routes = Routes("containments")

@@ -18,7 +18,8 @@ from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.sight import seen_by
 from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.holds import HOLDS_MAX, narrowed
-from kintsugi.model.stores import Stores, Token
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token
 from kintsugi.model.vault import Subject
 
 

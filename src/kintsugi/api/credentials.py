@@ -13,7 +13,8 @@ import structlog
 
 from kintsugi.api.permissions import GATEWAY_SCOPES, Role, Scope
 from kintsugi.durable import write_whole
-from kintsugi.model.stores import Stores, Token, TokenStore
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token, TokenStore
 
 log = structlog.get_logger(__name__)
 

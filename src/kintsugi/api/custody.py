@@ -17,7 +17,7 @@ from kintsugi.api.routing import Routes
 from kintsugi.api.sight import may_see
 from kintsugi.errors import NotFound
 from kintsugi.model.custody import CustodyAction, CustodyEntry, CustodyFilter, custody_entry
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 routes = Routes("custody")
 

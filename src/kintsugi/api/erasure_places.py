@@ -12,9 +12,10 @@ import msgspec
 
 from kintsugi.api.export_worker import FOLDER, file_name
 from kintsugi.model.erasure import PlaceReached
+from kintsugi.model.exports import ExportJob
 from kintsugi.model.holds import narrowed
 from kintsugi.model.report import report_of_subject
-from kintsugi.model.stores import ExportJob, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.model.vault import Subject
 
 _PAGE: Final = 200

@@ -15,7 +15,7 @@ from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import NO_PAYLOAD, Payload
 from kintsugi.model.overrides import Seen
 from kintsugi.model.oversight import Escalation
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 # Facts of the report that a reviewer goes by; what is said comes on top of them.
 _FACTS: Final = (

@@ -33,7 +33,7 @@ from kintsugi.model.oversight import (
     EscalationStatus,
     HeldEscalation,
 )
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.workflow import RiskTier
 
 routes = Routes("escalations")

@@ -16,7 +16,7 @@ from pydantic import (
 
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.relative_time import parse_time
-from kintsugi.model.stores import EventFilter
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import parse_reason_code
 

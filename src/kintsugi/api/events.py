@@ -29,7 +29,10 @@ from kintsugi.api.tail import follow_events
 from kintsugi.errors import InvalidInput
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
-from kintsugi.model.stores import EventFilter, Ingested, MinuteCount, Stores, Token
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import Ingested, MinuteCount
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token
 
 routes = Routes("events")
 

@@ -25,7 +25,8 @@ from kintsugi.api.trajectory_job import write_trajectories
 from kintsugi.errors import KintsugiError, StoreUnavailable, VersionConflict
 from kintsugi.model.audit import AuditFilter, scan
 from kintsugi.model.custody import custody_entry
-from kintsugi.model.stores import ExportJob, Stores
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.stores import Stores
 
 log = structlog.get_logger(__name__)
 

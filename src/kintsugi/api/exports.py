@@ -33,8 +33,9 @@ from kintsugi.ledger.package.check import check_package
 from kintsugi.ledger.package.encryption import parse_recipient
 from kintsugi.ledger.package.findings import PackageReport
 from kintsugi.model.event import ExpiredNote
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob, JobState
 from kintsugi.model.ids import uuid7
-from kintsugi.model.stores import EventFilter, ExportJob, JobState
 from kintsugi.model.trajectory import Failing, TrajectoryRules
 
 routes = Routes("exports")

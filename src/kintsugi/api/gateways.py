@@ -28,14 +28,10 @@ from kintsugi.api.reconciliation import (
 from kintsugi.api.routing import Routes, bearer
 from kintsugi.api.tail import follow_configuration
 from kintsugi.errors import NotFound
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.gateways import GatewayRecord, GatewayReport, WorkerReport
 from kintsugi.model.journal import MissingLines
-from kintsugi.model.stores import (
-    ConfigurationVersion,
-    GatewayRecord,
-    GatewayReport,
-    Stores,
-    WorkerReport,
-)
+from kintsugi.model.stores import Stores
 
 routes = Routes("gateways")
 

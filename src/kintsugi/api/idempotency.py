@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from kintsugi.errors import IdempotencyMismatch, InvalidInput
-from kintsugi.model.stores import IdempotencyStore, SavedAnswer, Token
+from kintsugi.model.idempotency import IdempotencyStore, SavedAnswer
+from kintsugi.model.tokens import Token
 
 KEY_CHARS_MAX = 200
 _KEY = re.compile(r"[!-~]+")

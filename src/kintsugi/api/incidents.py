@@ -29,7 +29,7 @@ from kintsugi.incidents.severity import DUTIES, LEVELS, SeverityDuties
 from kintsugi.incidents.taxonomies import CATEGORIES, Taxonomy, taxonomies
 from kintsugi.model.incident import Actor, Entry, IncidentFilter, State
 from kintsugi.model.signal import Severity
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 routes = Routes("incidents")
 

@@ -13,8 +13,8 @@ from kintsugi.errors import InvalidInput
 from kintsugi.ledger.journal_continuity import check_records
 from kintsugi.ledger.journal_ranges import RANGES_LINE_START, RangesLine
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.events import EventStore, Ingested
 from kintsugi.model.journal import CheckedRange, JournalRange
-from kintsugi.model.stores import EventStore, Ingested
 
 BATCH_BYTES_MAX: Final = 64 * 1024 * 1024
 _BAD_LINES_SHOWN: Final = 20

@@ -7,11 +7,12 @@ import msgspec
 
 from kintsugi.api.proving import Proven, approved_cases, binding_of, proofs_of
 from kintsugi.incidents.commands import Act
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.incident import Incident
 from kintsugi.model.proof import RESULTS, CaseProof, Proof
 from kintsugi.model.regression import Regression, RegressionFilter
 from kintsugi.model.regression_ledger import Binding
-from kintsugi.model.stores import ConfigurationVersion, Stores
+from kintsugi.model.stores import Stores
 
 
 class Learned(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ from kintsugi.ledger.proof import (
     prove_leaf,
 )
 from kintsugi.ledger.witness import check_next
-from kintsugi.model.stores import Cosigned, StoredLeaf, Witnessed
+from kintsugi.model.log import Cosigned, StoredLeaf, Witnessed
 
 routes = Routes("log")
 

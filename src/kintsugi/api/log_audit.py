@@ -31,7 +31,7 @@ from kintsugi.ledger.merkle import (
     leaf_hash,
     verify_inclusion,
 )
-from kintsugi.model.stores import StoredLeaf
+from kintsugi.model.log import StoredLeaf
 
 routes = Routes("log")
 

@@ -34,7 +34,7 @@ from kintsugi.model.overrides import (
     Proposes,
 )
 from kintsugi.model.oversight import OPEN_MAX, Escalation, is_own
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 routes = Routes("overrides")
 

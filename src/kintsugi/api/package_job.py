@@ -20,11 +20,13 @@ from kintsugi.ledger.package import contents
 from kintsugi.ledger.package.encryption import encrypt
 from kintsugi.ledger.package.files import ArchiveFormat, pack
 from kintsugi.ledger.package.writer import PackageWriter, Selection
-from kintsugi.model.event_filter import both
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.event_filter import EventFilter, both
+from kintsugi.model.exports import ExportJob
 from kintsugi.model.freeze import Freeze
 from kintsugi.model.holds import Hold
 from kintsugi.model.span import Span
-from kintsugi.model.stores import ConfigurationVersion, EventFilter, ExportJob, Stores
+from kintsugi.model.stores import Stores
 
 _AT_ONCE: Final = 1000
 _SPANS_MAX: Final = 10_000

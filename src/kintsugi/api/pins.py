@@ -13,8 +13,9 @@ import msgspec
 
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound, StateConflict
 from kintsugi.model.config import Config
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.containment import Containment, ContainmentScope, Lever
-from kintsugi.model.stores import ConfigurationVersion, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.model.workflow import Prompt
 from kintsugi.policy.containment import pinned_config
 from kintsugi.policy.diff import Direction, compare

@@ -11,11 +11,12 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.incidents.commands import Act
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.incident import Incident, new_id
 from kintsugi.model.proof import CaseRun, Proof, ProofFilter, ProofRun
 from kintsugi.model.regression import Regression, RegressionFilter
 from kintsugi.model.regression_ledger import Binding, LedgerEntry
-from kintsugi.model.stores import ConfigurationVersion, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.replay.prove import Charge, Judge, prove
 
 # More proofs of one incident are not looked at: people prove again after each change.

@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
+from kintsugi.model.gateways import GatewayRecord, GatewayReport
 from kintsugi.model.signal import Observation, SignalStore
-from kintsugi.model.stores import GatewayRecord, GatewayReport
 
 # Gateways report every two seconds; three missed reports mean that one is away.
 AWAY_AFTER: Final = timedelta(seconds=7)

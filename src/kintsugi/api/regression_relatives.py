@@ -35,7 +35,7 @@ from kintsugi.model.config import Case
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.incident import Incident
 from kintsugi.model.regression import Regression, RegressionFilter
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 from kintsugi.replay.capture import case_of

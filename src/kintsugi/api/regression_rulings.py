@@ -37,7 +37,7 @@ from kintsugi.incidents import regressions as rules
 from kintsugi.incidents.regressions import Deed
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.regression import Regression
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.replay.prove import run_on
 from kintsugi.replay.redaction_gate import gate
 

@@ -41,7 +41,7 @@ from kintsugi.incidents import regressions as rules
 from kintsugi.incidents.regressions import Deed
 from kintsugi.model.config import Config, Position
 from kintsugi.model.regression import Regression, RegressionFilter
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.policy.parse import parse_config
 from kintsugi.replay.case_runner import run_cases
 from kintsugi.replay.case_text import read_case

@@ -25,7 +25,7 @@ from kintsugi.incidents.regressions import Deed
 from kintsugi.model.config import CaseExpected
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.regression import CaseKind, CaseState, RegressionFilter
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.replay.redaction_gate import FoundSensitive
 
 routes = Routes("regressions")

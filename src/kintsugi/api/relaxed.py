@@ -14,9 +14,10 @@ import msgspec
 from kintsugi.api.gate_facts import gate_facts
 from kintsugi.errors import ConfigurationInvalid, NotFound
 from kintsugi.incidents.gates import gates_of, waived_now
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.incident import Incident, IncidentFilter, Waiver
 from kintsugi.model.retention import BY_NAME, RetentionSettings
-from kintsugi.model.stores import ConfigurationVersion, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.relaxed import Relaxed, State, relaxed
 

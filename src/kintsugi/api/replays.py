@@ -25,7 +25,7 @@ from kintsugi.gateway.oversight import made_ready
 from kintsugi.model.config import Config
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.policy.containment import Contained, pin_of, pinned_config
 from kintsugi.policy.plan import revision
 from kintsugi.replay.compiled import Compiled, compiled

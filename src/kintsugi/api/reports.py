@@ -42,7 +42,7 @@ from kintsugi.model.report import (
     Taken,
 )
 from kintsugi.model.signal import Severity
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 routes = Routes("reports")
 

@@ -27,7 +27,7 @@ from kintsugi.api.control import Control
 from kintsugi.api.hygiene import decode_json, read_body
 from kintsugi.api.idempotency import KEY_CHARS_MAX
 from kintsugi.api.permissions import MACHINE_SCOPES, Access, Permission, Scope
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 BODY_BYTES_MAX = 2 * 1024 * 1024
 

@@ -18,6 +18,8 @@ from kintsugi.api.sight_regressions import SeenRegressions
 from kintsugi.errors import Forbidden, NotFound
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import EventPage, EventStore, StoredEvent
 from kintsugi.model.followup import Followup, FollowupFilter, FollowupOrder, FollowupStore
 from kintsugi.model.incident import (
     Change,
@@ -42,7 +44,7 @@ from kintsugi.model.regression_ledger import (
     RegressionLedger,
 )
 from kintsugi.model.report import KeptReport, ReportFilter, ReportStore
-from kintsugi.model.stores import EventFilter, EventPage, EventStore, StoredEvent, Stores
+from kintsugi.model.stores import Stores
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

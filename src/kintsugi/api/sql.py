@@ -11,7 +11,7 @@ from kintsugi.api.answers import One, one
 from kintsugi.api.control import Ctl
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
-from kintsugi.model.stores import QueryResult
+from kintsugi.model.query import QueryResult
 
 routes = Routes("sql")
 

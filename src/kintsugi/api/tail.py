@@ -16,8 +16,10 @@ from kintsugi.api import sse
 from kintsugi.api.control import Control
 from kintsugi.api.pins import with_content
 from kintsugi.errors import NotFound, Unauthenticated
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import StoredEvent
 from kintsugi.model.oversight import Escalation, OversightPush, Resolution
-from kintsugi.model.stores import ConfigurationVersion, EventFilter, StoredEvent
 
 _PIECE = 200
 # More than a control plane's reviewers decide within the life of an approval.

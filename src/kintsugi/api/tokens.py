@@ -19,7 +19,7 @@ from kintsugi.api.permissions import Access, Role, Scope, allows, scopes_of
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
 from kintsugi.errors import Forbidden, NotFound, StateConflict
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.user import User
 
 routes = Routes("tokens")

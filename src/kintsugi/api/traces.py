@@ -31,10 +31,11 @@ from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.ledger.completeness import completeness
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.evidence import Evidence
 from kintsugi.model.oversight import Escalation
 from kintsugi.model.span import Span, SpanContent, Step, TraceFilter, TraceSummary
-from kintsugi.model.stores import EventFilter, Stores
+from kintsugi.model.stores import Stores
 from kintsugi.traces.contents import read_content
 from kintsugi.traces.otlp import spans_of
 from kintsugi.traces.tree import TraceNode, trace_tree

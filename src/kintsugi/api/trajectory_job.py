@@ -18,7 +18,9 @@ import msgspec
 
 from kintsugi import __version__
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import EventFilter, ExportJob, Stores
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.stores import Stores
 from kintsugi.model.trajectory import SCHEMA, RunKind, Trajectory, TrajectoryRules
 from kintsugi.replay.trajectories import Runs, run_of, trajectories
 

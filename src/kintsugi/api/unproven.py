@@ -11,9 +11,11 @@ import msgspec
 
 from kintsugi.api.bound_cases import Breach, breaches
 from kintsugi.api.proving import judge_of
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.regression_ledger import BoundFilter, LedgerEntry
 from kintsugi.model.signal import Observation
-from kintsugi.model.stores import ConfigurationVersion, GatewayReport, Stores, WorkerReport
+from kintsugi.model.stores import Stores
 from kintsugi.replay.prove import Judge
 
 UNPROVEN_EVERY_SECONDS: Final = 10.0

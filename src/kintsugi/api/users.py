@@ -21,7 +21,7 @@ from kintsugi.api.permissions import Access, Role, Scope, allows, scopes_of
 from kintsugi.api.routing import Routes
 from kintsugi.errors import Forbidden, InvalidInput, StateConflict
 from kintsugi.model.incident import new_id
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.user import Invitation, Session, User
 
 routes = Routes("users")

@@ -19,7 +19,7 @@ from kintsugi.api.problems import FieldError, Invalid, did_you_mean
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput, StateConflict, VersionConflict
 from kintsugi.incidents.risk import DecisionFramework, Gap, framework, gaps_of, tier_of
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.workflow import (
     NAME_CHARS_MAX,
     AreaAnswer,

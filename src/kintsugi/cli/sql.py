@@ -14,7 +14,7 @@ import typer
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import table
 from kintsugi.errors import InvalidInput
-from kintsugi.model.stores import QueryResult
+from kintsugi.model.query import QueryResult
 
 _SLACK_SECONDS = 15.0  # the server enforces the time limit; this is for the way there and back
 

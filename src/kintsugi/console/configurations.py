@@ -16,7 +16,8 @@ from kintsugi.api.relaxed import RelaxedView, relaxed_now, relaxed_of, running_g
 from kintsugi.console.contexts import Shell
 from kintsugi.console.frame import Con, Console, page_routes
 from kintsugi.console.rendering import render
-from kintsugi.model.stores import ConfigurationVersion, Token
+from kintsugi.model.configurations import ConfigurationVersion
+from kintsugi.model.tokens import Token
 
 routes = page_routes()
 

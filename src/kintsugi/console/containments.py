@@ -29,7 +29,7 @@ from kintsugi.console.oversight import Choice, Decision
 from kintsugi.console.rendering import render
 from kintsugi.errors import Forbidden, InvalidInput, StateConflict
 from kintsugi.model.containment import Containment, ContainmentScope, ContainmentState, Lever
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 routes = page_routes()
 

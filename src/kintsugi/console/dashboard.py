@@ -23,7 +23,9 @@ from kintsugi.api.signals import view_of as signal_view
 from kintsugi.console.contexts import Chart, DashboardPage, FilterForm, MinuteRow, VerdictShare
 from kintsugi.errors import InvalidInput
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import EventFilter, MinuteCount, Token
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import MinuteCount
+from kintsugi.model.tokens import Token
 from kintsugi.model.verdict import Verdict
 
 MINUTES = 60

@@ -14,7 +14,7 @@ from kintsugi.console.assets import Assets
 from kintsugi.console.attempts import Attempts
 from kintsugi.console.oidc import Provider
 from kintsugi.console.sessions import Sessions
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from kintsugi.ledger.leaves import ConfigurationLeaf, CustodyLeaf, EventsLeaf, L
 from kintsugi.ledger.merkle import Step, climb, leaf_hash
 from kintsugi.ledger.note import VerifierKey
 from kintsugi.ledger.proof import EventProof, verify_event
-from kintsugi.model.stores import Cosigned, StoredLeaf, Witnessed
+from kintsugi.model.log import Cosigned, StoredLeaf, Witnessed
 
 routes = page_routes()
 

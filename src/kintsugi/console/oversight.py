@@ -32,7 +32,7 @@ from kintsugi.model.decision import Phase
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.overrides import Judgement
 from kintsugi.model.oversight import OPEN, Escalation, QuarantineRecord, is_own
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.policy.reasons import REASONS, Reason
 
 routes = page_routes()

@@ -36,7 +36,7 @@ from kintsugi.console.forms import FORM_BYTES_MAX, read_form
 from kintsugi.console.frame import Con, Console, console_of, page_routes
 from kintsugi.console.rendering import laid_out, render
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.policy.reasons import REASONS
 
 # A page refreshes at most so often, however fast decisions come.

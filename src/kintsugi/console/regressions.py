@@ -31,7 +31,7 @@ from kintsugi.console.frame import Con, Console, page_routes
 from kintsugi.console.rendering import render
 from kintsugi.errors import Blocked, Forbidden, InvalidInput, StateConflict, VersionConflict
 from kintsugi.model.regression import CaseState
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.verdict import Verdict
 
 routes = page_routes()

@@ -31,7 +31,7 @@ from kintsugi.incidents.taxonomies import CATEGORIES
 from kintsugi.model.incident import Actor
 from kintsugi.model.report import Arrival, KeptReport, ReportFilter
 from kintsugi.model.report_doors import UsedLink
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 
 routes = page_routes()
 

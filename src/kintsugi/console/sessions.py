@@ -22,7 +22,7 @@ from kintsugi.api.auth import SESSION_LIFETIME
 from kintsugi.api.control import Control
 from kintsugi.errors import Forbidden, Unauthenticated
 from kintsugi.model.incident import new_id
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.model.user import Session
 
 COOKIE = "kt_session"

@@ -21,9 +21,9 @@ import structlog
 from kintsugi.durable import write_whole
 from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid, KintsugiError
 from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
+from kintsugi.model.gateways import GatewayReport
 from kintsugi.model.journal import MissingLines
 from kintsugi.model.oversight import OversightPush
-from kintsugi.model.stores import GatewayReport
 
 log = structlog.get_logger(__name__)
 

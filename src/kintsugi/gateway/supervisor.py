@@ -50,8 +50,8 @@ from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import KEPT, Shipper
 from kintsugi.model.config import Config
+from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.journal import MissingLines
-from kintsugi.model.stores import GatewayReport, WorkerReport
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import compile_plan
 

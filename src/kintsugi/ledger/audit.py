@@ -12,7 +12,7 @@ import msgspec
 
 from kintsugi.ledger.leaves import ConfigurationLeaf, EventsLeaf, Leaf, content_digest, root_of
 from kintsugi.ledger.merkle import Edge, Node, append, leaf_hash
-from kintsugi.model.stores import RecordedBatch
+from kintsugi.model.log import RecordedBatch
 
 _leaf = msgspec.json.Decoder(Leaf)
 

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.containment import Containment, ContainmentAct
+from kintsugi.model.exports import ExportJob
+from kintsugi.model.gateways import GatewayReport
 from kintsugi.model.holds import Hold
 from kintsugi.model.incident import ENDED, Entry, EntryKind, Incident, OwedObligation
 from kintsugi.model.incident_access import RESTRICTED_TITLE, visibility_of
@@ -17,7 +20,6 @@ from kintsugi.model.proof import Proof
 from kintsugi.model.regression import Regression
 from kintsugi.model.report import Report, Standing
 from kintsugi.model.signal import BY_ITSELF, Signal
-from kintsugi.model.stores import ConfigurationVersion, ExportJob, GatewayReport
 from kintsugi.model.workflow import Workflow
 
 # Entries of other kinds are told to nobody: notes and pins stay with the incident, and moments and

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from kintsugi.model.containment import Containment
 from kintsugi.model.content import Identity
+from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.decision import Phase
-from kintsugi.model.event import DecisionEvent, Payload, Quarantine
-from kintsugi.model.overrides import Classification, Override, Seen
+from kintsugi.model.event import NO_PAYLOAD, DecisionEvent, Payload, Quarantine
+from kintsugi.model.overrides import Classification, Judgement, Override, Seen
 from kintsugi.model.signal import Observation
 from kintsugi.model.transform import QuarantineScope
 from kintsugi.model.workflow import RiskTier
@@ -311,3 +312,85 @@ def quarantine_of(event: DecisionEvent) -> QuarantineRecord | None:
 
 
 _NEVER: Final = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+
+
+class OversightStore(Protocol):
+    """Escalations and quarantines. Those that decision events tell of are kept with the events."""
+
+    def raise_escalation(
+        self, report: EscalationReport, payload: Payload = NO_PAYLOAD
+    ) -> Escalation:
+        """Keep one that a gateway tells of before its event; again is no error.
+
+        Args:
+            payload: what is held; kept sealed, until its event is stored or for a week.
+        """
+
+    def held_payload(self, escalation_id: str, entry: CustodyEntry | None = None) -> Payload | None:
+        """What is held, redacted; as it was where it is revealed, which the entry keeps. None where
+        nothing is kept (any more)."""
+
+    def escalation(self, escalation_id: str) -> Escalation:
+        """One escalation.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def escalations(
+        self, status: str | None, *, now: datetime, limit: int, cursor: str | None = None
+    ) -> tuple[list[Escalation], str | None]:
+        """Newest first, and the cursor of the next page.
+
+        Args:
+            status: as ``Escalation.at`` gives it, or ``open`` (pending or claimed) or
+                ``resolved`` (approved or rejected); None for all.
+        """
+
+    def count_escalations(self, status: str | None, *, now: datetime) -> int:
+        """How many have this status now."""
+
+    def claim(self, escalation_id: str, *, by: str, now: datetime) -> Escalation:
+        """See ``store.oversight_moves.claim``; ``resolve`` and ``use`` likewise."""
+
+    def resolve(self, escalation_id: str, said: Judgement, *, now: datetime) -> Escalation:
+        """Approve or reject one; the override and its leaf are stored with it."""
+
+    def expire(self, *, now: datetime, limit: int) -> int:
+        """End at most ``limit`` of those that nobody decided in time, each with its override; how
+        many those were."""
+
+    def use(
+        self, escalation_id: str, *, action_digest: str, revision: str, by: str, now: datetime
+    ) -> Escalation:
+        """Use an approval up, once, for the exchange ``by``."""
+
+    def usable(self, *, now: datetime, limit: int) -> list[Escalation]:
+        """Those that are resolved, not used and not expired; the newest ones."""
+
+    def quarantines(
+        self, *, in_force: bool | None, limit: int, cursor: str | None = None
+    ) -> tuple[list[QuarantineRecord], str | None]:
+        """Newest first, and the cursor of the next page; ``in_force`` None for all."""
+
+    def count_quarantines(self, *, in_force: bool | None) -> int:
+        """How many there are; None for all."""
+
+    def quarantine(self, quarantine_id: str) -> QuarantineRecord:
+        """One quarantine.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def release(
+        self, quarantine_id: str, *, by: str, reason: str, now: datetime
+    ) -> QuarantineRecord:
+        """End one; again is no error, and the first time counts.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+
+    def released_since(self, moment: datetime) -> list[str]:
+        """Ids of those that were released since then."""

@@ -36,7 +36,7 @@ from kintsugi.model.archive import (
     parse_month,
 )
 from kintsugi.model.custody import custody_entry
-from kintsugi.model.stores import LogStore
+from kintsugi.model.log import LogStore
 from kintsugi.store.archive_parquet import COLUMNS, FORMAT, Parquet, line, selected
 from kintsugi.store.archive_shelf import Copies, Shelf
 from kintsugi.store.connections import Connection, Database

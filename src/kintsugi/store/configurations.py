@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.ledger.leaves import ConfigurationLeaf, content_digest
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.notice_sources import of_configuration
-from kintsugi.model.stores import ConfigurationVersion
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
@@ -21,7 +21,7 @@ _SQL: Final = load_statements("configurations")
 
 
 class PostgresConfigurations:
-    """The configuration store of the protocol in ``model/stores.py``."""
+    """The configuration store of the protocol in ``model/configurations.py``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.incident_keys import number_in, uuid_in
-from kintsugi.model.stores import EventFilter
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.search_text import parse_search, to_tsquery
 from kintsugi.store.uuids import parse_uuid

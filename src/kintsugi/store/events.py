@@ -23,10 +23,11 @@ from kintsugi.ledger.leaves import EventsLeaf, root_of
 from kintsugi.ledger.merkle import leaf_hash
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
 from kintsugi.model.seen_parts import of_events
-from kintsugi.model.stores import EventFilter, EventPage, Ingested, MinuteCount, StoredEvent
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cold import NO_CONTENT, Cold, Found
@@ -131,7 +132,7 @@ def _utc_now() -> datetime:
 
 
 class PostgresEvents:
-    """The event store of the protocol in ``model/stores.py``."""
+    """The event store of the protocol in ``model/events.py``."""
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ import msgspec
 
 from kintsugi.errors import InvalidInput, NotFound, VersionConflict
 from kintsugi.model.custody import CustodyEntry
+from kintsugi.model.exports import ExportJob, withdrawn
 from kintsugi.model.notice_sources import concerns_incident, of_export
-from kintsugi.model.stores import ExportJob, withdrawn
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.custody import add_custody
@@ -24,7 +24,7 @@ _AFTER_ALL = (datetime(9999, 1, 1, tzinfo=UTC), "")
 
 
 class PostgresExports:
-    """The export store of the protocol in ``model/stores.py``."""
+    """The export store of the protocol in ``model/exports.py``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

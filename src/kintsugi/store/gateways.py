@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from kintsugi.errors import NotFound
+from kintsugi.model.gateways import GatewayRecord, GatewayReport
 from kintsugi.model.notice_sources import of_gateway, of_gateway_software
-from kintsugi.model.stores import GatewayRecord, GatewayReport
 from kintsugi.store.connections import Database
 from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
@@ -21,7 +21,7 @@ _REPORT: Final = msgspec.json.Decoder(GatewayReport)
 
 
 class PostgresGateways:
-    """The gateway store of the protocol in ``model/stores.py``."""
+    """The gateway store of the protocol in ``model/gateways.py``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

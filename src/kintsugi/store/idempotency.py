@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from kintsugi.model.stores import ANSWER_LIFETIME, SavedAnswer
+from kintsugi.model.idempotency import ANSWER_LIFETIME, SavedAnswer
 from kintsugi.store.connections import Database
 from kintsugi.store.statements import load_statements
 
@@ -13,7 +13,7 @@ _SQL: Final = load_statements("idempotency")
 
 
 class PostgresIdempotency:
-    """The idempotency store of the protocol in ``model/stores.py``."""
+    """The idempotency store of the protocol in ``model/idempotency.py``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -11,7 +11,7 @@ from uuid import UUID
 from kintsugi.errors import InvalidInput, NotFound, StoreUnavailable, VersionConflict
 from kintsugi.ledger.leaves import Leaf, kind_of, leaf_data
 from kintsugi.ledger.merkle import HASH_BYTES, Edge, Node, append, leaf_hash
-from kintsugi.model.stores import (
+from kintsugi.model.log import (
     WITNESSES_MAX,
     Cosigned,
     EventInLog,
@@ -87,7 +87,7 @@ def expired_hashes(
 
 
 class PostgresLog:
-    """The log store of the protocol in ``model/stores.py``."""
+    """The log store of the protocol in ``model/log.py``."""
 
     def __init__(self, database: Database, cold: Cold) -> None:
         self._database = database

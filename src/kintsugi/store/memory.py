@@ -34,9 +34,23 @@ from kintsugi.ledger.leaves import (
 from kintsugi.ledger.merkle import Edge, append, leaf_hash
 from kintsugi.ledger.proof import record_hash
 from kintsugi.model.archive import month_of
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import EventPage, Ingested, MinuteCount, StoredEvent
+from kintsugi.model.exports import ExportJob, withdrawn
+from kintsugi.model.gateways import GatewayRecord, GatewayReport
+from kintsugi.model.idempotency import ANSWER_LIFETIME, SavedAnswer
 from kintsugi.model.journal import CheckedRange, JournalHead, JournalSpan, MissingLines
+from kintsugi.model.log import (
+    WITNESSES_MAX,
+    Cosigned,
+    EventInLog,
+    RecordedBatch,
+    StoredLeaf,
+    Witnessed,
+)
 from kintsugi.model.notice_sources import (
     concerns_incident,
     of_configuration,
@@ -44,31 +58,11 @@ from kintsugi.model.notice_sources import (
     of_gateway,
     of_gateway_software,
 )
+from kintsugi.model.query import QueryResult
 from kintsugi.model.retention import ExpiredMonth
 from kintsugi.model.seen_parts import of_events
-from kintsugi.model.stores import (
-    ANSWER_LIFETIME,
-    WITNESSES_MAX,
-    ConfigurationVersion,
-    Cosigned,
-    EventFilter,
-    EventInLog,
-    EventPage,
-    ExportJob,
-    GatewayRecord,
-    GatewayReport,
-    Ingested,
-    MinuteCount,
-    QueryResult,
-    RecordedBatch,
-    SavedAnswer,
-    StoredEvent,
-    StoredLeaf,
-    Stores,
-    Token,
-    Witnessed,
-    withdrawn,
-)
+from kintsugi.model.stores import Stores
+from kintsugi.model.tokens import Token
 from kintsugi.model.workflow import WorkflowStore
 from kintsugi.store.admissible import check_admissible
 from kintsugi.store.cursors import decode_cursor, encode_cursor

@@ -29,9 +29,9 @@ from kintsugi.model.archive import (
 )
 from kintsugi.model.custody import CustodyStore, custody_entry
 from kintsugi.model.event import DecisionEvent
+from kintsugi.model.events import StoredEvent
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.query import QueryResult
-from kintsugi.model.stores import StoredEvent
 from kintsugi.store.archives import asked_again
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.uuids import parse_uuid

@@ -8,9 +8,10 @@ import msgspec
 
 from kintsugi.ledger.leaves import EventsLeaf
 from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import EventStore
+from kintsugi.model.log import EventInLog, LogStore
 from kintsugi.model.packages import PackedBatch, PackedEvent
 from kintsugi.model.span import SpanStore
-from kintsugi.model.stores import EventInLog, EventStore, LogStore
 from kintsugi.store.memory_vault import MemoryVault
 
 

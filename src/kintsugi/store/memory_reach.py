@@ -8,6 +8,7 @@ from datetime import datetime
 
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.event_filter import EventFilter
+from kintsugi.model.events import EventStore
 from kintsugi.model.reach import (
     DIMENSIONS,
     NAMED_MAX,
@@ -19,7 +20,6 @@ from kintsugi.model.reach import (
     Traffic,
 )
 from kintsugi.model.span import Span, SpanStore, Step
-from kintsugi.model.stores import EventStore
 from kintsugi.store.event_rows import evaluation_result
 
 _ALL_SPANS = 1_000_000

@@ -10,6 +10,7 @@ import msgspec
 
 from kintsugi.errors import NotFound
 from kintsugi.ledger.leaves import RegressionLedgerLeaf, ledger_leaf
+from kintsugi.model.log import StoredLeaf
 from kintsugi.model.regression import Regression, regression_number
 from kintsugi.model.regression_ledger import (
     Binding,
@@ -18,7 +19,6 @@ from kintsugi.model.regression_ledger import (
     LedgerFilter,
     ledger_record,
 )
-from kintsugi.model.stores import StoredLeaf
 from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.regression_ledger import check_binding, ledger_position
 

@@ -14,6 +14,7 @@ from kintsugi.ledger.leaves import Leaf, retention_leaf
 from kintsugi.model.custody import CustodyStore, custody_entry
 from kintsugi.model.event import DecisionEvent, ExpiredNote
 from kintsugi.model.event_filter import EventFilter, both
+from kintsugi.model.exports import ExportJob, expired
 from kintsugi.model.holds import HOLDS_MAX, Hold, HoldStore
 from kintsugi.model.retention import (
     DEFAULTS,
@@ -34,7 +35,6 @@ from kintsugi.model.retention import (
     policy_text,
 )
 from kintsugi.model.span import TraceSummary
-from kintsugi.model.stores import ExportJob, expired
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_archives import MemoryArchives
 from kintsugi.store.memory_incidents import MemoryIncidents

@@ -48,7 +48,7 @@ _SQL: Final = load_statements("oversight")
 
 
 class PostgresOversight:
-    """The oversight store of the protocol in ``model/stores.py``."""
+    """The oversight store of the protocol in ``model/oversight.py``."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database

@@ -19,7 +19,7 @@ from psycopg.pq import PGconn, Ping
 from psycopg.pq.abc import PGresult
 
 from kintsugi.errors import QueryRefused, StoreUnavailable
-from kintsugi.model.stores import QueryResult
+from kintsugi.model.query import QueryResult
 from kintsugi.store.connections import Connection
 
 _BLANKS: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
@@ -29,7 +29,7 @@ _DECLARE: Final = "DECLARE result NO SCROLL CURSOR FOR "
 
 
 class PostgresQueryRunner:
-    """The query runner of the protocol in ``model/stores.py``."""
+    """The query runner of the protocol in ``model/query.py``."""
 
     def __init__(self, reader: Callable[[], str]) -> None:
         """Connect as ``reader()`` says; it may raise QueryRefused when there is no such login."""

@@ -16,6 +16,7 @@ from kintsugi.model.archive import Archive
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import ExpiredNote
 from kintsugi.model.event_filter import EventFilter, both
+from kintsugi.model.exports import ExportJob, expired
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.retention import (
     ClassName,
@@ -29,7 +30,6 @@ from kintsugi.model.retention import (
     policy_text,
 )
 from kintsugi.model.span import TraceSummary
-from kintsugi.model.stores import ExportJob, expired
 from kintsugi.store.connections import Connection
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.custody import add_custody

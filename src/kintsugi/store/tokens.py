@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from kintsugi.errors import InvalidInput, NotFound
-from kintsugi.model.stores import Token
+from kintsugi.model.tokens import Token
 from kintsugi.store.connections import Database
 from kintsugi.store.statements import load_statements
 
@@ -14,7 +14,7 @@ _SQL: Final = load_statements("tokens")
 
 
 class PostgresTokens:
-    """The token store of the protocol in ``model/stores.py``."""
+    """The token store of the protocol in ``model/tokens.py``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

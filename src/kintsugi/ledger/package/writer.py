@@ -35,13 +35,13 @@ from kintsugi.ledger.package.contents import (
 from kintsugi.ledger.package.dsse import STATEMENT_TYPE, Statement, Subject, seal
 from kintsugi.ledger.package.tree import gaps
 from kintsugi.ledger.proof import record_hash
+from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.custody import CustodyEntry, custody_record
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.model.holds import Hold
 from kintsugi.model.oversight import Escalation
 from kintsugi.model.packages import PackedBatch
 from kintsugi.model.span import Span
-from kintsugi.model.stores import ConfigurationVersion
 from kintsugi.model.verdict import Verdict
 
 EVENTS_MAX: Final = 1_000_000
