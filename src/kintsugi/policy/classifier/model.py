@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import accumulate, repeat
+from itertools import repeat
 from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
@@ -46,6 +46,8 @@ PLACES: tuple[Place, ...] = ("user", "tool", "answer")
 
 # Windows in words: a planted sentence shows in a small one, a persona in a large one.
 WINDOWS = ((32, 16), (128, 64))
+# All of them begin at the beginning of a block of words, and end at the end of one or of the text.
+_BLOCK = 16
 # A text shorter than this does not count as surer than one of this length.
 WORDS_MIN = 10
 
@@ -307,7 +309,8 @@ def _windows(size: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for width, stride in WINDOWS:
         starts = range(0, max(size - width + stride, 1), stride)
-        found += [(first, min(first + width, size)) for first in starts]
+        found += zip(starts[:-1], range(width, size, stride), strict=False)
+        found.append((starts[-1], min(starts[-1] + width, size)))
         if size <= width:
             break
     return found
@@ -315,8 +318,10 @@ def _windows(size: int) -> list[tuple[int, int]]:
 
 def _heights(weights: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[list[float]]:
     """By head, how high each window of packed weights stands, in steps of a weight."""
-    sums = list(accumulate(weights, initial=0))
-    packed = [sums[last] - sums[first] + _ZEROS for first, last in spans]
+    blocks = [sum(weights[at : at + _BLOCK]) for at in range(0, len(weights), _BLOCK)]
+    packed = [
+        sum(blocks[first // _BLOCK : -(-last // _BLOCK)]) + _ZEROS for first, last in spans
+    ]
     scales = [_SCALES[last - first] for first, last in spans]
     return [
         [
