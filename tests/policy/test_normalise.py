@@ -159,11 +159,12 @@ def test_answers_never_fold_to_something_shorter(text: str) -> None:
         assert len(layer.text) >= len(text)
 
 
-@given(st.text(max_size=40), st.integers(0, 40))
-def test_offsets_in_bytes_and_characters_agree(text: str, at: int) -> None:
+@given(st.text(max_size=40), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40))))
+def test_offsets_in_bytes_and_characters_agree(text: str, spans: list[tuple[int, int]]) -> None:
     layer = Layer(text)
-    at = min(at, len(text))
-    assert layer.character(layer.byte(at)) == at
+    for one, other in spans:
+        start, end = sorted((min(one, len(text)), min(other, len(text))))
+        assert layer.characters(layer.byte(start), layer.byte(end)) == (start, end)
 
 
 def test_readings_are_bounded_in_depth_and_size() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -96,7 +96,9 @@ class Resume(NamedTuple):
         return False
 
 
-Answer = bool | Resume | None
+# Given the text, start and end of a match: whether it is one.
+Accept = Callable[[str, int, int], bool | Resume]
+AcceptBytes = Callable[[int, int], bool | Resume]
 
 
 class Width(NamedTuple):
@@ -204,31 +206,39 @@ class Automaton:
         indices += [i for _, seconds in stage.seconds for second in seconds for i in second.certain]
         return [index for index in indices if self._in(index, data)]
 
-    def spans(self, index: int, data: bytes, start: int = 0) -> Generator[Span, Answer, None]:
+    def spans(
+        self, index: int, data: bytes, start: int = 0, accept: AcceptBytes | None = None
+    ) -> Iterator[Span]:
         """Where one pattern matches from a byte offset on, left to right, in bytes.
 
-        Send False to go on inside the match that was just given, because it turned out to be
-        none: the next one may begin right after its first character. Send ``Resume`` to go on
-        at its place.
+        Args:
+            accept: given start and end of a match, tells whether it is one. Where it is not, the
+                next one may begin right after its first character, or where ``Resume`` says.
 
         A pattern with a ``value`` group is found at each of its starts, overlapping or not, so
         that what is found does not depend on where the search began.
         """
-        searcher, value = self._searchers[index], self._value_groups[index]
-        position = start
-        while position <= len(data) and (match := searcher.search(data, position)) is not None:
-            whole_start, whole_end = match.span()
-            answer: Answer = True
-            if whole_end > whole_start:
-                value_start, value_end = match.span(value) if value else (whole_start, whole_end)
-                if value_start < 0:  # the group stands in another alternative
-                    value_start, value_end = whole_start, whole_end
-                answer = yield Span(value_start, value_end)
-            if isinstance(answer, Resume):
-                position = max(answer.at, whole_start + 1)
+        matcher, value = self._searchers[index]._regexp, self._value_groups[index]
+        match, anchor = matcher.Match, matcher.Anchor.UNANCHORED
+        position, size = start, len(data)
+        while position <= size:
+            groups = match(anchor, data, position, size)
+            whole_start, whole_end = groups[0]
+            if whole_start < 0:
+                return
+            position = whole_start + 1
+            if whole_end <= whole_start:
                 continue
-            again = answer is False or value or whole_end <= whole_start
-            position = whole_start + 1 if again else whole_end
+            found = groups[value]
+            if found[0] < 0:  # the group stands in another alternative
+                found = groups[0]
+            answer = accept is None or accept(*found)
+            if answer:
+                yield Span(*found)
+                if not value:
+                    position = whole_end
+            elif isinstance(answer, Resume):
+                position = max(answer.at, position)
 
     def first_possible(self, index: int, start: int) -> int:
         """Where to begin searching for values that begin at ``start`` or later, in characters."""
@@ -284,9 +294,7 @@ class Sighting:
         self.layer = layer
         self.patterns = patterns
 
-    def spans(
-        self, pattern: int, accept: Callable[[str, int, int], bool | Resume] | None = None
-    ) -> Iterator[Span]:
+    def spans(self, pattern: int, accept: Accept | None = None) -> Iterator[Span]:
         """Where one of the rule's patterns matches, left to right, in characters of the layer.
 
         Args:
@@ -295,22 +303,31 @@ class Sighting:
                 is in characters too.
         """
         layer = self.layer
+        text, data = layer.text, layer.data
         index = self._first + pattern
         start = self._automaton.first_possible(index, self._start) if self._start else 0
-        spans = self._automaton.spans(index, layer.data, layer.byte(start))
-        answer: Answer = None
-        while True:
-            try:
-                found = spans.send(answer)
-            except StopIteration:
-                return
-            start, end = layer.character(found.start), layer.character(found.end)
-            answer = accept is None or accept(layer.text, start, end)
-            if answer:
-                yield Span(start, end)
-            elif isinstance(answer, Resume):
-                skipped = layer.text[start : answer.at]
-                answer = Resume(found.start + len(skipped.encode("utf-8", "replace")))
+        spans = self._automaton.spans
+        if len(data) == len(text):
+            return spans(index, data, start, accept and (lambda *span: accept(text, *span)))
+
+        return self._spans_of_characters(index, layer.byte(start), accept)
+
+    def _spans_of_characters(self, index: int, start: int, accept: Accept | None) -> Iterator[Span]:
+        """The same for text in which characters and bytes are not one."""
+        layer = self.layer
+        seen = Span(0, 0)
+
+        def accept_bytes(start: int, end: int) -> bool | Resume:
+            nonlocal seen
+            seen = Span(*layer.characters(start, end))
+            answer = accept is None or accept(layer.text, *seen)
+            if isinstance(answer, Resume):
+                skipped = layer.text[seen.start : answer.at]
+                return Resume(start + len(skipped.encode("utf-8", "replace")))
+            return answer
+
+        for _ in self._automaton.spans(index, layer.data, start, accept_bytes):
+            yield seen
 
 
 def _found(searcher: re2._Regexp, data: bytes, start: int, end: int | None = None) -> bool:

@@ -116,18 +116,18 @@ class Layer:
                 return piece.start + within - piece.parent_start
         return len(self.text)
 
-    def character(self, byte_offset: int) -> int:
-        """The character at an offset in ``data``."""
+    def characters(self, start: int, end: int) -> tuple[int, int]:
+        """The characters at two offsets in ``data``, the first not after the second."""
         if len(self.data) == len(self.text):
-            return byte_offset
-        # Matches are asked for from left to right: counting goes on from the last one, so that
-        # a text full of matches stays linear.
+            return start, end
+        # Asked for with starts from left to right: counting goes on from the last one, so that a
+        # text full of matches stays linear.
         byte, character = self._known
-        if byte_offset < byte:
+        if start < byte:
             byte = character = 0
-        character += len(self.data[byte:byte_offset].decode("utf-8", "replace"))
-        self._known = (byte_offset, character)
-        return character
+        first = character + len(self.data[byte:start].decode("utf-8", "replace"))
+        self._known = (start, first)
+        return first, first + len(self.data[start:end].decode("utf-8", "replace"))
 
     def byte(self, offset: int) -> int:
         """The offset in ``data`` of a character."""

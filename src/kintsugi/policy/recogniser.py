@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kintsugi.model.content import Part
-from kintsugi.policy.automata import Pattern, Resume, Sighting
+from kintsugi.policy.automata import Accept, Pattern, Resume, Sighting
 from kintsugi.policy.redaction import Redaction
 from kintsugi.policy.rule import Detection, Rule
-
-Accept = Callable[[str, int, int], bool | Resume]
 
 
 class Recogniser(NamedTuple):

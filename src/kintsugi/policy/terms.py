@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from kintsugi.model.content import Part
-from kintsugi.policy.automata import Pattern, Sighting
+from kintsugi.policy.automata import Accept, Pattern, Sighting
 from kintsugi.policy.normalise import Layer
-from kintsugi.policy.recogniser import Accept, Recogniser, RecogniserRule
+from kintsugi.policy.recogniser import Recogniser, RecogniserRule
 from kintsugi.policy.redaction import Redaction
 from kintsugi.policy.rule import Detection, OptionInvalid
 

@@ -319,9 +319,7 @@ def _windows(size: int) -> list[tuple[int, int]]:
 def _heights(weights: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[list[float]]:
     """By head, how high each window of packed weights stands, in steps of a weight."""
     blocks = [sum(weights[at : at + _BLOCK]) for at in range(0, len(weights), _BLOCK)]
-    packed = [
-        sum(blocks[first // _BLOCK : -(-last // _BLOCK)]) + _ZEROS for first, last in spans
-    ]
+    packed = [sum(blocks[first // _BLOCK : -(-last // _BLOCK)]) + _ZEROS for first, last in spans]
     scales = [_SCALES[last - first] for first, last in spans]
     return [
         [

@@ -11,8 +11,7 @@ from typing import Protocol, cast
 import re2
 from stdnum.exceptions import ValidationError
 
-from kintsugi.policy.automata import Resume
-from kintsugi.policy.recogniser import Accept
+from kintsugi.policy.automata import Accept, Resume
 
 # How far before a value a word may stand that says what the value is.
 CONTEXT_CHARS = 60

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from kintsugi.policy.automata import Pattern
-from kintsugi.policy.recogniser import Accept
+from kintsugi.policy.automata import Accept, Pattern
 from kintsugi.policy.rules.pii_detector import checks
 
 # Any seven digits with the separators that people write between them. Every kind that is mostly

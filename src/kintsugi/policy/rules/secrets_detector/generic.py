@@ -8,8 +8,7 @@ import re
 from collections import Counter
 from itertools import pairwise
 
-from kintsugi.policy.automata import Pattern
-from kintsugi.policy.recogniser import Accept
+from kintsugi.policy.automata import Accept, Pattern
 from kintsugi.policy.rules.secrets_detector.published import published
 
 # What randomness is judged by: the first so many characters. A stream may not have more yet.
