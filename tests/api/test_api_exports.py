@@ -23,7 +23,7 @@ from kintsugi.model.event import Attempt, DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.exports import ExportJob
 from kintsugi.model.stores import Stores
-from kintsugi.store.memory import MemoryChanges
+from kintsugi.store.memory_changes import MemoryChanges
 from tests.control_plane import NOON, Clock, blocked_event, make_event
 from tests.store.made import as_sent
 

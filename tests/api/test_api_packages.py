@@ -29,7 +29,7 @@ from kintsugi.model.ids import uuid7
 from kintsugi.model.signal import Observation
 from kintsugi.model.span import Span, Step
 from kintsugi.model.stores import Stores
-from kintsugi.store.memory import MemoryChanges
+from kintsugi.store.memory_changes import MemoryChanges
 from tests.api.test_api_exports import finished
 from tests.api.test_api_freezes import declare, settled
 from tests.control_plane import NOON, Clock, bearer, blocked_event, make_event, make_token

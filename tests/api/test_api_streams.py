@@ -26,7 +26,8 @@ from kintsugi.model.events import StoredEvent
 from kintsugi.model.overrides import Judgement
 from kintsugi.model.stores import Stores
 from kintsugi.model.verdict import Verdict
-from kintsugi.store.memory import MemoryChanges, memory_stores
+from kintsugi.store.memory import memory_stores
+from kintsugi.store.memory_changes import MemoryChanges
 from tests.control_plane import (
     CONFIGURATION,
     NOON,

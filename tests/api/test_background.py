@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from kintsugi.api.background import Background
 from kintsugi.api.feed import ChangeFeed
 from kintsugi.errors import StoreUnavailable
-from kintsugi.store.memory import MemoryChanges
+from kintsugi.store.memory_changes import MemoryChanges
 
 
 def test_a_step_that_fails_ends_neither_the_others_nor_the_thread() -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from kintsugi.api.answers import One
 from kintsugi.api.configurations import IfMatch
 from kintsugi.api.control import Caller, Ctl
-from kintsugi.api.incident_verbs import DryRun, Name, changed
+from kintsugi.api.incident_changes import DryRun, Name, changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope

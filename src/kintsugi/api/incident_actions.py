@@ -20,7 +20,7 @@ from kintsugi.api.configurations import IfMatch, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.followups import DecideOn, FollowupId, all_of, decided, followup, kept
-from kintsugi.api.incident_verbs import DryRun, changed
+from kintsugi.api.incident_changes import DryRun, changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope

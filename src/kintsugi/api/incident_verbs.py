@@ -1,32 +1,26 @@
-"""What people do to an incident: one verb, one route.
-
-Without If-Match a change is made to the incident as it is; with it, only to the version that the
-caller has read. ``dry_run`` decides and stores nothing.
-"""
+"""What people do to an incident: one verb, one route. Its relations and its timeline stand in
+``incident_relations`` and ``incident_notes``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import Path, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import DryRunQuery, IfMatch, etag, expected_version
-from kintsugi.api.control import Caller, Control, Ctl
-from kintsugi.api.event_query import EventFilters, TimeText
+from kintsugi.api.configurations import IfMatch
+from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.event_query import TimeText
 from kintsugi.api.gate_facts import closed
-from kintsugi.api.incident_views import IncidentView, view_of
-from kintsugi.api.incidents import Doing, EventIds, IncidentKey, Title, Words
+from kintsugi.api.incident_changes import DryRun, Name, changed, verb_of
+from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
-from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.relative_time import parse_time
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput, VersionConflict
-from kintsugi.incidents import judgement, notes, opening, people, relations
+from kintsugi.errors import InvalidInput
+from kintsugi.incidents import judgement, people
 from kintsugi.incidents.lifecycle import TRANSITIONS, Move, Transition, moved
 from kintsugi.model.incident import (
     Answer,
@@ -44,16 +38,13 @@ from kintsugi.model.incident import (
 from kintsugi.model.signal import Severity
 
 routes = Routes("incidents")
+_verb = partial(verb_of, routes)
 
-_EVENTS_MAX = 10_000
 _SCOPES = {
     "reporter": Scope.INCIDENTS_REPORT,
     "responder": Scope.INCIDENTS_RESPOND,
     "commander": Scope.INCIDENTS_RESPOND,
 }
-DryRun = Annotated[DryRunQuery, Query()]
-EntryId = Annotated[str, Path(max_length=64)]
-Name = Annotated[str, Field(min_length=1, max_length=300)]
 
 
 class Dismissal(Doing):
@@ -144,80 +135,6 @@ class Waiving(Doing):
     expires_at: Annotated[str, Field(max_length=64, description="RFC 3339.")]
 
 
-class Into(Doing):
-    """The incident that this one is a duplicate of."""
-
-    into: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class Tie(Doing):
-    """Another incident, and what it is to this one."""
-
-    to: Annotated[str, Field(min_length=1, max_length=64)]
-    kind: Literal["recurrence_of", "recurred_in", "related", "not_similar"] = "related"
-
-
-class Part(Doing):
-    """The title of the new incident, and the events that move there."""
-
-    title: Title
-    event_ids: EventIds = Field(default_factory=list)
-
-
-class Events(Doing):
-    """Decision events, named or described by a filter; a filter takes 10,000 at most."""
-
-    event_ids: EventIds = Field(default_factory=list)
-    filter: EventFilters | None = None
-
-
-class NamedEvents(Doing):
-    """Decision events, named."""
-
-    event_ids: EventIds
-
-
-class Note(Doing):
-    """Something to write down: words, or a decision event to promote, or both.
-
-    Attributes:
-        update: it tells where things stand, and meets the cadence of updates.
-    """
-
-    text: Words = ""
-    event_id: Annotated[str, Field(max_length=64)] = ""
-    update: bool = False
-
-
-class Annotation(Doing):
-    """What there is to say about an entry."""
-
-    text: Annotated[str, Field(min_length=1, max_length=10_000)]
-
-
-def changed(
-    control: Control,
-    keys: list[str],
-    decide: Callable[[tuple[Incident, ...]], tuple[Change, ...]],
-    if_match: str | None,
-    *,
-    dry_run: bool,
-    show: int = 0,
-) -> Response:
-    """Decide and store, or only decide; the answer is the incident in place ``show``."""
-    now, expected = control.clock(), expected_version(if_match)
-    incidents = control.stores.incidents
-    if dry_run:
-        before = tuple(incidents.get(key) for key in keys)
-        if expected not in (None, before[0].version):
-            raise VersionConflict
-        after = tuple(change.incident for change in decide(before))
-    else:
-        after = incidents.change(keys, decide, now=now, expected_version=expected)
-    shown = after[show]
-    return one(view_of(shown, now=now), headers={"etag": etag(shown.version)})
-
-
 def _add_move(transition: Transition) -> None:
     def move(
         control: Ctl,
@@ -240,18 +157,6 @@ def _add_move(transition: Transition) -> None:
     move.__name__ = f"incident_{transition.verb}"
     move.__doc__ = f"Move it to {transition.target}, from {' or '.join(transition.sources)}."
     _verb(transition.verb, _SCOPES[transition.who])(move)
-
-
-def _verb(
-    verb: str, scope: Scope = Scope.INCIDENTS_RESPOND, path: str = ""
-) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    return routes.add(
-        "POST",
-        f"/v1/incidents/{{incident_id}}/{path or verb}",
-        scope,
-        answer=One[IncidentView],
-        parameters=True,
-    )
 
 
 for _row in TRANSITIONS:
@@ -535,232 +440,6 @@ def waive_incident_gate(
         if_match,
         dry_run=query.dry_run,
     )
-
-
-@_verb("merge")
-def merge_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Into,
-    if_match: IfMatch = None,
-) -> Response:
-    """Make it a duplicate of another; a link, which can be taken back."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id, given.into],
-        lambda found: relations.merged(found[0], found[1], act),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-@_verb("unmerge")
-def unmerge_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    doing: Doing,
-    if_match: IfMatch = None,
-) -> Response:
-    """Take a merge back."""
-    act = doing.act(control, caller)
-    found = control.stores.incidents.get(incident_id)
-    return changed(
-        control,
-        [found.id, found.merged_into or found.id],
-        lambda both: relations.unmerged(both[0], both[1], act),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-@_verb("link")
-def link_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Tie,
-    if_match: IfMatch = None,
-) -> Response:
-    """Tie it to another: a recurrence of it, just related, or not similar, so that it is not
-    suggested again. Both tell of it."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id, given.to],
-        lambda found: relations.linked(found[0], found[1], given.kind, act),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-@_verb("split")
-def split_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Part,
-    if_match: IfMatch = None,
-) -> Response:
-    """Make a part of it an incident of its own; the answer is the new one."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: opening.split(found[0], given.title, act, events=given.event_ids),
-        if_match,
-        dry_run=query.dry_run,
-        show=1,
-    )
-
-
-@_verb("tie-events")
-def tie_incident_events(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Events,
-    if_match: IfMatch = None,
-) -> Response:
-    """Tie decision events to it. The events themselves never change."""
-    act = given.act(control, caller)
-    events = [*given.event_ids, *_events_of(control, given.filter, act.now)]
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (relations.with_events(found[0], events, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-@_verb("untie-events")
-def untie_incident_events(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: NamedEvents,
-    if_match: IfMatch = None,
-) -> Response:
-    """Untie decision events, with a reason."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (relations.without_events(found[0], given.event_ids, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-@_verb("timeline")
-def write_incident_timeline(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    note: Note,
-    if_match: IfMatch = None,
-) -> Response:
-    """Write something down, or promote a decision event to the timeline."""
-    act = note.act(control, caller)
-    if note.event_id:
-        event = control.stores.events.get(note.event_id)
-        return changed(
-            control,
-            [incident_id],
-            lambda found: (relations.promoted(found[0], event, act, text=note.text),),
-            if_match,
-            dry_run=query.dry_run,
-        )
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (notes.noted(found[0], note.text, act, update=note.update),),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-@_verb("annotate", path="timeline/{entry_id}/annotate")
-def annotate_incident_entry(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    entry_id: EntryId,
-    query: DryRun,
-    given: Annotation,
-    if_match: IfMatch = None,
-) -> Response:
-    """Say something about an entry, which itself stays as it is."""
-    act = given.act(control, caller)
-    about = control.stores.incidents.entry(control.stores.incidents.get(incident_id).id, entry_id)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (notes.annotated(found[0], about, given.text, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
-
-
-def _add_pin(verb: Literal["pin", "unpin"]) -> None:
-    def mark(
-        control: Ctl,
-        caller: Caller,
-        incident_id: IncidentKey,
-        entry_id: EntryId,
-        query: DryRun,
-        doing: Doing | None = None,
-        if_match: IfMatch = None,
-    ) -> Response:
-        act = (doing or Doing()).act(control, caller)
-        incidents = control.stores.incidents
-        about = incidents.entry(incidents.get(incident_id).id, entry_id)
-        return changed(
-            control,
-            [incident_id],
-            lambda found: (notes.pinned(found[0], about, act, pin=verb == "pin"),),
-            if_match,
-            dry_run=query.dry_run,
-        )
-
-    mark.__name__ = f"{verb}_incident_entry"
-    mark.__doc__ = f"{verb.capitalize()} an entry."
-    _verb(verb, path=f"timeline/{{entry_id}}/{verb}")(mark)
-
-
-_add_pin("pin")
-_add_pin("unpin")
-
-
-def _events_of(control: Control, filters: EventFilters | None, now: datetime) -> list[str]:
-    if filters is None:
-        return []
-    where = filters.where(now=now)
-    found: list[str] = []
-    cursor: str | None = None
-    while True:
-        page = control.stores.events.page(where, limit=1000, cursor=cursor)
-        found += [event.id for event in page.events]
-        if page.next_cursor is None:
-            break
-        if len(found) >= _EVENTS_MAX:
-            raise Invalid(
-                [FieldError("body.filter", f"lets more than {_EVENTS_MAX} events through; narrow")]
-            )
-        cursor = page.next_cursor
-    if not found:
-        raise InvalidInput("body.filter: no event passes it")
-    return found
 
 
 def _ahead(name: str, text: str, now: datetime) -> datetime:

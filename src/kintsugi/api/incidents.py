@@ -1,5 +1,5 @@
 """``/v1/incidents``: declare, list, show, and read the timeline. The verbs stand in
-``incident_verbs``."""
+``incident_verbs``, ``incident_relations`` and ``incident_notes``."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from kintsugi.api.answers import Meta, One, Page, one, reply, whole
 from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
-from kintsugi.api.incident_verbs import DryRun, changed
+from kintsugi.api.incident_changes import DryRun, changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope
