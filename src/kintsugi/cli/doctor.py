@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
@@ -22,7 +21,8 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.finding import Finding, Outcome
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import table
-from kintsugi.cli.parts import Parts
+from kintsugi.cli.parts import Address, Parts
+from kintsugi.cli.ports import free_port, holder_of
 from kintsugi.cli.runfile import Up, read_up
 from kintsugi.cli.settings import Settings
 from kintsugi.cli.status import differences
@@ -130,12 +130,12 @@ def _ports(patient: Patient) -> Iterator[Finding]:
     if patient.running:
         yield Finding("ports", "ok", f"{patient.running.gateway_url} {patient.running.api_url}")
         return
-    taken = [port for port in (41002, 41001) if not _can_listen(port)]
+    taken = [port for port in (41002, 41001) if free_port(Address("127.0.0.1", port)) is None]
     if taken:
         yield Finding(
             "ports",
             "warning",
-            f"taken by other programs: {', '.join(map(str, taken))}",
+            "; ".join(f"{port} is taken: {holder_of(port)}" for port in taken),
             "kt up --gateway-port 0 --api-port 0 takes free ones",
         )
     else:
@@ -336,16 +336,6 @@ def _log(patient: Patient) -> Iterator[Finding]:
 
 def _nearest_existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
-
-
-def _can_listen(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (

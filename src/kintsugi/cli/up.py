@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from kintsugi.cli.init import DEFAULT_TEMPLATE, write_template
 from kintsugi.cli.options import StateOption
 from kintsugi.cli.output import Output
 from kintsugi.cli.parts import Address, program
+from kintsugi.cli.ports import free_port, holder_of
 from kintsugi.cli.runfile import Up, held, read_up, server_path, up_path, write_json
 from kintsugi.cli.supervise import Child, Part, Supervisor
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, KintsugiError
@@ -268,17 +268,13 @@ def _kt(*words: str) -> tuple[str, ...]:
 
 
 def _free(address: Address, option: str) -> Address:
-    """The address with a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise InvalidInput(
-                f"port {address.port} is taken ({error.strerror}); "
-                f"{option} 0 takes a free one, `kt doctor` shows what listens"
-            ) from error
-        return Address(address.host, probe.getsockname()[1])
+    """The address with a port that can be listened on."""
+    port = free_port(address)
+    if port is None:
+        raise InvalidInput(
+            f"port {address.port} is taken: {holder_of(address.port)}. {option} 0 takes a free one"
+        )
+    return Address(address.host, port)
 
 
 def _config_file(given: Path | None, state: Path) -> Path:
