@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-_NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_ASCII = bytes(range(128))
 
 # Default_Ignorable_Code_Point (DerivedCoreProperties.txt) without the tag characters, plus the
 # remaining bidirectional controls: nothing of them is seen, all of them split a word in two.
@@ -95,8 +95,9 @@ Table = dict[str, str]
 
 
 def odd_characters(text: str) -> set[str]:
-    """The characters of a text that could be folded."""
-    return set(_NON_ASCII.findall(text))
+    """The characters of a text that could be folded: those beyond ASCII."""
+    data = text.encode("utf-8", "surrogatepass").translate(None, _ASCII)
+    return set(data.decode("utf-8", "surrogatepass"))
 
 
 def unicode_table(odd: Iterable[str], *, removing: bool) -> Table:

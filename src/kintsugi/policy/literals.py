@@ -36,6 +36,8 @@ _FREQUENT = {
 }
 # An expression is looked for at its literals where they are not more than this.
 _STARTS_MAX = 32
+# Up to here an expression is looked for in the whole text: to note the places takes as long.
+_SHORT_BYTES = 1 << 11
 # Matches are listed one by one, and there may be one at each place: so much text at a time.
 _CHUNK_BYTES = 1 << 15
 
@@ -222,6 +224,10 @@ class Literals:
         each where to look for it, None for everywhere."""
         text, in_place = folded(data)
         find = self._automaton.find_matches_as_indexes
+        if len(text) <= _SHORT_BYTES:
+            for position in self._expressions({match[0] for match in find(text, overlapping=True)}):
+                yield position, None
+            return
         starts: dict[int, list[int]] = {}
         for chunk_start in range(0, len(text), _CHUNK_BYTES):
             chunk = text[chunk_start : chunk_start + _CHUNK_BYTES + self._overlap]
@@ -230,16 +236,23 @@ class Literals:
                     starts[literal] = [chunk_start + start]
                 elif len(known := starts[literal]) <= _STARTS_MAX:
                     known.append(chunk_start + start)
-        here = {clause for literal in starts for clause in self._clauses[literal]}
-        for clause in here:
-            for rest, position in self._further[clause]:
-                if not rest <= here:
-                    continue
-                literals, begin = self._around[position]
-                around = [start for one in starts if one in literals for start in starts[one]]
-                if around or not begin:
-                    few = in_place and 0 < len(around) <= _STARTS_MAX
-                    yield position, Places(around, begin) if few else None
+        for position in self._expressions(starts.keys()):
+            literals, begin = self._around[position]
+            around = [start for one in starts if one in literals for start in starts[one]]
+            if around or not begin:
+                few = in_place and 0 < len(around) <= _STARTS_MAX
+                yield position, Places(around, begin) if few else None
+
+    def _expressions(self, literals: Iterable[int]) -> list[int]:
+        """The expressions that could be in a text with these literals."""
+        of = self._clauses
+        here = {clause for literal in literals for clause in of[literal]}
+        return [
+            expression
+            for clause in here
+            for rest, expression in self._further[clause]
+            if rest <= here
+        ]
 
 
 def _required(strings: _Strings) -> Iterator[Clause]:

@@ -13,6 +13,7 @@ from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern, Sighting
 from kintsugi.policy.classifier.model import HEADS, Classifier, Place, trained
+from kintsugi.policy.folding import odd_characters
 from kintsugi.policy.normalise import FOLDINGS, Layer
 from kintsugi.policy.rule import (
     Detection,
@@ -217,9 +218,7 @@ _CERTAIN = 0.99
 
 
 # What folding makes of these is no other word.
-_TYPOGRAPHY = frozenset(map(chr, range(128))) | frozenset(
-    "“”„‟«»‘’‚‛–—−‐‑‒―…•·°€£©®™§¶×½¼¾²³¹\u00a0"
-)
+_TYPOGRAPHY = frozenset("“”„‟«»‘’‚‛–—−‐‑‒―…•·°€£©®™§¶×½¼¾²³¹\u00a0")
 
 
 def _worth_reading(layers: Sequence[Layer]) -> Iterator[Layer]:
@@ -230,7 +229,7 @@ def _worth_reading(layers: Sequence[Layer]) -> Iterator[Layer]:
             further = (*layer.steps[:-1], "homoglyph")
             if layer.steps[-1] != "homoglyph" and further in steps:
                 continue  # the same with look-alikes read as well comes next
-            if _TYPOGRAPHY.issuperset(layer.parent.text):
+            if _TYPOGRAPHY.issuperset(odd_characters(layer.parent.text)):
                 continue
         yield layer
 
