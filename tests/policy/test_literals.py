@@ -74,6 +74,10 @@ def test_letters_that_are_one_to_re2_are_folded_to_one(text: str) -> None:
     assert Automaton([Pattern("a", regex)]).search((text * 3 + "yxw").encode()) == [0]
 
 
+# Places are told in texts of some length.
+LONG = "." * 2_048
+
+
 def literals_of(*regexes: str) -> Literals:
     return Literals([one for regex in regexes if (one := told(regex)) is not None])
 
@@ -91,7 +95,7 @@ def test_a_long_text_is_read_in_pieces_that_overlap(before: int) -> None:
     literals = literals_of("password", "überraschung")
     found = dict(literals.possible(b"x" * before + b"password" + b"y" * 70_000))
     assert {before} == set(found[0].starts if found[0] else ())
-    accented = "é".encode() * before + "ÜBERRASCHUNG".encode()
+    accented = "é".encode() * before + ("ÜBERRASCHUNG" + LONG).encode()
     found = dict(literals.possible(accented))
     assert {2 * before} == set(found[1].starts if found[1] else ())
 
@@ -114,11 +118,13 @@ def test_a_long_text_is_read_in_pieces_that_overlap(before: int) -> None:
     ],
 )
 def test_where_an_expression_may_match(regex: str, text: str, expected: Places | None) -> None:
-    assert dict(literals_of(regex).possible(text.encode())) == {0: expected}
+    assert dict(literals_of(regex).possible((text + LONG).encode())) == {0: expected}
+    assert dict(literals_of(regex).possible(text.encode())) == {0: None}  # not worth the while
 
 
 def test_an_expression_that_can_begin_nowhere_is_not_possible() -> None:
-    assert dict(literals_of("(?:zebra|gnu cow)[a-z]* walks").possible(b"he walks")) == {}
+    literals = literals_of("(?:zebra|gnu cow)[a-z]* walks")
+    assert dict(literals.possible(b"he walks" + LONG.encode())) == {}
 
 
 PLACED = (
@@ -149,9 +155,11 @@ PLACED = (
             ]
         ),
         max_size=40,
-    ).map("".join)
+    ).map("".join),
+    st.sampled_from(["", LONG]),
 )
-def test_looking_at_its_places_finds_what_looking_everywhere_does(text: str) -> None:
+def test_looking_at_its_places_finds_what_looking_everywhere_does(text: str, before: str) -> None:
+    text = before + text
     patterns = [Pattern(str(number), regex) for number, regex in enumerate(PLACED)]
     data = text.encode()
     everywhere = [n for n, regex in enumerate(PLACED) if re2.search(f"(?i:{regex})", text)]
