@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from kintsugi.api.permissions import Scope
 from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.proof import RESULTS
-from kintsugi.model.regression import CaseKind, CaseSource, RedRun, Regression
+from kintsugi.model.regression import ERASED, CaseKind, CaseSource, RedRun, Regression
 from kintsugi.model.regression_ledger import LedgerFilter
 from kintsugi.model.stores import Stores
 from tests.control_plane import NOON, Clock, bearer, make_event, make_report, make_token
@@ -283,8 +283,8 @@ def test_the_gate_names_everything_that_is_missing_at_once(
 def test_an_erased_case_wants_a_replacement(client: TestClient, stores: Stores, key: str) -> None:
     one = add_case(stores, client, key)
     publish(client, NEW)
-    change(stores, one.id, state="erased", lost="erased", lost_digest=one.digest)
-    assert f"{one.id} was erased with a person's data and wants a replacement" in learning(
+    change(stores, one.id, state="erased", lost=ERASED, lost_digest=one.digest)
+    assert f"{one.id} wants a replacement: it was erased with a person's data" in learning(
         client, key
     )
 
@@ -383,7 +383,7 @@ def test_what_was_changed_around_the_ledger_is_refused_and_not_run(
 ) -> None:
     forged = stores.regressions.get("REG-000001")
     weak = msgspec.structs.replace(forged.case, expected=CaseExpected(verdict="allow"))
-    stores.regressions._cases[0].append(  # type: ignore[attr-defined]
+    stores.regressions._cases[1].append(  # type: ignore[attr-defined]
         msgspec.structs.replace(forged, case=weak)
     )
     refused = publish(client, config("yak", "aurora"))

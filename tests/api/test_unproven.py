@@ -119,6 +119,43 @@ def test_the_ledger_is_remembered_beside_the_database_and_put_back(tmp_path: Pat
     assert "REG-000001" not in said[1]
 
 
+def test_what_was_lost_with_a_database_is_named_and_another_case_takes_its_place(
+    client: TestClient, stores: Stores, tmp_path: Path
+) -> None:
+    publish(client, OLD)
+    key = declared(client)
+    gone = memory_stores(now=lambda: NOON)
+    path = tmp_path / "regression-ledger.jsonl"
+    gone.ledger.add(Binding((entry(case(gone)),)), now=NOON)
+    LedgerCopy(gone.ledger, path).follow_once()
+    assert bind_again(stores, path, now=NOON) == 1
+
+    # Whatever comes next, it is not taken for what was lost.
+    other = add_case(stores, client, key)
+    assert other.id == "REG-000002"
+    refused = publish(client, NEW)
+    assert refused.status_code == 409
+    [error] = refused.json()["errors"]
+    assert (error["where"], error["code"]) == ("REG-000001", "could_not_run")
+    shown = client.get("/v1/regressions/REG-1").json()["data"]
+    assert (shown["state"], shown["incident"], shown["case"]) == ("erased", "", None)
+    assert [one["id"] for one in client.get("/v1/regressions").json()["data"]] == [
+        "REG-000002",
+        "REG-000001",
+    ]
+    body = {"by": other.id, "reason": "the backup was older"}
+    told = client.post("/v1/regressions/REG-1/replace", json=body)
+    assert told.status_code == 200, told.text
+    entries = client.get("/v1/regressions/ledger").json()["data"]
+    assert [(one["act"], one["regression_id"]) for one in entries][:2] == [
+        ("bound", "REG-000002"),
+        ("replaced", "REG-000001"),
+    ]
+    # It binds at once, and what mends it can be published now.
+    assert publish(client, config("yak")).status_code == 409
+    assert publish(client, NEW).status_code == 200
+
+
 def test_a_damaged_copy_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
     path = tmp_path / "regression-ledger.jsonl"
     path.write_bytes(b"nonsense\n")

@@ -19,8 +19,15 @@ from kintsugi.model.config import CaseExpected
 from kintsugi.model.incident import Actor, Change, Incident
 from kintsugi.model.proof import CaseProof, CaseRun, Proof, ProofFilter, ProofRun
 from kintsugi.model.regression import Regression
-from kintsugi.model.regression_ledger import Binding, BoundFilter, LedgerEntry, LedgerFilter
+from kintsugi.model.regression_ledger import (
+    Binding,
+    BoundFilter,
+    LedgerEntry,
+    LedgerFilter,
+    lost_case,
+)
 from kintsugi.model.stores import Stores
+from kintsugi.store.memory import memory_stores
 from tests.contract.conftest import Maker
 from tests.contract.test_regression_store import INCIDENT, MINUTE, OTHER, approved, kept, made
 from tests.databases import NOON
@@ -287,6 +294,73 @@ def test_what_a_restored_database_does_not_know_is_put_back_once(stores: Stores)
     assert stores.ledger.put_back([first, lost], now=NOON + MINUTE) == []
     assert stores.ledger.bound(BoundFilter()) == [first, lost]
     assert stores.ledger.check() == []
+
+
+def lost(stores: Stores) -> LedgerEntry:
+    """How a case stands whose content went with another database."""
+    [gone] = memory_stores(now=lambda: NOON).regressions.add([made(7, text="lost")], now=NOON)
+    told = entry(gone, 1, regression_id="REG-000007", version=3)
+    stores.ledger.put_back([told], now=NOON + MINUTE)
+    stores.regressions.put_back([lost_case(told)], now=NOON + MINUTE)
+    return told
+
+
+def test_the_place_of_a_lost_case_is_kept_and_nothing_else_gets_its_name(stores: Stores) -> None:
+    first = case(stores)
+    told = lost(stores)
+    stores.regressions.put_back([lost_case(told), lost_case(entry(first, 9))], now=NOON)
+    kept = stores.regressions.get("REG-7")
+    assert (kept.state, kept.version, kept.digest) == ("erased", 3, told.digest)
+    assert "restored from before it" in kept.lost
+    assert stores.regressions.history("REG-7") == [kept]
+    assert stores.regressions.get(first.id) == first
+    assert case(stores, number=2).id == "REG-000008"
+    assert stores.ledger.bound(BoundFilter()) == [told]
+    kinds = [leaf.kind for leaf in stores.log.leaves(before=None, limit=4)]
+    assert kinds == [*["regression"] * 3, "regression_ledger"]
+
+
+def test_a_lost_case_binds_until_an_approved_one_replaces_it_and_that_binds(
+    stores: Stores,
+) -> None:
+    told = lost(stores)
+    [proposed] = stores.regressions.add([made(1, text="a", incident_id=OTHER)], now=NOON)
+    tombstone = {"state": "replaced", "reason": "the backup was older"}
+    for name in ("", proposed.id, told.regression_id):
+        with pytest.raises(Blocked):
+            stores.regressions.change("REG-7", edited(**tombstone, replaced_by=name))
+    elsewhere = case(stores, number=2, config_id="sales")
+    with pytest.raises(Blocked, match="another config_id"):
+        stores.regressions.change("REG-7", edited(**tombstone, replaced_by=elsewhere.id))
+    with pytest.raises(Blocked):
+        stores.regressions.change("REG-7", edited(state="approved"))
+    assert stores.ledger.bound(BoundFilter()) == [told]
+    # Its incident may have gone with the same database.
+    one = case(stores, number=3, incident_id=OTHER)
+    stores.regressions.change("REG-7", edited(**tombstone, replaced_by=one.id))
+    assert acts(stores)[1:] == [("replaced", "REG-000007"), ("bound", one.id)]
+    [bound] = stores.ledger.bound(BoundFilter())
+    assert (bound.digest, bound.gateways, bound.reason) == (
+        one.digest,
+        told.gateways,
+        "the backup was older",
+    )
+    assert stores.ledger.check() == []
+
+
+def test_what_is_older_than_what_binds_is_not_strengthened_from_there(stores: Stores) -> None:
+    one = case(stores)
+    newer = strengthened(one)
+    stores.ledger.put_back([entry(one, 1, digest=newer.digest, version=5)], now=NOON)
+    expected = msgspec.structs.replace(one.case.expected, policy="dlp-filter")
+    other = edited(case=msgspec.structs.replace(one.case, expected=expected))
+    with pytest.raises(Blocked) as refused:
+        stores.regressions.change(one.id, other)
+    assert [each.code for each in refused.value.blockers] == ["not_as_bound"]
+    # It can become again what was bound.
+    stores.regressions.change(one.id, strengthened)
+    assert acts(stores) == [("bound", one.id)]
+    assert stores.ledger.bound(BoundFilter())[0].digest == stores.regressions.get(one.id).digest
 
 
 def test_a_guard_keeps_a_version_from_being_stored(stores: Stores) -> None:

@@ -64,7 +64,7 @@ def _undecided(stores: Stores, incident: Incident) -> list[str]:
             if one.state == "proposed"
         ]
         told += [
-            f"{one.id} was erased with a person's data and wants a replacement"
+            f"{one.id} wants a replacement: {one.lost}"
             for one in cases
             if one.state == "erased" and not _stands_in(one, cases)
         ]

@@ -24,7 +24,7 @@ from kintsugi.api.configurations import (
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
-from kintsugi.api.regression_views import RegressionView, view_of
+from kintsugi.api.regression_views import RegressionView, reference_of, view_of
 from kintsugi.api.regressions import (
     CASE_CHARS_MAX,
     Expect,
@@ -265,8 +265,8 @@ def changed(
         after = decide(before)
     else:
         after = regressions.change(regression_id, decide, expected_version=expected)
-    reference = control.stores.incidents.get(after.incident_id).reference
-    return ChangedRegression(view_of(after, reference), tuple(found), same_engine, dry_run)
+    view = view_of(after, reference_of(control, after))
+    return ChangedRegression(view, tuple(found), same_engine, dry_run)
 
 
 def answered(made: ChangedRegression) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from kintsugi.api.control import Control
+from kintsugi.errors import NotFound
 from kintsugi.model.regression import (
     CaseKind,
     CaseSource,
@@ -107,6 +108,16 @@ def views_of(control: Control, found: Iterable[Regression]) -> list[RegressionVi
     views = []
     for one in found:
         if one.incident_id not in references:
-            references[one.incident_id] = control.stores.incidents.get(one.incident_id).reference
+            references[one.incident_id] = reference_of(control, one)
         views.append(view_of(one, references[one.incident_id]))
     return views
+
+
+def reference_of(control: Control, one: Regression) -> str:
+    """What people call the incident of a case; empty where that was lost with another database."""
+    try:
+        return control.stores.incidents.get(one.incident_id).reference
+    except NotFound:
+        if one.lost:
+            return ""
+        raise

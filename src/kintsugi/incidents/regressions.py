@@ -215,7 +215,8 @@ def replaced(before: Regression, by: Regression, deed: Deed) -> Regression:
         )
     blockers += [
         Blocker("by", "elsewhere", f"{by.id} has another {name}", "name one of the same")
-        for name in ("incident_id", "config_id", "kind")
+        # What was lost may have lost its incident, too.
+        for name in ("config_id", "kind") + (() if before.lost else ("incident_id",))
         if getattr(by, name) != getattr(before, name)
     ]
     refuse(f"replace {before.id}", blockers)

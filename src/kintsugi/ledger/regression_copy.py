@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from kintsugi.durable import add_lines, read_lines
-from kintsugi.model.regression_ledger import LedgerEntry, RegressionLedger, ledger_record
+from kintsugi.model.regression_ledger import (
+    LedgerEntry,
+    RegressionLedger,
+    ledger_record,
+    lost_case,
+)
 from kintsugi.model.stores import Stores
 
 FILE: Final = "regression-ledger.jsonl"
@@ -63,12 +68,15 @@ def bind_again(
     if missing:
         names = ", ".join(sorted({one.regression_id for one in missing}))
         tell(f"{len(missing)} entries of the regression ledger were put back: {names}")
-        bound = [one for one in missing if one.binds]
+        standing = stores.ledger.standing([one.regression_id for one in missing])
+        bound = [one for one in standing.values() if one.binds]
         kept = stores.regressions.named([one.regression_id for one in bound])
+        gone = [one for one in bound if one.regression_id not in kept]
+        stores.regressions.put_back([lost_case(one) for one in gone], now=now)
         lost = sorted(
             one.regression_id
             for one in bound
-            if one.regression_id not in kept or kept[one.regression_id].digest != one.digest
+            if one in gone or kept[one.regression_id].digest != one.digest
         )
         if lost:
             tell(

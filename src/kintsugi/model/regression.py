@@ -21,13 +21,15 @@ from kintsugi.model.config import Case, CaseExpected, CaseInput
 # configuration; where the case is an over-block, its twin is the attack that must stay blocked.
 CaseKind = Literal["case", "variant", "twin"]
 # ``proposed`` until a person decides. ``replaced`` leaves a tombstone that names what stands in.
-# ``erased``: its content went with a person's data, and its incident wants another one.
+# ``erased``: its content went with a person's data, or with a database that was restored from
+# before it; its incident wants another one.
 CaseState = Literal["proposed", "approved", "rejected", "replaced", "erased"]
 # ``hand``: somebody wrote it.
 SourceKind = Literal["event", "escalation", "report", "trajectory", "case", "hand"]
 
 # Stands where content cannot be had; see ``Regression.lost``.
 NO_CASE: Final = Case("", CaseInput(), CaseExpected())
+ERASED: Final = "it was erased with a person's data"
 _ID: Final = re.compile(r"REG-(\d{1,9})", re.IGNORECASE)
 
 
@@ -208,6 +210,10 @@ class RegressionStore(Protocol):
             KeyUnavailable: its content cannot be opened, or not be sealed.
         """
 
+    def put_back(self, lost: Sequence[Regression], *, now: datetime) -> None:
+        """Keep the place of cases whose content went with another database, under the ids that
+        they had there, so that nothing else gets these ids. Those that there are stay."""
+
     def matter(self, subject: str) -> int:
         """How many cases the erasure of a subject reaches."""
 
@@ -241,7 +247,7 @@ def erased(before: Regression, *, by: str, now: datetime) -> Regression:
         before,
         state="erased",
         case=NO_CASE,
-        lost="it was erased with a person's data",
+        lost=ERASED,
         lost_digest=before.digest,
         changed="erased",
         changed_at=now,

@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from kintsugi.model.regression import CaseKind, Regression
+from kintsugi.model.regression import NO_CASE, CaseKind, CaseSource, Regression
 
 # ``replaced`` is the tombstone that names what stands in; after ``erased`` the incident wants
 # another case.
@@ -132,6 +132,28 @@ def ledger_record(entry: LedgerEntry) -> bytes:
 def ledger_digest(entry: LedgerEntry) -> str:
     """``sha256:...`` of its record."""
     return f"sha256:{sha256(ledger_record(entry)).hexdigest()}"
+
+
+def lost_case(entry: LedgerEntry) -> Regression:
+    """The place of a case that binds, whose content went with another database. It binds all the
+    same, until an approved case replaces it."""
+    return Regression(
+        id=entry.regression_id,
+        version=entry.version,
+        kind=entry.case_kind,
+        state="erased",
+        incident_id=entry.incident_id,
+        config_id=entry.config_id,
+        case=NO_CASE,
+        source=CaseSource("hand", ""),
+        created_at=entry.at,
+        created_by=entry.by,
+        changed_at=entry.at,
+        changed_by=entry.by,
+        changed="lost",
+        lost="its content went with another database: this one was restored from before it",
+        lost_digest=entry.digest,
+    )
 
 
 def as_proven(entry: LedgerEntry, found: Regression | None) -> bool:

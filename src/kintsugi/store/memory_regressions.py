@@ -24,7 +24,7 @@ from kintsugi.model.regression_ledger import LedgerEntry
 from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
-from kintsugi.store.regression_moves import entry_after
+from kintsugi.store.regression_moves import StandsIn, entries_after
 from kintsugi.store.regressions import check_version
 
 
@@ -47,7 +47,8 @@ class MemoryRegressions:
         self._add_leaf = add_leaf
         self._tell = tell
         self._lock = threading.RLock()
-        self._cases: list[list[Regression]] = []  # of each its versions, oldest first
+        # Of each its versions, oldest first, by number.
+        self._cases: dict[int, list[Regression]] = {}
 
     def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
         with self._lock:
@@ -56,9 +57,10 @@ class MemoryRegressions:
                 subject = one.subject
                 if not subject and one.parent:
                     subject = self.get(one.parent).subject
-                identifier = regression_id(len(self._cases) + 1)
+                number = max(self._cases, default=0) + 1
+                identifier = regression_id(number)
                 made = msgspec.structs.replace(one, id=identifier, version=1, subject=subject)
-                self._cases.append([made])
+                self._cases[number] = [made]
                 kept.append(made)
             self._tell(of_regressions([one for one in kept if not self._hidden(one)]))
             for one in kept:
@@ -73,13 +75,13 @@ class MemoryRegressions:
 
     def named(self, regression_ids: Sequence[str]) -> dict[str, Regression]:
         wanted = {regression_number(one) for one in regression_ids}
-        return {one.id: one for *_, one in self._cases if regression_number(one.id) in wanted}
+        return {one.id: one for number, (*_, one) in self._cases.items() if number in wanted}
 
     def history(self, regression_id: str) -> list[Regression]:
         number = regression_number(regression_id) or 0
-        if not 0 < number <= len(self._cases):
+        if number not in self._cases:
             raise NotFound(f'there is no regression case "{regression_id}"')
-        return self._cases[number - 1][::-1]
+        return self._cases[number][::-1]
 
     def page(
         self, where: RegressionFilter, *, limit: int, cursor: str | None = None
@@ -93,7 +95,7 @@ class MemoryRegressions:
         return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
 
     def scan(self, where: RegressionFilter) -> Iterator[Regression]:
-        yield from [one for *_, one in self._cases if _is(one, where)]
+        yield from [one for _, (*_, one) in sorted(self._cases.items()) if _is(one, where)]
 
     def change(
         self,
@@ -111,12 +113,20 @@ class MemoryRegressions:
             after = msgspec.structs.replace(after, id=before.id, version=before.version + 1)
             return self._next(before, after)
 
+    def put_back(self, lost: Sequence[Regression], *, now: datetime) -> None:
+        with self._lock:
+            for one in lost:
+                number = regression_number(one.id) or 0
+                if number not in self._cases:
+                    self._cases[number] = [one]
+                    self._add_leaf(regression_leaf(one), now=now)
+
     def matter(self, subject: str) -> int:
-        return sum(one.subject == subject for *_, one in self._cases)
+        return sum(one.subject == subject for *_, one in self._cases.values())
 
     def forget(self, subject: str, *, by: str, now: datetime) -> int:
         with self._lock:
-            found = [versions for versions in self._cases if versions[-1].subject == subject]
+            found = [each for each in self._cases.values() if each[-1].subject == subject]
             for versions in found:
                 before = versions[-1]
                 if before.state != "erased" and any(one.kept for one in versions):
@@ -129,7 +139,7 @@ class MemoryRegressions:
 
     def _next(self, before: Regression, after: Regression) -> Regression:
         entries = self._follow(before, after)
-        self._cases[(regression_number(after.id) or 0) - 1].append(after)
+        self._cases[regression_number(after.id) or 0].append(after)
         if not self._hidden(after):
             self._tell([of_regression(before, after)])
         self._add_leaf(regression_leaf(after), now=after.changed_at)
@@ -142,8 +152,9 @@ class MemoryRegressions:
         bound = found.get(before.id)
         if bound is None or not bound.binds:
             return ()
-        entry = entry_after(bound, before, after, found.get(after.replaced_by))
-        return () if entry is None else self._ledger.append([entry])
+        by = self.named([after.replaced_by]).get(after.replaced_by)
+        stands_in = None if by is None else StandsIn(found.get(by.id), by)
+        return self._ledger.append(entries_after(bound, before, after, stands_in))
 
     def _hidden(self, one: Regression) -> bool:
         try:

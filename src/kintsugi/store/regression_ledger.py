@@ -27,7 +27,7 @@ from kintsugi.model.regression_ledger import (
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.cursors import before_of, encode_cursor
 from kintsugi.store.log import add_leaf
-from kintsugi.store.regression_moves import entry_after
+from kintsugi.store.regression_moves import StandsIn, entries_after
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -76,18 +76,26 @@ def hold_bound(connection: Connection, regression_ids: Sequence[str]) -> dict[st
 
 
 def follow_case(
-    connection: Connection, bound: LedgerEntry | None, before: Regression, after: Regression
+    connection: Connection,
+    bound: LedgerEntry | None,
+    before: Regression,
+    after: Regression,
+    by: Regression | None,
 ) -> tuple[LedgerEntry, ...]:
-    """Tell the ledger what became of a case that binds, see ``entry_after``.
+    """Tell the ledger what became of a case that binds, see ``entries_after``.
+
+    Args:
+        by: the case that stands in for it.
 
     Returns:
-        The entry, whose leaf the caller adds.
+        The entries, whose leaves the caller adds.
     """
     if bound is None:
         return ()
-    stands_in = standing(connection, [after.replaced_by]).get(after.replaced_by)
-    entry = entry_after(bound, before, after, stands_in)
-    entries = () if entry is None else (entry,)
+    stands_in = None
+    if by is not None:
+        stands_in = StandsIn(standing(connection, [by.id]).get(by.id), by)
+    entries = entries_after(bound, before, after, stands_in)
     _insert(connection, entries)
     return entries
 

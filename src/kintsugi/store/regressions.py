@@ -24,6 +24,7 @@ from kintsugi.model.config import Case
 from kintsugi.model.ids import uuid7
 from kintsugi.model.notice_sources import of_regression, of_regressions
 from kintsugi.model.regression import (
+    ERASED,
     NO_CASE,
     Regression,
     RegressionFilter,
@@ -154,6 +155,18 @@ class PostgresRegressions:
             after = msgspec.structs.replace(after, id=before.id, version=before.version + 1)
             return self._next(connection, before, after, bound)
 
+    def put_back(self, lost: Sequence[Regression], *, now: datetime) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(_SQL["lock_numbers"])
+            numbers = [_number(one.id) for one in lost]
+            known = {row[0] for row in connection.execute(_SQL["named"], [numbers]).fetchall()}
+            missing = [one for one in lost if _number(one.id) not in known]
+            for one in missing:
+                self._place(connection, one, None)
+                self._write(connection, _number(one.id), one, None)
+            for one in missing:
+                add_leaf(connection, regression_leaf(one), now=now)
+
     def matter(self, subject: str) -> int:
         with self._database.transaction() as connection:
             row = connection.execute(_SQL["of_subject"], [_column(subject)]).fetchone()
@@ -187,17 +200,19 @@ class PostgresRegressions:
             subject = (row[0] if row else None) or ""
         kept = msgspec.structs.replace(new, id=regression_id(number), version=1, subject=subject)
         data_key = self._new_key(connection, kept, now=now) if kept.kept else None
-        source = kept.source
+        self._place(connection, kept, data_key)
+        self._write(connection, number, kept, data_key)
+        return kept
+
+    def _place(self, connection: Connection, one: Regression, data_key: UUID | None) -> None:
         connection.execute(
             _SQL["add"],
             [
-                *(number, 1, kept.kind, kept.state, kept.incident_id, kept.config_id),
-                *(kept.parent, source.id, source.event_id),
-                *(_column(subject) if subject else None, data_key),
+                *(_number(one.id), one.version, one.kind, one.state, one.incident_id),
+                *(one.config_id, one.parent, one.source.id, one.source.event_id),
+                *(_column(one.subject) if one.subject else None, data_key),
             ],
         )
-        self._write(connection, number, kept, data_key)
-        return kept
 
     def _next(
         self,
@@ -220,7 +235,8 @@ class PostgresRegressions:
         self._write(connection, number, after, data_key)
         if not _hidden(connection, [after]):
             add_notices(connection, [of_regression(before, after)])
-        entries = follow_case(connection, bound.get(before.id), before, after)
+        by = self._find(connection, after.replaced_by)
+        entries = follow_case(connection, bound.get(before.id), before, after, by)
         add_leaf(connection, regression_leaf(after), now=after.changed_at)
         add_entry_leaves(connection, entries, now=after.changed_at)
         return after
@@ -251,6 +267,10 @@ class PostgresRegressions:
         self._keys.add(connection, data_key, now=now, subject=subject)
         return data_key
 
+    def _find(self, connection: Connection, identifier: str) -> Regression | None:
+        rows = connection.execute(_SQL["named"], [[_number(identifier)]]).fetchall()
+        return next((self._read(connection, _Row(*row)) for row in rows), None)
+
     def _get(
         self, connection: Connection, identifier: str, version: int | None = None
     ) -> Regression:
@@ -263,7 +283,7 @@ class PostgresRegressions:
 
     def _read(self, connection: Connection, row: _Row) -> Regression:
         found = _RECORD.decode(row.record)
-        case, lost = self._content(connection, row)
+        case, lost = self._content(connection, row, found.lost)
         return msgspec.structs.replace(
             found,
             case=case,
@@ -273,12 +293,12 @@ class PostgresRegressions:
             source=msgspec.structs.replace(found.source, id=row.source_id, event_id=row.event_id),
         )
 
-    def _content(self, connection: Connection, row: _Row) -> tuple[Case, str]:
+    def _content(self, connection: Connection, row: _Row, gone: str) -> tuple[Case, str]:
         """The case, and why it cannot be had."""
         if row.content is not None:
             return _CASE.decode(row.content), ""
         if row.sealed is None:
-            return NO_CASE, "it was erased with a person's data"
+            return NO_CASE, gone or ERASED
         if row.data_key is None:
             return NO_CASE, "the key that seals it is gone"
         try:
