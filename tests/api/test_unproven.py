@@ -4,6 +4,7 @@ backups that are older than what binds."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 from kintsugi.api.unproven import UNPROVEN, UnprovenWatch
 from kintsugi.errors import EvidenceUnavailable
 from kintsugi.ledger.regression_copy import LedgerCopy, bind_again, read_copy
-from kintsugi.model.regression_ledger import Binding, BoundFilter
+from kintsugi.model.regression_ledger import Binding, BoundFilter, ledger_record
 from kintsugi.model.stores import Stores
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
@@ -28,7 +29,7 @@ from tests.api.test_api_proofs import (
     prove,
     publish,
 )
-from tests.contract.test_proof_store import case, entry
+from tests.contract.test_proof_store import case, edited, entry
 from tests.control_plane import NOON, Clock, make_report
 
 
@@ -154,6 +155,58 @@ def test_what_was_lost_with_a_database_is_named_and_another_case_takes_its_place
     # It binds at once, and what mends it can be published now.
     assert publish(client, config("yak")).status_code == 409
     assert publish(client, NEW).status_code == 200
+
+
+def test_a_copy_that_is_taken_away_is_written_again(tmp_path: Path) -> None:
+    stores = memory_stores(now=lambda: NOON)
+    path = tmp_path / "regression-ledger.jsonl"
+    copy = LedgerCopy(stores.ledger, path)
+    stores.ledger.add(Binding((entry(case(stores)),)), now=NOON)
+    copy.follow_once()
+    whole = path.read_bytes()
+    path.unlink()
+    while copy.follow_once():
+        pass
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("act", ["replaced", "erased"])
+def test_a_tombstone_that_nothing_bears_out_is_not_believed(
+    client: TestClient, stores: Stores, tmp_path: Path, act: Any
+) -> None:
+    one, weak = case(stores), case(stores, number=2)
+    stores.ledger.add(Binding((entry(one),)), now=NOON)
+    path = tmp_path / "regression-ledger.jsonl"
+    copy = LedgerCopy(stores.ledger, path)
+    copy.follow_once()
+    forged = entry(one, 9, act=act, replaced_by=weak.id, reason="fine")
+    with path.open("ab") as file:
+        file.write(ledger_record(forged) + b"\n")
+    said: list[str] = []
+    assert bind_again(stores, path, now=NOON, tell=said.append) == 0
+    assert "REG-000001 bind no longer, and nothing bears that out" in said[0]
+    assert [each.regression_id for each in stores.ledger.bound(BoundFilter())] == [one.id]
+    [finding] = client.get("/v1/regressions/ledger/check").json()["data"]["findings"]
+    assert f"{forged.id} ({act} REG-000001) stands in regression-ledger.jsonl" in finding
+
+
+def test_tombstones_that_hold_come_back_with_what_stands_in(tmp_path: Path) -> None:
+    stores = memory_stores(now=lambda: NOON)
+    path = tmp_path / "regression-ledger.jsonl"
+    cases = [case(stores, number=number) for number in (1, 2, 3)]
+    copy = LedgerCopy(stores.ledger, path)
+    stores.ledger.add(Binding(tuple(entry(each, at) for at, each in enumerate(cases, 1))), now=NOON)
+    for before, after in ((1, 2), (2, 3)):
+        stores.regressions.change(
+            f"REG-{before}",
+            edited(state="replaced", replaced_by=f"REG-00000{after}", reason="old"),
+        )
+    copy.follow_once()
+    restored = memory_stores(now=lambda: NOON)
+    for number in (1, 2, 3):
+        case(restored, number=number)
+    assert bind_again(restored, path, now=NOON) == 5
+    assert [each.regression_id for each in restored.ledger.bound(BoundFilter())] == ["REG-000003"]
 
 
 def test_a_damaged_copy_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:

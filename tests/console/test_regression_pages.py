@@ -57,6 +57,59 @@ def test_a_decision_becomes_a_case_and_a_person_decides(
     assert (refused.status_code, "it is approved" in refused.text) == (409, True)
 
 
+def test_what_cannot_become_a_case_says_why_on_the_page_of_the_decision(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    rita = sign_in(anonymous, published, *DECIDING)
+    other = stored(published, ATTACK, 2)
+    key = form_key(rita.get(f"/events/{other.id}").text)
+    form = {"form_key": key, "incident": ""}
+    answer = rita.post(f"/events/{other.id}/regression", data=form)
+    assert answer.status_code == 422
+    assert ("it is tied to none" in answer.text, "autofocus" in answer.text) == (True, True)
+    form["incident"] = "INC-9"
+    answer = rita.post(f"/events/{other.id}/regression", data=form)
+    assert (answer.status_code, 'value="INC-9"' in answer.text) == (404, True)
+    form["incident"] = "INC-1"
+    assert rita.post(f"/events/{event_id}/regression", data=form).status_code == 303
+    again = rita.post(f"/events/{event_id}/regression", data=form)
+    assert (again.status_code, "REG-000001 is this case already" in again.text) == (409, True)
+
+
+def test_the_page_says_whether_it_can_be_approved_as_it_is_now(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    rita = sign_in(anonymous, published, *DECIDING)
+    form = {"form_key": form_key(rita.get(f"/events/{event_id}").text), "incident": "INC-1"}
+    rita.post(f"/events/{event_id}/regression", data=form)
+    assert "it fails there, as it has to" in rita.get("/regressions/REG-000001").text
+    form |= {"version": "1", "verdict": "flag"}
+    assert rita.post("/regressions/REG-000001/edit", data=form).status_code == 303
+    text = rita.get("/regressions/REG-000001").text
+    assert "it cannot be approved" in text
+    assert "a case that cannot fail proves nothing" in text
+    assert published.regressions.get("REG-1").state == "proposed"
+
+
+def test_every_expectation_is_edited_in_place_and_what_is_left_alone_stays(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    rita = sign_in(anonymous, published, *DECIDING)
+    form = {"form_key": form_key(rita.get(f"/events/{event_id}").text), "incident": "INC-1"}
+    rita.post(f"/events/{event_id}/regression", data=form)
+    form |= {"version": "1", "policy": "prompt-injection", "response_excludes": "one\r\ntwo "}
+    assert rita.post("/regressions/REG-000001/edit", data=form).status_code == 303
+    expected = published.regressions.get("REG-1").case.expected
+    assert (expected.verdict, expected.policy) == ("block", "prompt-injection")
+    assert expected.response_excludes == "one\ntwo"
+    text = rita.get("/regressions/REG-000001").text
+    assert ('value="prompt-injection"' in text, "one\ntwo</textarea>" in text) == (True, True)
+    form |= {"version": "2", "policy": ""}
+    assert rita.post("/regressions/REG-000001/edit", data=form).status_code == 303
+    expected = published.regressions.get("REG-1").case.expected
+    assert (expected.policy, expected.response_excludes) == (None, "one\ntwo")
+
+
 def test_a_rejection_takes_a_reason(
     anonymous: TestClient, published: Stores, event_id: str
 ) -> None:

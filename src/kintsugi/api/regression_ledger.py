@@ -19,12 +19,16 @@ from kintsugi.api.proving import Bench
 from kintsugi.api.routing import Routes
 from kintsugi.api.sight import seen_among
 from kintsugi.incidents.severity import duties_of
+from kintsugi.ledger.regression_copy import FILE as LEDGER_COPY
+from kintsugi.ledger.regression_copy import foreign_entries
 from kintsugi.model.incident import Incident, IncidentFilter, Waiver
 from kintsugi.model.regression_ledger import BoundFilter, LedgerEntry, LedgerFilter
 from kintsugi.model.signal import Severity
 from kintsugi.model.stores import Stores
 
 routes = Routes("regressions")
+
+_BESIDE_MAX = 100
 
 # ``covered``: every case that binds holds. ``broken``: one does not. Where nothing binds:
 # ``relaxed``, it was closed with a waiver; ``not_asked``, its severity asks for no proof;
@@ -45,7 +49,8 @@ class LedgerCheck(msgspec.Struct, frozen=True):
 
     Attributes:
         entries: how many there are.
-        findings: what is not as the log tells; the first hundred.
+        findings: what is not as the log tells, and what somebody wrote into the copy outside the
+            database; a hundred of each at most.
     """
 
     entries: int
@@ -107,9 +112,11 @@ def list_ledger(control: Ctl, query: Annotated[LedgerQuery, Query()]) -> Respons
 
 @routes.add("GET", "/v1/regressions/ledger/check", Scope.REGRESSIONS_READ, answer=One[LedgerCheck])
 def check_ledger(control: Ctl) -> Response:
-    """Hold every entry against its leaf in the log, and every such leaf against the ledger."""
+    """Hold every entry against its leaf in the log, every such leaf against the ledger, and what is
+    remembered of it outside the database against both."""
     ledger = control.all_stores.ledger
-    return one(LedgerCheck(ledger.mark(), tuple(ledger.check())))
+    beside = foreign_entries(ledger, control.state_dir / LEDGER_COPY)
+    return one(LedgerCheck(ledger.mark(), (*ledger.check(), *beside[:_BESIDE_MAX])))
 
 
 @routes.add(

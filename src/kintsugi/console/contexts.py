@@ -148,6 +148,7 @@ class EventPage(Shell, frozen=True, kw_only=True):
         form_key: what a form must carry.
         leaf: position of its leaf in the log; None for who may not read the log.
         may_capture: whether this caller may make a regression case of it.
+        problem: why none was made of it; empty otherwise.
         incident: the one that it is tied to; empty where there is none, or several.
     """
 
@@ -164,6 +165,7 @@ class EventPage(Shell, frozen=True, kw_only=True):
     form_key: str
     leaf: int | None
     may_capture: bool
+    problem: str
     incident: str
 
 

@@ -68,7 +68,7 @@ def event_page(
     event_id: Annotated[str, Path(max_length=64)],
 ) -> Response:
     """One decision and why it was made."""
-    return render(console.templates, _event_page(control, console, caller, request, event_id))
+    return render(console.templates, event_shown(control, console, caller, request, event_id))
 
 
 @routes.add(
@@ -90,7 +90,7 @@ def reveal_page(
     form = read_form(console.sessions, request, body)
     authorise(caller, Scope.EVENTS_READ)
     revealed = reveal(control, caller, event_id, reason=form.reason())
-    page = _event_page(control, console, caller, request, event_id)
+    page = event_shown(control, console, caller, request, event_id)
     page = msgspec.structs.replace(
         page,
         revealed=revealed.custody_id,
@@ -102,9 +102,10 @@ def reveal_page(
     return response
 
 
-def _event_page(
+def event_shown(
     control: Control, console: Console, caller: Token, request: Request, event_id: str
 ) -> EventPage:
+    """What the page of an event shows."""
     event = control.stores.events.get(event_id)
     return EventPage(
         title=f"Decision {event.id}",
@@ -126,6 +127,7 @@ def _event_page(
         ),
         may_capture=allows(caller.scopes, Scope.REGRESSIONS_WRITE),
         incident=_only_incident(control, event),
+        problem="",
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlencode
 
+import msgspec
 from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import RedirectResponse, Response
@@ -28,8 +29,16 @@ from kintsugi.api.regressions import (
 from kintsugi.console.contexts import Shell
 from kintsugi.console.forms import FORM_BYTES_MAX, Form, read_form
 from kintsugi.console.frame import Con, Console, page_routes
+from kintsugi.console.pages import event_shown
 from kintsugi.console.rendering import render
-from kintsugi.errors import Blocked, Forbidden, InvalidInput, StateConflict, VersionConflict
+from kintsugi.errors import (
+    Blocked,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    StateConflict,
+    VersionConflict,
+)
 from kintsugi.model.regression import CaseState
 from kintsugi.model.tokens import Token
 from kintsugi.model.verdict import Verdict
@@ -46,6 +55,17 @@ _STATES: Mapping[CaseState | Literal["all"], str] = {
     "replaced": "Replaced",
     "erased": "Erased",
 }
+
+_WORDS = ("reason_code", "policy")
+_TEXTS = ("response_contains", "response_excludes", "request_excludes")
+_EXPECTED = {
+    "reason_code": "Reason code",
+    "policy": "Policy that decides it",
+    "response_contains": "The answer holds",
+    "response_excludes": "The answer lacks",
+    "request_excludes": "What goes on to the model lacks",
+}
+_CHARS_MAX = dict.fromkeys(("verdict", *_WORDS), 200) | dict.fromkeys(_TEXTS, 10_000)
 
 Key = Annotated[str, Path(max_length=64)]
 Verb = Literal["edit", "approve", "reject"]
@@ -85,7 +105,10 @@ class RegressionPage(Shell, frozen=True, kw_only=True):
         case: as the API shows it.
         form_key: what a form must carry.
         verdicts: that can be expected.
-        verdict, reason_code: what is expected now, or what was typed.
+        verdict: what is expected now, or what was typed.
+        expected: the other expectations as fields of a form, with their names and values.
+        stands: what would come of approving it as it is: nothing, or everything in the way. None
+            where nobody decides about it here.
         may_edit, may_decide: whether this caller may, in this state.
         problem: why the last attempt was refused, a line for each thing; empty otherwise.
     """
@@ -96,7 +119,8 @@ class RegressionPage(Shell, frozen=True, kw_only=True):
     case: RegressionView
     verdicts: tuple[str, ...]
     verdict: str
-    reason_code: str
+    expected: tuple[tuple[str, str, str], ...]
+    stands: tuple[str, ...] | None
     may_edit: bool
     may_decide: bool
     problem: tuple[str, ...]
@@ -154,7 +178,17 @@ def make_regression(
     """Make a case of a decision, and show it."""
     form = read_form(console.sessions, request, body)
     wanted = NewRegression.model_validate({"from": event_id, "incident": form["incident"][:64]})
-    [made, *_] = add(control, caller, wanted).cases
+    try:
+        [made, *_] = add(control, caller, wanted).cases
+    except (InvalidInput, NotFound, StateConflict) as refusal:
+        if not allows(caller.scopes, Scope.EVENTS_READ):
+            raise
+        page = msgspec.structs.replace(
+            event_shown(control, console, caller, request, event_id),
+            problem=str(refusal),
+            incident=form["incident"][:64],
+        )
+        return render(console.templates, page, status=HTTP_STATUS[type(refusal)])
     return RedirectResponse(f"/regressions/{made.regression.id}", status_code=303)
 
 
@@ -199,9 +233,16 @@ def _add_verb(verb: Verb, scope: Scope, act: Callable[[Control, Token, str, Form
 
 
 def _edit(control: Control, caller: Token, regression_id: str, form: Form) -> object:
+    before = control.stores.regressions.get(regression_id).case.expected
+    changed = {
+        name: said
+        for name in ("verdict", *_EXPECTED)
+        # Browsers send lines in their own way; what was not touched stays to the letter.
+        if name in form.values
+        and (said := _plain(form[name])[: _CHARS_MAX[name]]) != _plain(getattr(before, name) or "")
+    }
     wanted = verbs.EditedRegression(
-        expected=Expect(verdict=form["verdict"][:200], reason_code=form["reason_code"][:200]),
-        reason=form["reason"][:2000],
+        expected=Expect.model_validate(changed), reason=form["reason"][:2000]
     )
     return verbs.edit(control, caller, regression_id, wanted, _tag(form))
 
@@ -219,6 +260,21 @@ def _reject(control: Control, caller: Token, regression_id: str, form: Form) -> 
 _add_verb("edit", Scope.REGRESSIONS_WRITE, _edit)
 _add_verb("approve", Scope.REGRESSIONS_APPROVE, _approve)
 _add_verb("reject", Scope.REGRESSIONS_APPROVE, _reject)
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
+
+
+def _stands(control: Control, caller: Token, regression_id: str) -> tuple[str, ...]:
+    """What is in the way of approving a case, run as it is now."""
+    try:
+        rulings.approve(control, caller, regression_id, rulings.Ruling(), dry_run=True)
+    except Blocked as refusal:
+        return tuple(f"{one.message}; {one.help}" for one in refusal.blockers)
+    except _REFUSALS as refusal:
+        return (str(refusal),)
+    return ()
 
 
 def _tag(form: Form) -> str:
@@ -239,6 +295,8 @@ def _page(
 ) -> Response:
     [case] = views_of(control, [control.stores.regressions.get(regression_id)])
     expected = (case.case or {}).get("expected", {})
+    said = typed.values if typed else {}
+    may_decide = allows(caller.scopes, Scope.REGRESSIONS_APPROVE) and case.state == "proposed"
     page = RegressionPage(
         title=f"Regression case {case.id}",
         signed_in_as=caller.name,
@@ -247,10 +305,16 @@ def _page(
         case=case,
         verdicts=tuple(verdict.value for verdict in Verdict),
         verdict=(typed["verdict"] if typed else "") or expected.get("verdict") or "",
-        reason_code=(typed["reason_code"] if typed else "") or expected.get("reason_code") or "",
+        expected=tuple(
+            (name, label, said.get(name, expected.get(name) or ""))
+            for name, label in _EXPECTED.items()
+            # Texts may hold what is not shown, and would be saved as they are shown.
+            if not case.masked or name in _WORDS
+        ),
+        stands=_stands(control, caller, case.id) if may_decide else None,
         may_edit=allows(caller.scopes, Scope.REGRESSIONS_WRITE)
         and case.state in ("proposed", "approved"),
-        may_decide=allows(caller.scopes, Scope.REGRESSIONS_APPROVE) and case.state == "proposed",
+        may_decide=may_decide,
         problem=problem,
         form_key=form_key,
     )
