@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 from kintsugi.gateway.commands import (
     AbortUpstream,
@@ -42,7 +41,7 @@ from kintsugi.ledger.journal_writer import JournalCounters
 from kintsugi.model.config import Config, Gateway, Pack
 from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus
 from kintsugi.model.verdict import Verdict
-from kintsugi.policy.plan import Plan
+from kintsugi.policy.plan import plan_of
 
 TICK_SECONDS = 0.01
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -85,35 +84,22 @@ class FakeJournal:
             tell()
 
 
-class StubPlan:
-    """As much of a plan as ``InForce`` looks at."""
-
-    revision = "sha256:" + "0" * 64
-    hold_chars = 0
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.config = Config(
-            pack=Pack(name="rig", version="1.0.0", id="rig"),
-            gateway=gateway,
-            targets=(),
-            chain=(),
-            suites=(),
-            source="",
-            file="rig.yaml",
-            positions={},
-        )
-
-    def has(self, _phase: object) -> bool:
-        return False
-
-    def asks(self, _phase: object) -> bool:
-        return False
-
-
 def in_force(gateway: Gateway) -> InForce:
     """Something to be in force."""
     return InForce(
-        plan=cast("Plan", StubPlan(gateway)),
+        plan=plan_of(
+            Config(
+                pack=Pack(name="rig", version="1.0.0", id="rig"),
+                gateway=gateway,
+                targets=(),
+                chain=(),
+                suites=(),
+                source="",
+                file="rig.yaml",
+                positions={},
+            ),
+            {},
+        ),
         config_version="rig@1",
         gateway_id="gw-rig",
         worker_id="w0",
