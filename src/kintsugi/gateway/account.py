@@ -46,7 +46,7 @@ PASSED = Decision(Verdict.ALLOW, "policy.passed")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
-class Account:
+class Account(msgspec.Struct, kw_only=True, eq=False):
     """What happened so far in one exchange.
 
     Attributes:
@@ -70,36 +70,45 @@ class Account:
             answer.
     """
 
+    in_force: InForce
+    dialect: Dialect
+    event_id: str
+    now: datetime
+    received_at_ns: int
+    body: bytes
+    request_digest: str = ""
+    decisions: list[Decision] = []
+
     # What holds until something happens.
-    identity = Identity()
+    identity: Identity = Identity()
     request: RequestView | None = None
     upstream: Upstream | None = None
-    upstream_status = 0
+    upstream_status: int = 0
     request_edits: Sequence[Edit] = ()
     request_masks: Sequence[Edit] | None = None
     repeated: Repeated | None = None
     answer_masks: Sequence[Edit] | None = None
-    answer_body = b""
+    answer_body: bytes = b""
     answer_text: str | None = None
     session: StreamSession | None = None
-    response_model = ""
-    input_tokens = 0
-    output_tokens = 0
-    failed_open = False
-    audited = False
-    audit = PASSED
-    encoded = False
-    upstream_ended = False
-    called_at_ns = 0
-    heard_at_ns = 0
-    waited_ns = 0  # for attempts that failed, and for the pauses after them
+    response_model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    failed_open: bool = False
+    audited: bool = False
+    audit: Decision = PASSED
+    encoded: bool = False
+    upstream_ended: bool = False
+    called_at_ns: int = 0
+    heard_at_ns: int = 0
+    waited_ns: int = 0  # for attempts that failed, and for the pauses after them
     attempts: Attempts | None = None
     answer_parts: Sequence[Part] = ()
-    answer_whole = False
-    source = ""
+    answer_whole: bool = False
+    source: str = ""
     sent_body: bytes | None = None
-    sent_model = ""
-    confirmation = ""
+    sent_model: str = ""
+    confirmation: str = ""
     claims: Mapping[str, str] = _NONE
     counters: Mapping[str, Counter] = _NONE
     remote: Mapping[str, RemoteAnswer] = _NONE
@@ -113,24 +122,8 @@ class Account:
     containments: tuple[str, ...] = ()
     unfinished: Unfinished | None = None
 
-    def __init__(
-        self,
-        in_force: InForce,
-        dialect: Dialect,
-        *,
-        event_id: str,
-        now: datetime,
-        at_ns: int,
-        body: bytes,
-    ) -> None:
-        self.in_force = in_force
-        self.dialect = dialect
-        self.event_id = event_id
-        self.now = now
-        self.body = body
-        self.request_digest = digest_of(body)
-        self.decisions: list[Decision] = []
-        self.received_at_ns = at_ns
+    def __post_init__(self) -> None:
+        self.request_digest = digest_of(self.body)
 
     @property
     def decision(self) -> Decision:
@@ -304,21 +297,18 @@ class Account:
         if capture == "none":
             return Payload()
         limit = self.in_force.gateway.payload_bytes_max
-        request, answer = b"", b""
-        if self.request_masks is not None:
-            request = masked(self.body, self.request_masks)
-        if self.answer_masks is not None:
-            answer = self._masked_answer(self.answer_masks)
+        request_masks, answer_masks = self.request_masks, self.answer_masks
+        request = b"" if request_masks is None else masked(self.body, request_masks)
+        answer = b"" if answer_masks is None else self._masked_answer(answer_masks)
+        chunking = self._chunking()
         payload = Payload(
             request=_text(request, limit),
             response=_text(answer, limit),
-            masked=len(self.request_masks or ()) + len(self.answer_masks or ()),
+            masked=len(request_masks or ()) + len(answer_masks or ()),
             truncated=len(request) > limit or len(answer) > limit,
             sent_digest=self._sent_digest(),
+            chunking=chunking if answer and self._answer_is_shown() else None,
         )
-        chunking = self._chunking()
-        if answer and self._answer_is_shown():
-            payload = msgspec.structs.replace(payload, chunking=chunking)
         if capture != "full":
             return payload
         whole = (self.body, self._masked_answer(None))
@@ -351,10 +341,11 @@ class Account:
 
     def _masked_answer(self, masks: Sequence[Edit] | None) -> bytes:
         """The answer with these spans masked; as it was for None."""
-        masks = masks or ()
         if self.session is not None:
-            return self.session.reader.whole(masks)
-        if self.answer_text is not None and masks:
+            return self.session.reader.whole(masks or ())
+        if not masks:
+            return self.answer_body
+        if self.answer_text is not None:
             return apply_edits(self.answer_text, masks).encode()
         return masked(self.answer_body, masks, self.dialect.clears(masks))
 

@@ -186,13 +186,16 @@ def block(dialect: Dialect, problem: Problem, retry_after_seconds: float = 0.0) 
     return 429, headers, dialect.problem_body(problem)
 
 
+_DECISIONS = {verdict: (b"x-kt-decision", verdict.value.encode()) for verdict in Verdict}
+
+
 def own_headers(
     *, event_id: str, verdict: Verdict, config_version: str, overhead_ms: float
 ) -> Headers:
     """The headers that stand on every answer."""
     return [
         (b"x-kt-event-id", event_id.encode()),
-        (b"x-kt-decision", verdict.value.encode()),
+        _DECISIONS[verdict],
         (b"x-kt-config-version", config_version.encode()),
         (b"x-kt-overhead-ms", b"%.3f" % overhead_ms),
     ]

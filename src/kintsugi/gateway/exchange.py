@@ -521,11 +521,11 @@ class Exchange(OverseenExchange):
         self, event: RequestReceived | RequestRefused, dialect: Dialect, body: bytes
     ) -> Account:
         return Account(
-            self._in_force,
-            dialect,
+            in_force=self._in_force,
+            dialect=dialect,
             event_id=event.event_id,
             now=event.now,
-            at_ns=event.at_ns,
+            received_at_ns=event.at_ns,
             body=body,
         )
 

@@ -12,39 +12,27 @@ from kintsugi.model.content import Identity
 # W3C Trace Context §3.2: version, trace id, parent id, flags.
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _VALUE_CHARS_MAX = 256
-_NAMED = frozenset(
-    (
-        b"x-user-id",
-        b"x-team-id",
-        b"x-tenant-id",
-        b"x-session-id",
-        b"x-conversation-id",
-        b"x-agent-id",
-        b"x-workflow",
-        b"x-request-id",
-        b"traceparent",
-    )
-)
+_FIELDS = {
+    b"x-user-id": "user_id",
+    b"x-team-id": "team_id",
+    b"x-tenant-id": "tenant_id",
+    b"x-session-id": "session_id",
+    b"x-agent-id": "agent_id",
+    b"x-workflow": "workflow",
+    b"x-request-id": "request_id",
+}
+_NAMED = frozenset(_FIELDS)
 
 
 def identify(headers: Headers, key_name: str) -> Identity:
     """Read the headers that say who is asking, and on whose behalf."""
-    told = {name: value for name, value in headers if name in _NAMED}
-    if not told:
-        return Identity(key_name=key_name) if key_name else _NOBODY
-    trace = _TRACEPARENT.fullmatch(told.get(b"traceparent", b""))
-    return Identity(
-        user_id=_value(told, b"x-user-id"),
-        team_id=_value(told, b"x-team-id"),
-        session_id=_value(told, b"x-session-id") or _value(told, b"x-conversation-id"),
-        agent_id=_value(told, b"x-agent-id"),
-        workflow=_value(told, b"x-workflow"),
-        request_id=_value(told, b"x-request-id"),
-        trace_id=trace[1].decode() if trace else "",
-        parent_span_id=trace[2].decode() if trace else "",
-        key_name=key_name,
-        tenant_id=_value(told, b"x-tenant-id"),
-    )
+    told = dict(headers)
+    said = {_FIELDS[name]: _text(told[name]) for name in _NAMED.intersection(told)}
+    if b"x-conversation-id" in told and not said.get("session_id"):
+        said["session_id"] = _text(told[b"x-conversation-id"])
+    if b"traceparent" in told and (trace := _TRACEPARENT.fullmatch(told[b"traceparent"])):
+        said["trace_id"], said["parent_span_id"] = trace[1].decode(), trace[2].decode()
+    return Identity(**said, key_name=key_name)
 
 
 def key_name_of(headers: Headers, names: Mapping[str, str]) -> str | None:
@@ -69,12 +57,6 @@ def key_name_of(headers: Headers, names: Mapping[str, str]) -> str | None:
     return None
 
 
-_NOBODY = Identity()
-
-
-def _value(told: dict[bytes, bytes], name: bytes) -> str:
-    value = told.get(name)
-    if value is None:
-        return ""
+def _text(value: bytes) -> str:
     text = value.decode("utf-8", errors="replace")[:_VALUE_CHARS_MAX].strip()
     return text if text.isprintable() else "".join(filter(str.isprintable, text))

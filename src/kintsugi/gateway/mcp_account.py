@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,9 @@ from kintsugi.model.decision import Decision, Phase
 from kintsugi.model.event import Chunking, DecisionEvent, ExchangeStatus, ToolFailure
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.tool_failures import failure_of
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 # Decisions kept of one exchange: a stream of notifications may run for an hour.
 _DECISIONS_MAX = 64
@@ -44,7 +47,7 @@ class _Kept(NamedTuple):
         return masked(self.data, self.masks)
 
 
-class McpAccount(Account):
+class McpAccount(Account, kw_only=True, eq=False):
     """The account of one HTTP exchange with an MCP server.
 
     Attributes:
@@ -53,15 +56,12 @@ class McpAccount(Account):
     """
 
     asked: Body | None = None
-    streamed = False
-    _answer_bytes = 0
-    _evidence_bytes = 0
-
-    def begin(self) -> None:
-        """Start with nothing of an answer."""
-        self._evidence: list[_Kept] = []
-        self._digest = hashlib.sha256()
-        self._tools: dict[object, str] = {}
+    streamed: bool = False
+    _answer_bytes: int = 0
+    _digest: HASH = msgspec.field(default_factory=hashlib.sha256)
+    _evidence: list[_Kept] = msgspec.field(default_factory=list)
+    _evidence_bytes: int = 0
+    _tools: dict[object, str] = msgspec.field(default_factory=dict)
 
     def ask(self, asked: Body) -> None:
         """Take in what the client sent."""

@@ -563,16 +563,14 @@ class McpExchange(OverseenExchange):
         return dict.fromkeys((Phase.INPUT, Phase.TOOL), request_view(self._known()))
 
     def _begin(self, event: RequestReceived | RequestRefused) -> McpAccount:
-        account = McpAccount(
-            self._in_force,
-            MCP,
+        return McpAccount(
+            in_force=self._in_force,
+            dialect=MCP,
             event_id=event.event_id,
             now=event.now,
-            at_ns=event.at_ns,
+            received_at_ns=event.at_ns,
             body=event.body,
         )
-        account.begin()
-        return account
 
     def _known(self) -> McpAccount:
         """The account of an exchange that has begun."""

@@ -25,7 +25,7 @@ import asyncio
 import time
 from collections import deque
 from enum import Enum
-from typing import NamedTuple, cast
+from typing import cast
 
 import httptools
 import msgspec
@@ -67,7 +67,7 @@ class State(Enum):
     CLOSED = "closed"
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A whole request, waiting for the one before it."""
 
     method: bytes
@@ -92,8 +92,6 @@ class ClientConnection(asyncio.Protocol):
         "_carrier",
         "_close_after",
         "_deadline",
-        "_framing",
-        "_framing_twice",
         "_head_bytes",
         "_head_complete",
         "_headers",
@@ -138,8 +136,6 @@ class ClientConnection(asyncio.Protocol):
         self._method = b""
         self._target = b""
         self._headers: Headers = []
-        self._framing: dict[bytes, bytes] = {}
-        self._framing_twice = False
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
@@ -262,45 +258,43 @@ class ClientConnection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_complete:
-            return  # a trailer: read and forgotten, or it would pass for a header (RFC 9110 §6.5)
-        name = name.lower()
-        self._headers.append((name, value))
-        if name in _FRAMING:
-            self._framing_twice |= name in self._framing
-            self._framing[name] = value
+        # What comes later is a trailer: read and forgotten, or it would pass for a header
+        # (RFC 9110 §6.5).
+        if not self._head_complete:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         shell = self._shell
-        framing = self._framing
+        headers = self._headers
+        found = dict(headers)
         self._head_complete = True
         self._state = State.BODY
         self._deadline = shell.now + shell.gateway.client_body_timeout_seconds
         self._method = parser.get_method()
         self._keep_alive = parser.should_keep_alive()
         self._http_1_0 = parser.get_http_version() != "1.1"
-        length = framing.get(b"content-length", b"0")
-        encoding = framing.get(b"transfer-encoding")
+        length = found.get(b"content-length", b"0")
+        encoding = found.get(b"transfer-encoding")
         if (
-            self._framing_twice
-            or (b"host" not in framing and not self._http_1_0)
-            or (encoding is not None and not self._chunks_are_clear(encoding))
+            (len(found) < len(headers) and _frames_twice(headers))
+            or (b"host" not in found and not self._http_1_0)
+            or (encoding is not None and not self._chunks_are_clear(found))
             or not length.isdigit()
-            or (parser.should_upgrade() and framing.get(b"upgrade", b"").lower() != b"h2c")
+            or (parser.should_upgrade() and found.get(b"upgrade", b"").lower() != b"h2c")
         ):
             self._refuse("request.malformed")
-        if len(self._headers) > HEADERS_MAX or self._head_too_large():
+        if len(headers) > HEADERS_MAX or self._head_too_large():
             self._refuse("headers_too_large")
         if len(length) > 18 or int(length) > shell.gateway.request_body_bytes_max:
             self._refuse("request.too_large")
-        if b"expect" in framing:
-            self._answer_expectation(framing[b"expect"], has_body=bool(encoding) or int(length) > 0)
+        if b"expect" in found:
+            self._answer_expectation(found[b"expect"], has_body=bool(encoding) or int(length) > 0)
 
-    def _chunks_are_clear(self, encoding: bytes) -> bool:
+    def _chunks_are_clear(self, headers: dict[bytes, bytes]) -> bool:
         """Whether no other hop could see another end of this body (RFC 9112 §6.1, §11.2)."""
-        plain = encoding.strip().lower() == b"chunked"
-        return plain and b"content-length" not in self._framing and not self._http_1_0
+        plain = headers[b"transfer-encoding"].strip().lower() == b"chunked"
+        return plain and b"content-length" not in headers and not self._http_1_0
 
     def _head_too_large(self) -> bool:
         if self._head_bytes + self._read_bytes <= HEAD_BYTES_MAX:
@@ -374,7 +368,7 @@ class ClientConnection(asyncio.Protocol):
     def _route(self, request: Request) -> None:
         path = wire.path_of(request.target)
         if path is None and not request.refusal:
-            request = request._replace(refusal="request.malformed")
+            request = msgspec.structs.replace(request, refusal="request.malformed")
             self._close_after = True
         if path in _OWN and not request.refusal:
             self._release(request)
@@ -606,3 +600,9 @@ class ClientConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Cut the connection."""
         self._transport.abort()
+
+
+def _frames_twice(headers: Headers) -> bool:
+    """Whether a header that says where a message ends, or for whom it is, stands there twice."""
+    names = [name for name, _ in headers]
+    return any(names.count(name) > 1 for name in _FRAMING)

@@ -45,7 +45,7 @@ def status_line(status: int) -> bytes:
 
 def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Every header on its line."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"\r\n".join([*map(b": ".join, headers), b""])
 
 
 def request_head(

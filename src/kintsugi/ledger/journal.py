@@ -17,6 +17,7 @@ later header repeats are void: their sync failed and they were written again.
 from __future__ import annotations
 
 import re
+from binascii import hexlify
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
@@ -113,8 +114,9 @@ def encode_line(record: bytes, seq: int, chain: bytes) -> tuple[bytes, bytes]:
         chain: the 32 bytes after the line before; ``CHAIN_START`` for the first.
     """
     after = sha256(chain + record).digest()
-    body = b'"seq":%d,"chain":"%b","record":%b}' % (seq, after.hex().encode(), record)
-    return b'{"crc":"%08x",%b\n' % (crc32(body), body), after
+    head = b'"seq":%d,"chain":"%b","record":' % (seq, hexlify(after))
+    crc = crc32(b"}", crc32(record, crc32(head)))
+    return b'{"crc":"%08x",%b%b}\n' % (crc, head, record), after
 
 
 def encode_header(header: Header) -> tuple[bytes, Position]:

@@ -21,6 +21,8 @@ class Phase(Enum):
     OUTPUT = "output"
     AUDIT = "audit"
 
+    __hash__ = object.__hash__  # see ``Verdict``
+
 
 class Mode(Enum):
     """Whether a rule's verdict acts (``enforce``) or is only recorded (``monitor``)."""

@@ -27,6 +27,9 @@ class Verdict(Enum):
     strictness: int
     stops: bool
 
+    # There is one of each, so that it is known by its place; ``Enum`` would ask for its name.
+    __hash__ = object.__hash__
+
     def __new__(cls, word: str, past: str, synonyms: tuple[str, ...]) -> Verdict:
         """One member; its place in the list is its strictness, 0 for allow.
 
