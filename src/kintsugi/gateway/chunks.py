@@ -1,7 +1,6 @@
 """In which pieces a streamed answer came: the lengths, beside the texts that evidence keeps.
 
-A replay makes the stream again from both. Lengths are all that is noted while a stream runs; they
-become text once, with the record.
+A replay makes the stream again from both.
 """
 
 from __future__ import annotations
@@ -15,29 +14,48 @@ from kintsugi.model.event import Chunking
 
 # Pieces of one answer. A stream of more is not replayed in its pieces, and says so.
 PIECES_MAX: Final = 32_768
+_NOTES_MAX: Final = 2 * PIECES_MAX  # frames and ends of reads
 
 #: A read: its frames that carry texts, each as pieces of (number of the text, characters).
 Read = tuple[tuple[tuple[int, int], ...], ...]
 
 
 class Chunks:
-    """Notes the pieces of one stream."""
+    """Notes the pieces of one stream, read by read; see ``Chunking.reads``."""
 
-    __slots__ = ("_frames",)
+    __slots__ = ("_latest", "_notes", "_reads", "_texts")
 
     def __init__(self) -> None:
-        # The pieces of every frame that has any; None where a read ended.
-        self._frames: list[Sequence[Piece] | None] = []
+        # Of each text, in the order in which they began: its number, and its length so far.
+        self._texts: dict[Channel, list[int]] = {}
+        self._latest = 0  # number of the text that the latest piece is of
+        self._reads: list[str] = []
+        self._notes = 0
 
-    def frame(self, pieces: Sequence[Piece]) -> None:
-        """A frame was read."""
-        if len(self._frames) <= 2 * PIECES_MAX:
-            self._frames.append(pieces)
-
-    def read_over(self) -> None:
-        """One read of the stream ends here."""
-        if self._frames and self._frames[-1] is not None:
-            self._frames.append(None)
+    def read(self, frames: Iterable[Sequence[Piece]]) -> None:
+        """One read of the stream brought these frames."""
+        texts, latest = self._texts, self._latest
+        words = []
+        for pieces in frames:
+            joint = ","
+            for piece in pieces:
+                text = texts.get(piece.channel)
+                if text is None:
+                    text = texts[piece.channel] = [len(texts), 0]
+                number, length = text
+                if piece.end <= length:
+                    continue  # it only states again what was said
+                text[1] = piece.end
+                if number != latest:
+                    joint, latest = f"{joint}{number}:", number
+                words.append(f"{joint}{piece.end - length}")
+                joint = "+"
+        self._latest = latest
+        if words:
+            read = "".join(words)[1:]
+            self._notes += read.count(",") + 2
+            if self._notes <= _NOTES_MAX:
+                self._reads.append(read)
 
     def told(self, channels: Sequence[Channel], *, whole: bool) -> Chunking | None:
         """As evidence keeps it; None where there were too many pieces.
@@ -45,50 +63,11 @@ class Chunks:
         Args:
             whole: the stream came to its end.
         """
-        if len(self._frames) > 2 * PIECES_MAX:
+        if self._notes > _NOTES_MAX:
             return None
-        self.read_over()
-        writer = _Writer()
-        words: list[str] = []
-        frames: list[str] = []
-        for pieces in self._frames:
-            if pieces is not None:
-                if word := writer.frame(pieces):
-                    frames.append(word)
-            elif frames:
-                words.append(",".join(frames))
-                frames.clear()
-        numbers = writer.numbers
-        texts = [*numbers, *(one for one in channels if one not in numbers)]
-        return Chunking(tuple([one.path for one in texts]), _counted(words), whole)
-
-
-class _Writer:
-    """Writes frames, see ``Chunking.reads``.
-
-    Attributes:
-        numbers: of the texts, in the order in which they began.
-    """
-
-    def __init__(self) -> None:
-        self.numbers: dict[Channel, int] = {}
-        self._lengths: list[int] = []
-        self._latest = 0
-
-    def frame(self, pieces: Sequence[Piece]) -> str:
-        """One frame; empty where it only states again what was said."""
-        words = []
-        for piece in pieces:
-            number = self.numbers.setdefault(piece.channel, len(self._lengths))
-            if number == len(self._lengths):
-                self._lengths.append(0)
-            end = piece.end
-            grown = end - self._lengths[number]
-            if grown > 0:
-                self._lengths[number] = end
-                words.append(str(grown) if number == self._latest else f"{number}:{grown}")
-                self._latest = number
-        return words[0] if len(words) == 1 else "+".join(words)
+        texts = [*self._texts, *(one for one in channels if one not in self._texts)]
+        paths = tuple([one.path for one in texts])
+        return Chunking(paths, _counted(self._reads), whole)
 
 
 def _counted(reads: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ here in every mode until the exchange has its record.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -150,7 +150,7 @@ class StreamSession:
         cannot_redact: an edit cannot be made in a frame, so nothing more may leave.
         failed_open: a frame passed that could not be read.
         started: some of it was let go already.
-        decision: on the whole answer; None before ``finish`` or ``conclude``.
+        decision: on the whole answer; None before ``conclude``.
         ended_between_frames: a further frame could follow the last one.
         inconsistent: the whole text was judged stricter than its windows were: a defect in a rule.
         chunks: the pieces that it came in; None where they are not noted.
@@ -217,23 +217,14 @@ class StreamSession:
         """
         self.byte_count += len(data)
         self.digest.update(data)
-        for raw in self._splitter.feed(data):
-            self._take(raw)
-            if self.unreadable:
-                return b""
-        if self.chunks is not None:
-            self.chunks.read_over()
+        self._take(self._splitter.feed(data))
+        if self.unreadable:
+            return b""
         if self.mode == "window" and self._hold_chars and not self._waits_for_person:
             self._judge_windows()
             if self.stop is not None:
                 return b""
         return b"" if self.mode == "buffer" or self._waits_for_person else self._release()
-
-    def finish(self) -> None:
-        """Upstream is done: take in the last frame, and decide."""
-        self.take_last()
-        if not self.unreadable:
-            self.conclude()
 
     def take_last(self) -> None:
         """Upstream is done: take in the last frame, though its empty line is missing.
@@ -243,7 +234,7 @@ class StreamSession:
         rest = self._splitter.take_rest()
         if rest:
             self.ended_between_frames = not rest.strip(b"\r\n")
-            self._take(rest)
+            self._take([rest])
 
     def parts(self) -> list[Part]:
         """All the texts so far, in the order of a whole answer."""
@@ -251,7 +242,7 @@ class StreamSession:
         return [channel.part() for channel in channels if channel.length or channel.name]
 
     def conclude(self) -> None:
-        """Decide on all the text there is, complete or not."""
+        """Decide on all the text there is, complete or not; once."""
         channels = sorted(self.reader.channels, key=_rank)
         whole = self._whole
         if whole is None:
@@ -264,6 +255,9 @@ class StreamSession:
         if whole.verdict.stops and self.mode != "observe":
             self.stop = whole
         self._settle_everything(whole)
+        # Nothing is judged after this. Whoever judges knows the session too, and a ring of objects
+        # would be left to the collector for every stream.
+        del self._judge
 
     def rest(self) -> bytes:
         """Everything that is still held, edited; empty when ``cannot_redact``."""
@@ -304,30 +298,34 @@ class StreamSession:
                 said[channel.path] = said.get(channel.path, "") + text
         return said
 
-    def _take(self, raw: bytes) -> None:
-        data = frame_data(raw)
-        view = _NOTHING_SAID
-        if data is not None:
-            try:
-                view = self.reader.read(data)
-            except MalformedDocument as error:
-                if not self._fails_open:
-                    self.unreadable = str(error)
-                    return
-                self.failed_open = True
-                view = self.reader.read_opaque(data.decode(errors="replace"))
-        if view.pieces:
-            self._whole = None
-            if self.chunks is not None:
-                self.chunks.frame(view.pieces)
-        if self._holds_calls and self._calls_from is None:
-            self._find_calls()
-        if self._ending is None:
-            if view.closing or (view.finishes and self.reader.all_finished):
-                self._ending = len(self._held)
-        elif view.pieces and not self.reader.all_finished:
-            self._ending = None  # it went on after what looked like its end
-        self._held.append(Frame(raw, data, view))
+    def _take(self, frames: Iterable[bytes]) -> None:
+        """Take in the frames that one read delivered, up to one that cannot be read."""
+        reader, held = self.reader, self._held
+        before = len(held)
+        for raw in frames:
+            data = frame_data(raw)
+            view = _NOTHING_SAID
+            if data is not None:
+                try:
+                    view = reader.read(data)
+                except MalformedDocument as error:
+                    if not self._fails_open:
+                        self.unreadable = str(error)
+                        break
+                    self.failed_open = True
+                    view = reader.read_opaque(data.decode(errors="replace"))
+            if view.pieces:
+                self._whole = None
+            if self._holds_calls and self._calls_from is None:
+                self._find_calls()
+            if self._ending is None:
+                if view.closing or (view.finishes and reader.all_finished):
+                    self._ending = len(held)
+            elif view.pieces and not reader.all_finished:
+                self._ending = None  # it went on after what looked like its end
+            held.append(Frame(raw, data, view))
+        if self.chunks is not None:
+            self.chunks.read([frame.view.pieces for frame in held[before:]])
 
     def _find_calls(self) -> None:
         """Note whether a tool call begins in the frame that was just read."""
@@ -446,6 +444,8 @@ class StreamSession:
     def _joined(self, frames: Sequence[Frame]) -> bytes:
         if self.cannot_redact:
             return b""
+        if not self._edited or self.mode == "observe":
+            return b"".join([frame.raw for frame in frames])
         try:
             return b"".join([self._bytes(frame) for frame in frames])
         except CannotSplice:
@@ -466,7 +466,7 @@ class StreamSession:
 
     def _bytes(self, frame: Frame) -> bytes:
         """The frame as it leaves: as it came, unless an edit touches one of its texts."""
-        if frame.data is None or not self._edited or self.mode == "observe":
+        if frame.data is None:
             return frame.raw
         edits: list[Edit] = []
         clear: list[str] = []
