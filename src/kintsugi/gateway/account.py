@@ -187,7 +187,7 @@ class Account(msgspec.Struct, kw_only=True, eq=False):
     def overhead_ms(self, at_ns: int) -> float:
         """Time spent in the gateway until ``at_ns``: total less waiting for upstream."""
         waited_ns = max(self.heard_at_ns - self.called_at_ns, 0) if self.called_at_ns else 0
-        return _milliseconds(at_ns - self.received_at_ns - waited_ns - self.waited_ns)
+        return milliseconds(at_ns - self.received_at_ns - waited_ns - self.waited_ns)
 
     def admission(self) -> Admission:
         """The record that is made before upstream is called."""
@@ -259,7 +259,7 @@ class Account(msgspec.Struct, kw_only=True, eq=False):
             error=error,
             input_tokens=reader.input_tokens if reader is not None else self.input_tokens,
             output_tokens=reader.output_tokens if reader is not None else self.output_tokens,
-            latency_ms=_milliseconds(at_ns - self.received_at_ns),
+            latency_ms=milliseconds(at_ns - self.received_at_ns),
             overhead_ms=self.overhead_ms(at_ns),
             request_bytes=len(self.body),
             response_bytes=response_bytes,
@@ -369,5 +369,7 @@ def _text(body: bytes, limit: int) -> str:
     return body[:limit].decode(errors="ignore" if len(body) > limit else "replace")
 
 
-def _milliseconds(nanoseconds: int) -> float:
-    return round(nanoseconds / 1e6, 3)
+def milliseconds(nanoseconds: int) -> float:
+    """As records and headers carry a time: to the microsecond. Several are told of each exchange,
+    and rounding a float to three places takes fifteen times as long."""
+    return (nanoseconds + 500) // 1000 / 1000

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from kintsugi.gateway import wire
+from kintsugi.gateway.account import milliseconds
 from kintsugi.gateway.commands import (
     AbortUpstream,
     Admit,
@@ -236,9 +237,9 @@ class Carrier:
         event = self._event = command.event
         self._owes_record = True
         # Nobody else has seen this value yet, so it is still being made rather than changed.
-        spent_ms = (_clock_ns() - command.at_ns) / 1e6
-        _set(event, "latency_ms", round(event.latency_ms + spent_ms, 3))
-        _set(event, "overhead_ms", round(event.overhead_ms + spent_ms, 3))
+        spent_ns = _clock_ns() - command.at_ns
+        _set(event, "latency_ms", milliseconds(round(event.latency_ms * 1e6) + spent_ns))
+        _set(event, "overhead_ms", milliseconds(round(event.overhead_ms * 1e6) + spent_ns))
         self._shell.journal.append(_encode(event), self._record_ended)
 
     def _correct(self, command: Correct) -> None:

@@ -21,13 +21,13 @@ _FIELDS = {
     b"x-workflow": "workflow",
     b"x-request-id": "request_id",
 }
-_NAMED = frozenset(_FIELDS)
+_NAMED = frozenset((*_FIELDS, b"x-conversation-id", b"traceparent"))
 
 
 def identify(headers: Headers, key_name: str) -> Identity:
     """Read the headers that say who is asking, and on whose behalf."""
-    told = dict(headers)
-    said = {_FIELDS[name]: _text(told[name]) for name in _NAMED.intersection(told)}
+    told = {name: value for name, value in headers if name in _NAMED}
+    said = {_FIELDS[name]: _text(value) for name, value in told.items() if name in _FIELDS}
     if b"x-conversation-id" in told and not said.get("session_id"):
         said["session_id"] = _text(told[b"x-conversation-id"])
     if b"traceparent" in told and (trace := _TRACEPARENT.fullmatch(told[b"traceparent"])):

@@ -92,15 +92,18 @@ class InForce:
         "board",
         "config",
         "config_version",
+        "enforces_on_calls",
         "engine_version",
         "fingerprint_key",
+        "foregone_audit",
         "gateway",
         "gateway_id",
-        "has_audit_rules",
         "has_input_rules",
         "has_output_rules",
         "has_route_rules",
         "has_tool_rules",
+        "judges_answers",
+        "judges_whole_answers",
         "key_names",
         "mcp_servers",
         "oversight",
@@ -183,7 +186,10 @@ class InForce:
         self.has_output_rules = plan.has(Phase.OUTPUT)
         self.asks_before = plan.asks(Phase.INPUT)
         self.asks_of_answers = plan.asks(Phase.TOOL) or plan.asks(Phase.OUTPUT)
-        self.has_audit_rules = plan.has(Phase.AUDIT)
+        self.judges_answers = self.has_output_rules or self.has_tool_rules
+        self.judges_whole_answers = self.has_tool_rules or plan.judges(Phase.OUTPUT)
+        self.enforces_on_calls = plan.enforces(Phase.TOOL)
+        self.foregone_audit = plan.foregone(Phase.AUDIT)
 
     def candidates(self, model: str, dialect: str = "") -> Sequence[Upstream]:
         """The targets for exactly this model, else those that take any, in the order of the

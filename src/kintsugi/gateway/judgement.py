@@ -102,7 +102,7 @@ def read_answer(account: Account) -> None:
         try:
             answer = account.dialect.read_answer(account.answer_body)
         except MalformedDocument:
-            if _judges_answers(account):
+            if account.in_force.judges_answers:
                 if account.in_force.gateway.fail_mode == "block":
                     raise
                 account.failed_open = True
@@ -121,7 +121,7 @@ def judge_answer(account: Account) -> Decision:
     if account.encoded:
         return account.decision
     decision = _decide_answer(account, account.answer_parts)
-    if _judges_answers(account):
+    if account.in_force.judges_answers:
         account.decisions.append(decision)
     account.answer_masks = decision.masks + _masks_of_repeats(account, account.answer_parts)
     audit = judge_audit(account)
@@ -200,10 +200,11 @@ def open_session(account: Account) -> StreamSession:
         context_chars=in_force.plan.context_chars,
         judge=lambda parts, complete: _decide_answer(account, parts, complete=complete),
         settled=lambda part, decision: settled(in_force.plan, part, decision),
-        judges_whole=in_force.plan.judges(Phase.OUTPUT) or in_force.has_tool_rules,
-        holds_calls=_enforces_on_calls(account),
+        judges_whole=in_force.judges_whole_answers,
+        # A tool call that may be stopped or taken out: nothing of it may leave before.
+        holds_calls=account.confirmation != "" or in_force.enforces_on_calls,
         notes_chunks=in_force.gateway.payload != "none",
-        fails_open=in_force.gateway.fail_mode == "allow" or not _judges_answers(account),
+        fails_open=in_force.gateway.fail_mode == "allow" or not in_force.judges_answers,
     )
 
 
@@ -215,7 +216,7 @@ def judge_stream(account: Account, session: StreamSession) -> Decision:
     if session.mode == "observe":
         decision = observed(decision)
     account.answer_masks = decision.masks + _masks_of_repeats(account, session.parts())
-    if _judges_answers(account):
+    if account.in_force.judges_answers:
         account.decisions.append(decision)
     elif session.failed_open:
         session.failed_open = False  # nothing would have looked at it anyway
@@ -234,11 +235,12 @@ def observed(decision: Decision) -> Decision:
 
 def judge_audit(account: Account) -> Decision:
     """Run the audit phase, once, when everything else is decided."""
-    if account.audited or not account.in_force.has_audit_rules:
-        return account.audit
-    account.audited = True
-    view = _view(account, ())
-    account.audit = decide(account.in_force.plan, Phase.AUDIT, view, account.facts())
+    if not account.audited:
+        account.audited = True
+        in_force = account.in_force
+        account.audit = in_force.foregone_audit or decide(
+            in_force.plan, Phase.AUDIT, _view(account, ()), account.facts()
+        )
     return account.audit
 
 
@@ -286,17 +288,6 @@ def _repeated(account: Account) -> Repeated:
         masks = account.request_masks or ()
         account.repeated = Repeated(parts, account.request_edits, masks)
     return account.repeated
-
-
-def _judges_answers(account: Account) -> bool:
-    return account.in_force.has_output_rules or account.in_force.has_tool_rules
-
-
-def _enforces_on_calls(account: Account) -> bool:
-    """Whether a tool call may be stopped or taken out, so that nothing of it may leave before."""
-    if account.confirmation:
-        return True
-    return account.in_force.plan.enforces(Phase.TOOL)
 
 
 def _monitored(evaluation: Evaluation) -> Evaluation:

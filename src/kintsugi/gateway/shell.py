@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 from kintsugi import __version__
@@ -27,7 +27,6 @@ from kintsugi.model.ids import uuid7
 TICK_SECONDS = 0.25
 _RANDOM_BYTES = 10  # in one UUIDv7
 _RANDOM_BATCH = 512
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ORIGINS_MAX = 1024
 
 
@@ -175,7 +174,7 @@ class Shell:
         self._random_at = start + _RANDOM_BYTES
         microseconds = time.time_ns() // 1000
         identifier = uuid7(microseconds // 1000, self._random[start : self._random_at])
-        return identifier, _EPOCH + timedelta(microseconds=microseconds)
+        return identifier, datetime.fromtimestamp(microseconds / 1_000_000, UTC)
 
     def began(self) -> None:
         """An exchange began."""

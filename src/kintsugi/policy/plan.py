@@ -134,6 +134,15 @@ class Plan(msgspec.Struct, frozen=True):
         """Of a phase in which nothing was found."""
         return tuple(one for in_phase in self._in(phase) for one in in_phase.clear.evaluations)
 
+    def foregone(self, phase: Phase) -> Decision | None:
+        """What a phase decides of every exchange, where no rule of it looks at any; None where one
+        does."""
+        found = self._in(phase)
+        if not found:
+            return Decision(Verdict.ALLOW, PASSED)
+        looks = found[0].automaton is not None or found[0].judges
+        return None if looks or len(found) > 1 else found[0].clear
+
     def watching(self, kinds: frozenset[str]) -> Plan:
         """The same where policies of these kinds only watch; all of them where it is empty."""
         phases = {phase: _watching(in_phase, kinds) for phase, in_phase in self.phases.items()}
