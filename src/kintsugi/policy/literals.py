@@ -40,6 +40,9 @@ _STARTS_MAX = 32
 _SHORT_BYTES = 1 << 11
 # Matches are listed one by one, and there may be one at each place: so much text at a time.
 _CHUNK_BYTES = 1 << 15
+# Up to here literals are looked for by a table, in two thirds of the time; this many take 4 MiB of
+# it, and all those of the built-in policies would take 60.
+_TABLE_LITERALS_MAX = 2_000
 
 
 class _Rarity(dict[str, float]):
@@ -216,7 +219,9 @@ class Literals:
         self._overlap = max((len(literal.encode()) for literal in of), default=1) - 1
         self._automaton = ahocorasick_rs.BytesAhoCorasick(
             [literal.encode() for literal in of],
-            implementation=ahocorasick_rs.Implementation.ContiguousNFA,
+            implementation=ahocorasick_rs.Implementation.DFA
+            if len(of) <= _TABLE_LITERALS_MAX
+            else ahocorasick_rs.Implementation.ContiguousNFA,
         )
 
     def possible(self, data: bytes) -> Iterator[tuple[int, Places | None]]:
