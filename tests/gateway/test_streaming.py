@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import weakref
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -72,6 +73,14 @@ def verdicts_of(event: DecisionEvent) -> tuple[Verdict, str, tuple[Evaluation, .
 
 
 places = st.lists(st.integers(0, 4000), max_size=12)
+
+
+@pytest.mark.parametrize("mode", ["buffer", "window", "observe"])
+def test_a_stream_that_is_over_leaves_nothing_to_the_collector(mode: str) -> None:
+    play = play_stream(FLAGGING, mode, [stream_of("hello")])
+    session = weakref.ref(play.exchange._account.session)
+    del play
+    assert session() is None
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=str)

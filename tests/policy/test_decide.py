@@ -54,6 +54,15 @@ def test_a_clear_decision_is_ready_made() -> None:
     assert judge(plan, "Hello there") is judge(plan, "Good morning")
 
 
+def test_where_no_rule_looks_the_decision_is_known_beforehand() -> None:
+    plan = plan_of(pii_detector={}, audit_logger={})
+    nothing = ExchangeView(())
+    for phase in (Phase.AUDIT, Phase.ROUTE):
+        assert plan.foregone(phase) == decide(plan, phase, nothing, FACTS)
+    assert plan.foregone(Phase.INPUT) is None
+    assert plan.under((plan,)).foregone(Phase.AUDIT) is None
+
+
 def test_the_documented_attack_is_blocked_with_the_documented_reason() -> None:
     decision = judge(EVERYTHING, ATTACK)
     assert decision.verdict is Verdict.BLOCK

@@ -119,14 +119,14 @@ class Exchange(OverseenExchange):
 
     def _judge_request(self, at_ns: int) -> list[Command]:
         """Judge a request, all facts at hand."""
-        decision = judge_request(self._known())
+        decision = judge_request(self._account)
         if decision.verdict.stops:
             return self._halt(decision, Phase.INPUT, at_ns, self._let_request_go)
         return self._let_request_go(decision, at_ns)
 
     def _let_request_go(self, decision: Decision, at_ns: int) -> list[Command]:
         """Redact and change a request as decided, and route it."""
-        account = self._known()
+        account = self._account
         self._body = account.body
         if decision.edits or decision.transforms:
             decision, self._body = request_body(account, decision, account.body, Phase.INPUT)
@@ -136,7 +136,7 @@ class Exchange(OverseenExchange):
 
     def _route(self, at_ns: int, routes_left: int) -> list[Command]:
         """Choose who may answer, and call the first of them."""
-        account = self._known()
+        account = self._account
         in_force = self._in_force
         upstreams = in_force.candidates(self._model, account.dialect.name)
         if not upstreams:  # a policy asked for a model that nobody configured
@@ -154,7 +154,7 @@ class Exchange(OverseenExchange):
         self, upstreams: Sequence[Upstream], at_ns: int, routes_left: int
     ) -> list[Command]:
         ids = tuple(upstream.target.id for upstream in upstreams)
-        decision = judge_route(self._known(), ids)
+        decision = judge_route(self._account, ids)
 
         def go(decision: Decision, at_ns: int) -> list[Command]:
             return self._let_route_go(decision, upstreams, at_ns, routes_left)
@@ -166,7 +166,7 @@ class Exchange(OverseenExchange):
     def _let_route_go(
         self, decision: Decision, upstreams: Sequence[Upstream], at_ns: int, routes_left: int
     ) -> list[Command]:
-        account = self._known()
+        account = self._account
         model = self._model
         if decision.transforms:
             changes = msgspec.structs.replace(decision, edits=())
@@ -187,11 +187,11 @@ class Exchange(OverseenExchange):
     @property
     def _model(self) -> str:
         """The model that is asked: the client's choice, unless a policy changed it."""
-        account = self._known()
+        account = self._account
         return account.sent_model or (account.request.model if account.request else "")
 
     def _call_first(self, upstreams: Sequence[Upstream], at_ns: int) -> list[Command]:
-        account = self._known()
+        account = self._account
         account.upstream = upstreams[0]
         if upstreams[0].lacks_secret:
             return self._fail("upstream.secret_missing", at_ns)
@@ -211,7 +211,7 @@ class Exchange(OverseenExchange):
         return [*self._admit(), self._call(upstream, at_ns)]
 
     def _digest_of_action(self, phase: Phase) -> str:
-        account = self._known()
+        account = self._account
         views = answer_views(account) if phase in (Phase.TOOL, Phase.OUTPUT) else {}
         return action_digest(
             dialect=account.dialect.name,
@@ -224,7 +224,7 @@ class Exchange(OverseenExchange):
     # Upstream
 
     def _call(self, upstream: Upstream, at_ns: int) -> CallUpstream:
-        account = self._known()
+        account = self._account
         account.upstream = upstream
         if account.attempts is not None:
             account.attempts.begin(upstream, at_ns)
@@ -267,7 +267,7 @@ class Exchange(OverseenExchange):
             headers: of the answer that failed, if there was one.
             ended: nothing more comes of it.
         """
-        account = self._known()
+        account = self._account
         again = account.attempts.another(headers) if account.attempts is not None else None
         if again is None:
             return None
@@ -281,16 +281,16 @@ class Exchange(OverseenExchange):
         return [*commands, self._call(again.upstream, at_ns)]
 
     def _on_pause_over(self, event: PauseOver) -> list[Command]:
-        account = self._account
-        if self.state is not State.PAUSING or account is None or self._next is None:
+        if self.state is not State.PAUSING or self._next is None:
             return []
+        account = self._account
         account.waited_ns += event.at_ns - account.called_at_ns
         return [self._call(self._next, event.at_ns)]
 
     def _on_head(self, event: UpstreamHead) -> list[Command]:
-        account = self._account
-        if self.state is not State.CALLING or account is None:
+        if self.state is not State.CALLING:
             return []
+        account = self._account
         attempts = account.attempts
         if attempts is not None and attempts.ended(event.at_ns, status=event.status):
             again = self._another(event.at_ns, event.called_at_ns, event.headers, ended=event.ended)
@@ -310,9 +310,9 @@ class Exchange(OverseenExchange):
         return self._take(account, event.data, event.at_ns, ended=event.ended)
 
     def _on_data(self, event: UpstreamData) -> list[Command]:
-        account = self._account
-        if self.state is not State.READING or account is None:
+        if self.state is not State.READING:
             return []
+        account = self._account
         account.heard_at_ns = event.at_ns
         account.upstream_ended = event.ended
         return self._take(account, event.data, event.at_ns, ended=event.ended)
@@ -332,11 +332,11 @@ class Exchange(OverseenExchange):
         return commands + self._finish(account, at_ns) if ended else commands
 
     def _on_end(self, event: UpstreamEnd) -> list[Command]:
-        account = self._account
         if self.state is State.CALLING:
             return self._no_answer("upstream.invalid_response", event.at_ns)
-        if self.state is not State.READING or account is None:
+        if self.state is not State.READING:
             return []
+        account = self._account
         account.heard_at_ns = event.at_ns
         account.upstream_ended = True
         return self._finish(account, event.at_ns)
@@ -360,7 +360,7 @@ class Exchange(OverseenExchange):
 
     def _conclude(self, at_ns: int) -> list[Command]:
         """Judge a complete answer, all facts at hand."""
-        account = self._known()
+        account = self._account
         if account.session is not None:
             return self._conclude_stream(account.session, at_ns, "")
         decision = judge_answer(account)
@@ -369,7 +369,7 @@ class Exchange(OverseenExchange):
         return self._let_answer_go(decision, at_ns)
 
     def _let_answer_go(self, decision: Decision, at_ns: int) -> list[Command]:
-        account = self._known()
+        account = self._account
         decision, body = answer_body(account, decision)
         if decision.verdict.stops:
             return self._stop(decision, Phase.OUTPUT, at_ns)
@@ -379,7 +379,7 @@ class Exchange(OverseenExchange):
 
     def _conclude_stream(self, session: StreamSession, at_ns: int, broken: str) -> list[Command]:
         """End a streamed answer: whole, stopped, unreadable, or broken for the reason given."""
-        account = self._known()
+        account = self._account
         broken = broken or ("upstream.unreadable" if session.unreadable else "")
         decision = judge_stream(account, session)
         if broken:
@@ -395,7 +395,7 @@ class Exchange(OverseenExchange):
         return self._let_stream_go(decision, at_ns)
 
     def _let_stream_go(self, decision: Decision, at_ns: int) -> list[Command]:
-        account = self._known()
+        account = self._account
         session = self._known_session()
         confirmation = confirmation_of(account, decision)
         if confirmation and session.mode != "observe":
@@ -419,7 +419,7 @@ class Exchange(OverseenExchange):
         self, decision: Decision, phase: Phase, at_ns: int, *, rejected: bool = False
     ) -> list[Command]:
         """Stop the exchange: with an error, or an ending where a part of its answer has left."""
-        account = self._known()
+        account = self._account
         self._note_escalation(decision, phase, at_ns)
         commands = self._freeze(decision)
         problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
@@ -434,8 +434,8 @@ class Exchange(OverseenExchange):
     # What can go wrong
 
     def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
-        account = self._account
-        if self.state is State.CALLING and account is not None:
+        if self.state is State.CALLING:
+            account = self._account
             if account.attempts is not None:
                 account.attempts.ended(event.at_ns, error=event.code)
             again = self._another(event.at_ns, event.called_at_ns, [], ended=True)
@@ -445,9 +445,9 @@ class Exchange(OverseenExchange):
         return self._no_answer(event.code, event.at_ns)
 
     def _no_answer(self, code: str, at_ns: int) -> list[Command]:
-        account = self._account
-        if account is None or self.state not in (State.CALLING, State.READING):
+        if self.state not in (State.CALLING, State.READING):
             return []
+        account = self._account
         account.heard_at_ns = at_ns
         account.upstream_ended = True
         if account.session is not None:
@@ -455,7 +455,7 @@ class Exchange(OverseenExchange):
         return self._fail(code, at_ns)
 
     def _left(self, at_ns: int) -> list[Command]:
-        account = self._known()
+        account = self._account
         if account.session is not None:
             judge_stream(account, account.session)
         account.answer_body = b"".join(self._chunks or ())
@@ -488,14 +488,14 @@ class Exchange(OverseenExchange):
         return self._answer_now(self._refusal(code))
 
     def _fail(self, code: str, at_ns: int) -> list[Command]:
-        account = self._known()
+        account = self._account
         account.answer_body = account.answer_body or b"".join(self._chunks or ())
         return super()._fail(code, at_ns)
 
     # What only an exchange with a model can say
 
     def _refusal(self, code: str, *, message: str = "", param: str = "") -> Reply:
-        account = self._known()
+        account = self._account
         return refuse(
             account.dialect, code, event_id=account.event_id, message=message, param=param
         )
@@ -505,13 +505,13 @@ class Exchange(OverseenExchange):
         return head.status, from_upstream(head.headers)
 
     def _settled_views(self) -> dict[Phase, ExchangeView]:
-        account = self._known()
+        account = self._account
         views = dict.fromkeys((Phase.INPUT, Phase.ROUTE), request_view(account))
         return views | answer_views(account) if self._head is not None else views
 
     def _comment(self, at_ns: int) -> bytes:
         """What only the end of a stream knows, as a comment that clients pass over."""
-        account = self._known()
+        account = self._account
         if account.session is None or not account.session.ended_between_frames:
             return b""  # it would turn upstream's unfinished frame into a finished one
         verdict, overhead_ms = account.decision.verdict.value, account.overhead_ms(at_ns)
@@ -531,7 +531,7 @@ class Exchange(OverseenExchange):
 
     def _known_session(self) -> StreamSession:
         """The session of an answer that is streamed."""
-        session = self._known().session
+        session = self._account.session
         if session is None:
             raise RuntimeError(f"the exchange is {self.state.value} and has no stream")
         return session

@@ -86,6 +86,7 @@ class McpExchange(OverseenExchange):
         listeners: how many streams for server-sent notifications the worker holds open.
     """
 
+    _account: McpAccount
     _server: McpUpstream | None = None
     _session: Session | None = None
     _stream: McpStream | None = None
@@ -170,7 +171,7 @@ class McpExchange(OverseenExchange):
         sealed = head.value(b"mcp-session-id")
         if not sealed:
             return True
-        account = self._known()
+        account = self._account
         seal = _seal(self._in_force.fingerprint_key)
         session = seal.open(sealed, server_id=server.server.id, caller=account.identity)
         if session is None:
@@ -217,7 +218,7 @@ class McpExchange(OverseenExchange):
 
     def _judge_input(self, at_ns: int) -> list[Command]:
         """Judge what the client sent, all facts at hand."""
-        account = self._known()
+        account = self._account
         # Small talk is not counted, and so not judged by what counts.
         whole = self._recorded or not self._in_force.asks_before
         decision = judge_asked(account, Phase.INPUT, None, complete=whole)
@@ -230,13 +231,13 @@ class McpExchange(OverseenExchange):
         self._edits = decision.edits
         if not self._calls:
             return self._let_go(decision, at_ns)
-        decision = judge_asked(self._known(), Phase.TOOL, self._gate())
+        decision = judge_asked(self._account, Phase.TOOL, self._gate())
         if decision.verdict.stops or confirmation_of(decision):
             return self._halt(decision, Phase.TOOL, at_ns, self._let_go)
         return self._let_go(decision, at_ns)
 
     def _let_go(self, decision: Decision, at_ns: int) -> list[Command]:
-        account = self._known()
+        account = self._account
         body = account.body
         edits = decision.edits
         if edits is not self._edits:
@@ -252,7 +253,7 @@ class McpExchange(OverseenExchange):
 
     def _digest_of_action(self, phase: Phase) -> str:
         """The same call again has another message id, so the bytes of its body say too much."""
-        account = self._known()
+        account = self._account
         server = self._server.server.id if self._server is not None else ""
         return action_digest(
             dialect=f"{account.dialect.name}/{server}/{account.method}",
@@ -266,7 +267,7 @@ class McpExchange(OverseenExchange):
         self, decision: Decision, phase: Phase, at_ns: int, *, rejected: bool = False
     ) -> list[Command]:
         """Answer what was asked with why it is stopped."""
-        account = self._known()
+        account = self._account
         self._note_escalation(decision, phase, at_ns)
         commands = self._freeze(decision)
         problem = stopped(decision, phase, event_id=account.event_id, rejected=rejected)
@@ -282,11 +283,11 @@ class McpExchange(OverseenExchange):
         return commands + self._record(ExchangeStatus.BLOCKED, reply, at_ns)
 
     def _messages(self) -> Sequence[Message]:
-        account = self._known()
+        account = self._account
         return account.asked.messages if account.asked is not None else ()
 
     def _call_server(self, method: bytes, body: bytes, at_ns: int) -> list[Command]:
-        account, server = self._known(), self._server
+        account, server = self._account, self._server
         head = self._request
         if server is None:
             raise RuntimeError("no server to call")
@@ -335,7 +336,7 @@ class McpExchange(OverseenExchange):
     def _on_head(self, event: UpstreamHead) -> list[Command]:
         if self.state is not State.CALLING:
             return []
-        account = self._known()
+        account = self._account
         self.state = State.READING
         self._head = event
         account.heard_at_ns = event.at_ns
@@ -365,7 +366,7 @@ class McpExchange(OverseenExchange):
     def _on_data(self, event: UpstreamData) -> list[Command]:
         if self.state is not State.READING:
             return []
-        account = self._known()
+        account = self._account
         account.heard_at_ns = event.at_ns
         account.upstream_ended = event.ended
         return self._read_on(account, event.data, event.at_ns, ended=event.ended)
@@ -388,7 +389,7 @@ class McpExchange(OverseenExchange):
     def _on_end(self, event: UpstreamEnd) -> list[Command]:
         if self.state not in CALLED:
             return []
-        account = self._known()
+        account = self._account
         account.upstream_ended = True
         if self.state is State.CALLING:
             return self._fail("upstream.invalid_response", event.at_ns)
@@ -466,7 +467,7 @@ class McpExchange(OverseenExchange):
 
     def _end_events(self, stream: McpStream, at_ns: int) -> list[Command]:
         """End a stream: answered, stopped by a policy, or unreadable."""
-        account = self._known()
+        account = self._account
         if stream.unreadable:
             problem = Problem(
                 "upstream_error",
@@ -484,7 +485,7 @@ class McpExchange(OverseenExchange):
         """The session id for the client, where this answer opens a session."""
         if not self._opens_session or head.status >= 300 or self._server is None:
             return []
-        account = self._known()
+        account = self._account
         for name, value in head.headers:
             if name == b"mcp-session-id" and usable(value.strip()):
                 sealed = _seal(self._in_force.fingerprint_key).seal(
@@ -506,7 +507,7 @@ class McpExchange(OverseenExchange):
     def _on_upstream_failed(self, event: UpstreamFailed) -> list[Command]:
         if self.state not in CALLED:
             return []
-        account = self._known()
+        account = self._account
         account.called_at_ns = event.called_at_ns or account.called_at_ns
         account.heard_at_ns = event.at_ns
         account.upstream_ended = True
@@ -556,11 +557,11 @@ class McpExchange(OverseenExchange):
     def _refusal(self, code: str, *, message: str = "", param: str = "") -> Reply:  # noqa: ARG002
         # A refusal answers the request where there is exactly one.
         message_id = self._requests[0].id if len(self._requests) == 1 else None
-        event_id = self._known().event_id
+        event_id = self._account.event_id
         return refuse(code, event_id=event_id, message=message, message_id=message_id)
 
     def _settled_views(self) -> dict[Phase, ExchangeView]:
-        return dict.fromkeys((Phase.INPUT, Phase.TOOL), request_view(self._known()))
+        return dict.fromkeys((Phase.INPUT, Phase.TOOL), request_view(self._account))
 
     def _begin(self, event: RequestReceived | RequestRefused) -> McpAccount:
         return McpAccount(
@@ -571,13 +572,6 @@ class McpExchange(OverseenExchange):
             received_at_ns=event.at_ns,
             body=event.body,
         )
-
-    def _known(self) -> McpAccount:
-        """The account of an exchange that has begun."""
-        account = super()._known()
-        if not isinstance(account, McpAccount):
-            raise TypeError("the account of an MCP exchange is made here")
-        return account
 
     def _gate(self) -> ToolGate | None:
         return gate_of(self._server.server) if self._server is not None else None

@@ -67,7 +67,7 @@ class OverseenExchange(RecordedExchange):
         self, phases: tuple[Phase, ...], then: Callable[[int], list[Command]], at_ns: int
     ) -> list[Command]:
         """Count and ask what these phases need, then go on; at once where they need nothing."""
-        account = self._known()
+        account = self._account
         of_answer = Phase.OUTPUT in phases
         views = answer_views(account) if of_answer else dict.fromkeys(phases, request_view(account))
         gather = wish(account, views.items())
@@ -83,7 +83,7 @@ class OverseenExchange(RecordedExchange):
         then = self._gathered
         if self.state is not State.GATHERING or then is None:
             return []
-        account = self._known()
+        account = self._account
         self._gathered = None
         take(account, event, of_answer=self._head is not None)
         if event.remote:  # others were waited for; counting is our own time
@@ -103,7 +103,7 @@ class OverseenExchange(RecordedExchange):
         terms = decision.escalation or Escalation()
         now = self._now(at_ns)
         raised = RaisedEscalation(
-            self._known().event_id,
+            self._account.event_id,
             phase,
             self._digest_of_action(phase),
             now + timedelta(seconds=terms.expires_seconds),
@@ -128,7 +128,7 @@ class OverseenExchange(RecordedExchange):
         terms = asked.decision.escalation or Escalation()
         if not terms.hold_seconds or not self._in_force.oversight.may_hold:
             return self._give_up(at_ns)
-        account = self._known()
+        account = self._account
         in_force = self._in_force
         self.state = State.HOLDING
         now = self._now(at_ns)
@@ -155,7 +155,7 @@ class OverseenExchange(RecordedExchange):
 
     def _give_up(self, at_ns: int, *, rejected: bool = False) -> list[Command]:
         asked = self._known_asked()
-        self._known().escalation = asked.raised
+        self._account.escalation = asked.raised
         return self._stop(asked.decision, asked.phase, at_ns, rejected=rejected)
 
     def _on_hold_over(self, event: HoldOver) -> list[Command]:
@@ -174,18 +174,18 @@ class OverseenExchange(RecordedExchange):
         asked = self._known_asked()
         if event.approval is None:  # used, expired or withdrawn meanwhile
             return self._give_up(event.at_ns) if asked.raised.held else self._hold(event.at_ns)
-        decision = self._known().approve(asked.decision, event.approval)
+        decision = self._account.approve(asked.decision, event.approval)
         return asked.resume(decision, event.at_ns)
 
     def _waited(self, at_ns: int) -> None:
         """A person's time is none of ours."""
-        self._known().waited_ns += max(at_ns - self._since_ns, 0)
+        self._account.waited_ns += max(at_ns - self._since_ns, 0)
         self._since_ns = at_ns
 
     def _note_escalation(self, decision: Decision, phase: Phase, at_ns: int) -> None:
         """Record an escalation that nobody was asked for because what it is about is not whole: it
         can be looked at, and not let through."""
-        account = self._known()
+        account = self._account
         if decision.verdict is Verdict.ESCALATE and account.escalation is None:
             expires_at = self._now(at_ns) + timedelta(seconds=Escalation().expires_seconds)
             account.escalation = RaisedEscalation(account.event_id, phase, "", expires_at)
@@ -213,7 +213,7 @@ class OverseenExchange(RecordedExchange):
 
     def _stay_frozen(self, frozen: Quarantine, at_ns: int) -> list[Command]:
         """Refuse what is in quarantine, before anybody looks at it."""
-        account = self._known()
+        account = self._account
         account.quarantine = frozen
         decision = Decision(
             Verdict.QUARANTINE,
@@ -225,7 +225,7 @@ class OverseenExchange(RecordedExchange):
 
     def _freeze(self, decision: Decision) -> list[Command]:
         """Freeze whoever the decision is about, if it says so and they are not frozen yet."""
-        account = self._known()
+        account = self._account
         if decision.quarantine is None or account.quarantine is not None:
             return []
         found = quarantine_for(

@@ -88,9 +88,10 @@ class RecordedExchange(ABC):
     # What takes in which event.
     _steps: ClassVar[Steps]
 
+    _account: Account  # made by the event that begins the exchange
+
     # What holds until something happens; most of it never does in most exchanges.
     state = State.WAITING
-    _account: Account | None = None
     _recorded = True  # whether this exchange leaves a record whatever its policies say
     _admitted = False
     _durable = False  # the Admission is
@@ -146,7 +147,7 @@ class RecordedExchange(ABC):
         if self._admitted:
             return []
         self._admitted = True
-        return [Admit(self._known().admission())]
+        return [Admit(self._account.admission())]
 
     def _record(
         self,
@@ -157,7 +158,7 @@ class RecordedExchange(ABC):
         error: str = "",
     ) -> list[Command]:
         """Hand over the record; what is left to send waits for it."""
-        account = self._known()
+        account = self._account
         self._last = last
         aborts = self.state in CALLED and not account.upstream_ended
         commands: list[Command] = [AbortUpstream()] if aborts else []
@@ -183,7 +184,7 @@ class RecordedExchange(ABC):
 
     def _settle(self, status: ExchangeStatus) -> list[Command]:
         """End the reservations on counters."""
-        account = self._known()
+        account = self._account
         answered = 200 <= account.upstream_status < 300
         # A client that left while upstream worked has cost what was reserved.
         left = status is ExchangeStatus.CLIENT_ABORTED and account.called_at_ns > 0
@@ -207,7 +208,7 @@ class RecordedExchange(ABC):
         """Answer what leaves no record."""
         self.state = State.FINISHED
         status, headers, body = reply
-        at_ns = self._known().received_at_ns
+        at_ns = self._account.received_at_ns
         return [Answer(status, headers + self._own_headers(at_ns), body)]
 
     # Sending
@@ -244,7 +245,7 @@ class RecordedExchange(ABC):
         return [SendData(data), EndStream()] if data else [EndStream()]
 
     def _own_headers(self, at_ns: int) -> Headers:
-        account = self._known()
+        account = self._account
         return own_headers(
             event_id=account.event_id,
             verdict=account.decision.verdict,
@@ -291,7 +292,7 @@ class RecordedExchange(ABC):
         status, http_status = ExchangeStatus.REJECTED, 503
         if self._started:
             status, http_status = ExchangeStatus.STREAM_BROKEN, self._stream_head()[0]
-        return self._known().event(
+        return self._account.event(
             status, at_ns=at_ns, http_status=http_status, error="evidence_unavailable"
         )
 
@@ -318,7 +319,7 @@ class RecordedExchange(ABC):
     def _on_gateway_failed(self, event: GatewayFailed) -> list[Command]:
         if self.state is State.FINISHED:
             return []
-        if self._account is None or self.state is State.RECORDING:
+        if not hasattr(self, "_account") or self.state is State.RECORDING:
             self.state = State.FINISHED
             return [DropClient()]
         self._recorded = True
@@ -327,15 +328,9 @@ class RecordedExchange(ABC):
         return self._record(ExchangeStatus.INTERRUPTED, last, event.at_ns, error=event.code)
 
     def _note_unfinished(self) -> None:
-        self._known().unfinished = Unfinished(self.state.value, self._waits)
+        self._account.unfinished = Unfinished(self.state.value, self._waits)
 
     # What is there by now
-
-    def _known(self) -> Account:
-        """The account of an exchange that has begun."""
-        if self._account is None:
-            raise RuntimeError(f"the exchange is {self.state.value} and has no account yet")
-        return self._account
 
     def _known_head(self) -> UpstreamHead:
         """The head of an answer that has begun."""
@@ -344,7 +339,7 @@ class RecordedExchange(ABC):
         return self._head
 
     def _now(self, at_ns: int) -> datetime:
-        account = self._known()
+        account = self._account
         return account.now + timedelta(microseconds=(at_ns - account.received_at_ns) / 1000)
 
 
