@@ -69,6 +69,14 @@ def test_an_exchange_that_was_left_ends_where_it_ended(number: int) -> None:
     assert again(one).result == "same"
 
 
+@pytest.mark.parametrize("number", [7545, 8904])
+def test_an_exchange_whose_record_failed_is_judged_again(number: int) -> None:
+    one = exchange(number)
+    assert one is not None
+    assert one.event.error == "evidence_unavailable"
+    assert again(one).result == "same"
+
+
 def test_what_would_have_been_read_of_an_answer_is_missing_if_it_was_left_only_then() -> None:
     one = exchange(166828)
     assert one is not None

@@ -159,10 +159,17 @@ class _Tried(Board):
 
 def _calls(event: DecisionEvent) -> Sequence[Attempt]:
     """Every call of a target that there was, in order."""
+    ended, error = event.unfinished, event.error
+    if ended is not None and ended.state == State.CALLING.value:
+        return (*event.attempts, Attempt(event.target_id, 0, 0))
     if event.attempts:
         return event.attempts
-    if event.upstream_status or event.error.startswith("upstream."):
-        return (Attempt(event.target_id, 0, 0, event.upstream_status, event.error),)
+    unanswered = error.startswith("upstream.")
+    if error == EVIDENCE_UNAVAILABLE and ended is None:
+        # That its record failed is all that it says: not that nobody had answered.
+        unanswered = not event.verdict.stops
+    if event.upstream_status or unanswered:
+        return (Attempt(event.target_id, 0, 0, event.upstream_status, error),)
     return ()
 
 
