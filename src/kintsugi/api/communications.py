@@ -12,11 +12,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
-from kintsugi.api.configurations import IfMatch, etag
+from kintsugi.api.configurations import DryRun, IfMatch, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.followups import FollowupId, decided, followup, kept
-from kintsugi.api.incident_changes import DryRun
 from kintsugi.api.incidents import Doing
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_due

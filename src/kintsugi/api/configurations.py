@@ -69,6 +69,9 @@ class DryRunQuery(BaseModel):
     dry_run: bool = False
 
 
+DryRun = Annotated[DryRunQuery, Query()]
+
+
 class DiffQuery(BaseModel):
     """Two versions."""
 
@@ -190,7 +193,7 @@ def put_configuration(
     caller: Caller,
     config_id: ConfigId,
     change: Change,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     if_match: IfMatch = None,
 ) -> Response:
     """Make this the newest version, if it lints; gateways that follow it load it at once."""
@@ -209,7 +212,7 @@ def roll_back_configuration(
     caller: Caller,
     config_id: ConfigId,
     rollback: Rollback,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     if_match: IfMatch = None,
 ) -> Response:
     """Make the content of an earlier version the newest one."""

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from fastapi import Path, Query
+from fastapi import Path
 from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.configurations import DryRunQuery
+from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import TOTAL_CEILING, EventFilters
@@ -86,7 +86,7 @@ def freeze_incident_evidence(
     control: Ctl,
     caller: Caller,
     incident_id: IncidentKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     wanted: NewFreeze | None = None,
 ) -> Response:
     """Pin the events of a window and filter, and hold them. It goes on in the background; events

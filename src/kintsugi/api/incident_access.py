@@ -9,9 +9,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One
-from kintsugi.api.configurations import IfMatch
+from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Ctl
-from kintsugi.api.incident_changes import DryRun, Name, changed
+from kintsugi.api.incident_changes import Name, changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope

@@ -16,11 +16,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import IfMatch, etag
+from kintsugi.api.configurations import DryRun, IfMatch, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.followups import DecideOn, FollowupId, all_of, decided, followup, kept
-from kintsugi.api.incident_changes import DryRun, changed
+from kintsugi.api.incident_changes import changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import DryRunQuery, etag, expected_version
+from kintsugi.api.configurations import etag, expected_version
 from kintsugi.api.control import Control
 from kintsugi.api.incident_views import IncidentView, view_of
 from kintsugi.api.permissions import Scope
@@ -22,7 +21,6 @@ from kintsugi.api.routing import Routes
 from kintsugi.errors import VersionConflict
 from kintsugi.model.incident import Change, Incident
 
-DryRun = Annotated[DryRunQuery, Query()]
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 
 

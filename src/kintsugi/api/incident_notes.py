@@ -9,9 +9,9 @@ from fastapi import Path
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import IfMatch
+from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Ctl
-from kintsugi.api.incident_changes import DryRun, changed, verb_of
+from kintsugi.api.incident_changes import changed, verb_of
 from kintsugi.api.incidents import Doing, IncidentKey, Words
 from kintsugi.api.routing import Routes
 from kintsugi.incidents import notes, relations

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import IfMatch
+from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import EventFilters
-from kintsugi.api.incident_changes import DryRun, changed, verb_of
+from kintsugi.api.incident_changes import changed, verb_of
 from kintsugi.api.incidents import Doing, EventIds, IncidentKey, Title
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import IfMatch
+from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Ctl
 from kintsugi.api.event_query import TimeText
 from kintsugi.api.gate_facts import closed
-from kintsugi.api.incident_changes import DryRun, Name, changed, verb_of
+from kintsugi.api.incident_changes import Name, changed, verb_of
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_time

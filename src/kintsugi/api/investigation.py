@@ -13,10 +13,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import IfMatch
+from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Ctl
 from kintsugi.api.deployments import REPORTED, view_of
-from kintsugi.api.incident_changes import DryRun, changed
+from kintsugi.api.incident_changes import changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Words
 from kintsugi.api.permissions import Scope

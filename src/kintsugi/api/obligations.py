@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import IfMatch, etag, expected_version
+from kintsugi.api.configurations import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
-from kintsugi.api.incident_changes import DryRun, changed
+from kintsugi.api.incident_changes import changed
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope

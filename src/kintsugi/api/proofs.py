@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
-from kintsugi.api.configurations import CONTENT_BYTES_MAX, CONTENT_CHARS_MAX, DryRunQuery
+from kintsugi.api.configurations import CONTENT_BYTES_MAX, CONTENT_CHARS_MAX, DryRun
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.incidents import IncidentKey, actor_from
@@ -99,7 +99,7 @@ def prove_cases(
     control: Ctl,
     caller: Caller,
     incident_id: IncidentKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     trial: Trial | None = None,
 ) -> Response:
     """Run every approved case on the configuration of its time, where it has to fail, and on the

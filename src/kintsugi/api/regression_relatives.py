@@ -8,12 +8,11 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import DryRunQuery
+from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
@@ -58,44 +57,40 @@ NEIGHBOURS_READ: Final = 200
 _RELATIVES_MAX: Final = 500
 
 
-class Shorten(BaseModel):
-    """How to minimise.
+class _Against(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    config_version: Annotated[
+        str,
+        Field(
+            max_length=300,
+            description="`ID@V` that puts the case right; the newest version where left out.",
+        ),
+    ] = ""
+
+
+class MakeTwins(_Against):
+    """Where to try twins."""
+
+
+class Shorten(_Against):
+    """How to minimise, and on what.
 
     Attributes:
-        config_version: ``ID@V``, a version that puts it right; the newest one where left out.
         finest: how finely texts are cut.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    config_version: Annotated[str, Field(max_length=300)] = ""
     finest: Grain = "word"
 
 
-class MakeVariants(BaseModel):
-    """Which variants to make.
+class MakeVariants(_Against):
+    """Which variants to make, and on what.
 
     Attributes:
-        config_version: ``ID@V``, a version that puts the case right; the newest where left out.
         techniques: all of them where left out.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    config_version: Annotated[str, Field(max_length=300)] = ""
     techniques: Annotated[list[str], Field(max_length=50)] = []
-
-
-class MakeTwins(BaseModel):
-    """Where to try twins.
-
-    Attributes:
-        config_version: ``ID@V``, a version that puts the case right; the newest where left out.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    config_version: Annotated[str, Field(max_length=300)] = ""
 
 
 class MinimisedView(msgspec.Struct, frozen=True):
@@ -160,14 +155,13 @@ class RelativesView(msgspec.Struct, frozen=True):
     "/v1/regressions/{regression_id}/minimise",
     Scope.REGRESSIONS_WRITE,
     answer=One[MinimisedView],
-    dry_run=One[MinimisedView],
     parameters=True,
 )
 def minimise_regression(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     wanted: Shorten | None = None,
 ) -> Response:
     """Make a proposed case as short as it can be while it still fails on the configuration of its
@@ -205,14 +199,13 @@ def minimise_regression(
     "/v1/regressions/{regression_id}/variants",
     Scope.REGRESSIONS_WRITE,
     answer=One[RelativesView],
-    dry_run=One[RelativesView],
     parameters=True,
 )
 def make_variants(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     wanted: MakeVariants | None = None,
 ) -> Response:
     """Propose near variants of a case that fail on the configuration of its time as it does, and
@@ -264,14 +257,13 @@ def make_variants(
     "/v1/regressions/{regression_id}/twins",
     Scope.REGRESSIONS_WRITE,
     answer=One[RelativesView],
-    dry_run=One[RelativesView],
     parameters=True,
 )
 def make_twins(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     wanted: MakeTwins | None = None,
 ) -> Response:
     """Propose benign twins of a case: what surrounded its trigger, recorded neighbours, and texts

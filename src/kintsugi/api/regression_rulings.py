@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One
 from kintsugi.api.answers import one as answer
-from kintsugi.api.configurations import DryRunQuery, IfMatch
+from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
@@ -104,9 +103,7 @@ class RuledCases(msgspec.Struct, frozen=True):
     answer=One[RuledCases],
     parameters=True,
 )
-def approve_regressions(
-    control: Ctl, caller: Caller, query: Annotated[DryRunQuery, Query()], rulings: Rulings
-) -> Response:
+def approve_regressions(control: Ctl, caller: Caller, query: DryRun, rulings: Rulings) -> Response:
     """Let several cases count: each is run and decided by itself, and one that is refused keeps no
     other from being approved."""
     ruling, bench = Ruling(reason=rulings.reason), Bench(control.stores)
@@ -124,9 +121,7 @@ def approve_regressions(
     answer=One[RuledCases],
     parameters=True,
 )
-def reject_regressions(
-    control: Ctl, caller: Caller, query: Annotated[DryRunQuery, Query()], rulings: Rulings
-) -> Response:
+def reject_regressions(control: Ctl, caller: Caller, query: DryRun, rulings: Rulings) -> Response:
     """Set several proposed cases aside, with the reason; each is decided by itself."""
     if not rulings.reason.strip():
         raise InvalidInput("body.reason: say why; it is kept with each case")
@@ -149,7 +144,7 @@ def approve_regression(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     ruling: Ruling,
     if_match: IfMatch = None,
 ) -> Response:
@@ -209,7 +204,7 @@ def reject_regression(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     ruling: Ruling,
     if_match: IfMatch = None,
 ) -> Response:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -16,7 +15,7 @@ from kintsugi.api.bound_cases import require_held
 from kintsugi.api.configurations import (
     CONTENT_BYTES_MAX,
     CONTENT_CHARS_MAX,
-    DryRunQuery,
+    DryRun,
     IfMatch,
     etag,
     expected_version,
@@ -167,7 +166,7 @@ def edit_regression(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     wanted: EditedRegression,
     if_match: IfMatch = None,
 ) -> Response:
@@ -221,7 +220,7 @@ def replace_regression(
     control: Ctl,
     caller: Caller,
     regression_id: RegressionKey,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     replacement: Replacement,
     if_match: IfMatch = None,
 ) -> Response:

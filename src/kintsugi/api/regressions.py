@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import CONTENT_BYTES_MAX, DryRunQuery, etag
+from kintsugi.api.configurations import CONTENT_BYTES_MAX, DryRun, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import PageQuery
@@ -155,9 +155,7 @@ class CapturedCases(msgspec.Struct, frozen=True):
     parameters=True,
     body_bytes_max=CONTENT_BYTES_MAX,
 )
-def add_regression(
-    control: Ctl, caller: Caller, wanted: NewRegression, query: Annotated[DryRunQuery, Query()]
-) -> Response:
+def add_regression(control: Ctl, caller: Caller, wanted: NewRegression, query: DryRun) -> Response:
     """Make a regression case of an event, an escalation, a report or a trajectory. It is run at
     once on the configuration of its time, and proposed; a person approves it."""
     require_reveal(caller, wanted.keep)

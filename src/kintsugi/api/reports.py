@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRunQuery
+from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import TOTAL_CEILING, PageQuery, TimeText
@@ -144,9 +144,7 @@ class ReportPreview(msgspec.Struct, frozen=True):
     status=201,
     parameters=True,
 )
-def send_report(
-    control: Ctl, caller: Caller, wanted: NewReport, query: Annotated[DryRunQuery, Query()]
-) -> Response:
+def send_report(control: Ctl, caller: Caller, wanted: NewReport, query: DryRun) -> Response:
     """Report something, or tag a decision, a trace or a conversation. What is the same as an open
     report joins its incident; all else opens one, in the state ``reported``."""
     heard = heard_of(control, wanted)
@@ -175,9 +173,7 @@ def send_report(
         }
     },
 )
-def send_report_by_email(
-    control: Ctl, caller: Caller, body: RawBody, query: Annotated[DryRunQuery, Query()]
-) -> Response:
+def send_report_by_email(control: Ctl, caller: Caller, body: RawBody, query: DryRun) -> Response:
     """A message as it is in a file (RFC 5322). Its attachments are kept by digest; nothing in it is
     opened or run. The same message again joins."""
     if not body.strip():

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRunQuery, IfMatch, etag, expected_version
+from kintsugi.api.configurations import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.permissions import Scope
@@ -173,7 +173,7 @@ class WorkflowInTraffic(msgspec.Struct, frozen=True):
     parameters=True,
 )
 def register_workflow(
-    control: Ctl, caller: Caller, wanted: NewRegistration, query: Annotated[DryRunQuery, Query()]
+    control: Ctl, caller: Caller, wanted: NewRegistration, query: DryRun
 ) -> Response:
     """Register a workflow; its risk tier is computed from the answers."""
     if wanted.name == "unregistered":
@@ -263,7 +263,7 @@ def retire_workflow(
     caller: Caller,
     name: WorkflowName,
     retirement: Retirement,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     if_match: IfMatch = None,
 ) -> Response:
     """It is not run any more; traffic under its name is a signal from now on."""
@@ -292,7 +292,7 @@ def edit_workflow(
     caller: Caller,
     name: WorkflowName,
     wanted: Registration,
-    query: Annotated[DryRunQuery, Query()],
+    query: DryRun,
     if_match: IfMatch = None,
 ) -> Response:
     """Make this the newest version of a registration; one that was retired runs again."""
