@@ -86,6 +86,14 @@ def test_the_doctor_finds_nothing_wrong(instance: Instance) -> None:
     assert ran.code == 0
 
 
+def test_what_was_said_is_found_by_its_words(instance: Instance) -> None:
+    event_id = instance.ask("Where does the zanzibarian ferry land?").headers["x-kt-event-id"]
+    instance.stored(event_id)
+    search = ("events", "tail", "--q", "zanzibarian", "--json")
+    found = eventually(lambda: instance.kt(*search).json)
+    assert [event["id"] for event in found] == [event_id]
+
+
 def test_two_instances_run_side_by_side(instance: Instance) -> None:
     with new_instance("--workers", "1") as other:
         other.start()

@@ -102,6 +102,11 @@ from kintsugi.api.retention_worker import (
     Retention,
 )
 from kintsugi.api.routing import GuardedRoute, Routes
+from kintsugi.api.searching import (
+    SEARCHING_EVERY_SECONDS,
+    SEARCHING_PAUSE_SECONDS,
+    Searching,
+)
 from kintsugi.api.unproven import UNPROVEN_EVERY_SECONDS, UnprovenWatch
 from kintsugi.api.vault_worker import VaultWorker
 from kintsugi.ledger.regression_copy import FILE as LEDGER_COPY
@@ -262,11 +267,19 @@ def build_api(
         channel="incidents",
         look_every_seconds=UNPROVEN_EVERY_SECONDS,
     )
+    searching = Background(
+        "searching",
+        (Searching(stores.events).work_once,),
+        feed,
+        channel="events",
+        look_every_seconds=SEARCHING_EVERY_SECONDS,
+        pause_seconds=SEARCHING_PAUSE_SECONDS,
+    )
     notify = NotifyWorker(stores, feed, clock)
 
     workers = (
         *(worker, vault, notify, bypasses, freezer, archiver, reminders, keeper),
-        proofs_watch,
+        *(proofs_watch, searching),
     )
 
     @asynccontextmanager
