@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import One
 from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Ctl
-from kintsugi.api.incident_changes import Name, changed
-from kintsugi.api.incident_views import IncidentView
+from kintsugi.api.incident_changes import Name, changed, verb_of
 from kintsugi.api.incidents import Doing, IncidentKey
-from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
 from kintsugi.incidents import access
 from kintsugi.model.incident import Change, Incident
 
 routes = Routes("incidents")
+_verb = partial(verb_of, routes)
 
 
 class Restriction(Doing):
@@ -32,16 +31,6 @@ class Person(Doing):
     """Somebody by name, as in roles."""
 
     person: Annotated[Name, Field(description="As people are named in roles.")]
-
-
-def _verb(verb: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
-    return routes.add(
-        "POST",
-        f"/v1/incidents/{{incident_id}}/{verb}",
-        Scope.INCIDENTS_RESPOND,
-        answer=One[IncidentView],
-        parameters=True,
-    )
 
 
 @_verb("restrict")

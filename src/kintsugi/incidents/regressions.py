@@ -19,7 +19,6 @@ from kintsugi.replay.capture import texts_chars
 from kintsugi.replay.redaction_gate import FoundSensitive, Gated
 
 _REPLACE = "add another case and have it approved, then: kt regressions replace OLD NEW"
-REASONS_CHARS_MAX = 2000
 
 
 class Deed(msgspec.Struct, frozen=True):

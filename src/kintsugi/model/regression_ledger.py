@@ -154,8 +154,3 @@ def lost_case(entry: LedgerEntry) -> Regression:
         lost="its content went with another database: this one was restored from before it",
         lost_digest=entry.digest,
     )
-
-
-def as_proven(entry: LedgerEntry, found: Regression | None) -> bool:
-    """Whether a case, as it is kept now, is still what was bound."""
-    return found is not None and not found.lost and found.digest == entry.digest

@@ -19,7 +19,6 @@ PartKind = Literal["model", "prompt", "tool", "data_source"]
 # or times, which no registration names.
 StateKind = Literal["instructions", "tool_schema", "source_state"]
 SeenKind = PartKind | StateKind
-PART_KINDS: Final[tuple[PartKind, ...]] = ("model", "prompt", "tool", "data_source")
 STATE_KINDS: Final[tuple[StateKind, ...]] = ("instructions", "tool_schema", "source_state")
 _CHARS_MAX: Final = 200
 _NOTHING: Final = msgspec.Raw(b"")

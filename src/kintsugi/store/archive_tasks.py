@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, LiteralString, NamedTuple
+from typing import Any, Final, LiteralString
 
 import msgspec
 from psycopg.sql import SQL, Identifier
@@ -84,11 +84,6 @@ _PLACE: Final = {holds: list(columns) for holds, columns in COLUMNS.items()}
 
 Save = Callable[[Connection, Archive], None]
 """Saves a claimed archive in a transaction, or raises VersionConflict."""
-
-
-class _Chunk(NamedTuple):
-    file: ArchivedFile
-    rows: list[tuple[Any, ...]]
 
 
 class Tasks:
