@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from kintsugi.policy import automata, literals, rules
+from kintsugi.policy import automata, clauses, rules
 from kintsugi.policy.automata import Automaton, Pattern, PatternInvalid, Sighting, Span, width
 from kintsugi.policy.encodings import TRIGGERS
 from kintsugi.policy.normalise import Layer
@@ -188,7 +188,7 @@ TOLD_BY_CONTEXT = {"date_of_birth", "okta_token", "gocardless_token"}
 )
 def test_what_a_pattern_needs_is_in_everything_it_matches(pattern: Pattern) -> None:
     """Examples are drawn from the pattern itself, so far as Python reads its syntax."""
-    source = literals._for_python(pattern.regex).replace("(?-i:", "(?:")
+    source = clauses._for_python(pattern.regex).replace("(?-i:", "(?:")
     try:
         examples = st.from_regex(re.compile(source, re.ASCII | re.IGNORECASE), fullmatch=True)
     except re.error:

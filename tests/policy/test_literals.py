@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kintsugi.policy.automata import Automaton, Pattern
-from kintsugi.policy.literals import Literals, Places, clauses, folded, told
+from kintsugi.policy.clauses import clauses, told
+from kintsugi.policy.literals import Literals, Places, folded
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import msgspec
 import re2
 
-from kintsugi.policy.literals import Expression, Literals, Places, parsed, told
+from kintsugi.policy.clauses import Expression, parsed, told
+from kintsugi.policy.literals import Literals, Places
 from kintsugi.policy.normalise import Layer
 
 # Python's own parser of regular expressions, which no stubs describe: it knows how wide they are.

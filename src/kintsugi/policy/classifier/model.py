@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import repeat
+from itertools import accumulate, repeat
 from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
@@ -220,7 +220,14 @@ class Model:
             for head, _ in _SHIFTS:
                 for at, height in zip(near, further[head], strict=True):
                     heights[head][at] = height
-        return Scores(*map(self._score, range(len(HEADS)), heights, repeat(spans), repeat(place)))
+        header, offsets = self.header, self.header.offset[PLACES.index(place)]
+        scores = []
+        for head, of_head in enumerate(heights):
+            top = max(of_head)  # the first of equals
+            logit = header.bias[head] + header.unit[head] * top
+            probability = _sigmoid(header.slope[head] * logit + offsets[head])
+            scores.append(Score(probability, *spans[of_head.index(top)]))
+        return Scores(*scores)
 
     def _near(self, heights: Sequence[Sequence[float]]) -> list[int]:
         """The windows in which the words alone come near an attack."""
@@ -232,18 +239,6 @@ class Model:
             for at, (direct, jailbreak, indirect) in enumerate(zip(*heights, strict=True))
             if direct >= floors[0] or jailbreak >= floors[1] or indirect >= floors[2]
         ]
-
-    def _score(
-        self, head: int, heights: Sequence[float], spans: Sequence[tuple[int, int]], place: Place
-    ) -> Score:
-        """The highest window, the first of equals."""
-        header = self.header
-        top = max(heights)
-        logit = header.bias[head] + header.unit[head] * top
-        offset = header.offset[PLACES.index(place)]
-        return Score(
-            _sigmoid(header.slope[head] * logit + offset[head]), *spans[heights.index(top)]
-        )
 
     def span(self, text: str, score: Score) -> tuple[int, int]:
         """The characters of the window that decided."""
@@ -319,7 +314,8 @@ def _windows(size: int) -> list[tuple[int, int]]:
 def _heights(weights: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[list[float]]:
     """By head, how high each window of packed weights stands, in steps of a weight."""
     blocks = [sum(weights[at : at + _BLOCK]) for at in range(0, len(weights), _BLOCK)]
-    packed = [sum(blocks[first // _BLOCK : -(-last // _BLOCK)]) + _ZEROS for first, last in spans]
+    sums = list(accumulate(blocks, initial=0))
+    packed = [sums[-(-last // _BLOCK)] - sums[first // _BLOCK] + _ZEROS for first, last in spans]
     scales = [_SCALES[last - first] for first, last in spans]
     return [
         [
