@@ -336,6 +336,24 @@ def test_a_publish_that_breaks_what_binds_is_refused_with_the_list(
     assert publish(client, NEW).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("action: block", "action: block, mode: monitor"),
+        ("action: block", "action: flag"),
+        ("[dlp-filter, audit-logger]", "[audit-logger]"),
+        ("aurora", "auror"),
+    ],
+)
+def test_no_quiet_change_of_a_policy_gets_past_what_binds(
+    client: TestClient, stores: Stores, closed: str, before: str, after: str
+) -> None:
+    refused = publish(client, NEW.replace(before, after))
+    assert refused.status_code == 409, refused.text
+    assert closed in refused.text
+    assert stores.configurations.get("support").version == 2
+
+
 def test_other_configurations_are_free_until_a_gateway_that_ran_this_one_follows_them(
     client: TestClient, stores: Stores, key: str
 ) -> None:

@@ -108,7 +108,7 @@ class RegressionPage(Shell, frozen=True, kw_only=True):
         verdict: what is expected now, or what was typed.
         expected: the other expectations as fields of a form, with their names and values.
         stands: what would come of approving it as it is: nothing, or everything in the way. None
-            where nobody decides about it here.
+            where nobody decides about it here, and where ``problem`` says why it was refused.
         may_edit, may_decide: whether this caller may, in this state.
         problem: why the last attempt was refused, a line for each thing; empty otherwise.
     """
@@ -311,7 +311,7 @@ def _page(
             # Texts may hold what is not shown, and would be saved as they are shown.
             if not case.masked or name in _WORDS
         ),
-        stands=_stands(control, caller, case.id) if may_decide else None,
+        stands=_stands(control, caller, case.id) if may_decide and not problem else None,
         may_edit=allows(caller.scopes, Scope.REGRESSIONS_WRITE)
         and case.state in ("proposed", "approved"),
         may_decide=may_decide,
