@@ -69,6 +69,22 @@ def test_an_exchange_that_was_left_ends_where_it_ended(number: int) -> None:
     assert again(one).result == "same"
 
 
+@pytest.mark.parametrize("number", [101335, 109793])
+def test_frames_beside_an_answer_keep_their_place_in_its_stream(number: int) -> None:
+    one = exchange(number)
+    assert one is not None
+    found = again(one)
+    assert (found.result, found.chunking) == ("same", "recorded")
+
+
+@pytest.mark.parametrize("number", [100510, 107684])
+def test_an_answer_of_a_server_that_nobody_judged_is_not_needed(number: int) -> None:
+    one = exchange(number)
+    assert one is not None
+    assert one.event.response_bytes > len(one.event.payload.response) == 0
+    assert again(one).result == "same"
+
+
 @pytest.mark.parametrize("number", [7545, 8904])
 def test_an_exchange_whose_record_failed_is_judged_again(number: int) -> None:
     one = exchange(number)

@@ -233,11 +233,9 @@ def _is_judged(event: DecisionEvent, payload: Payload) -> bool:
     """
     if event.dialect != _MCP:
         return judged_answer(event)
-    if event.status not in _UNJUDGED or event.error == EVIDENCE_UNAVAILABLE:
-        return True
-    # It broke off: what a server returns is judged as input too, once more than the request.
-    places = [(one.policy_name, one.phase) for one in event.evaluations]
-    return judged_answer(event) or payload.masked > 0 or len(places) > len(set(places))
+    # A call is judged in the phase of tools too, and what a server returns as input. What was
+    # judged of a stream that nobody asked for is not told apart.
+    return not event.request_bytes or payload.masked > 0 or bool(_answer(payload))
 
 
 def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:

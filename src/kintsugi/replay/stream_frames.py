@@ -327,7 +327,8 @@ class ResponseFrames:
             if tokens[0] == "output":
                 made = [*self._said(path, tokens, text)]
             elif tokens[0] == "frames":
-                made = [*_fillers(number, path, _event({"type": "keepalive"}))]
+                made = [*self._due(int(tokens[1]) - number - 1)]
+                made += _fillers(number + len(made), path, _event({"type": "keepalive"}))
                 made.append(self._beside(tokens[2:], text))
             elif tokens[0] in self._response():
                 continue  # it came with the beginning
@@ -347,6 +348,12 @@ class ResponseFrames:
         elif index not in self._done:
             self._done.add(index)
             yield self._item_done(index)
+
+    def _due(self, most: int) -> Iterator[bytes]:
+        """Up to so many frames that come between two texts: the beginnings of what comes next."""
+        waiting = (one for one in range(len(self._answer["output"])) if one not in self._opened)
+        for index in [*waiting][: max(most, 0)]:
+            yield from self._added(index)
 
     def _added(self, index: int) -> Iterator[bytes]:
         if index in self._opened:
