@@ -77,7 +77,7 @@ def test_frames_beside_an_answer_keep_their_place_in_its_stream(number: int) -> 
     assert (found.result, found.chunking) == ("same", "recorded")
 
 
-@pytest.mark.parametrize("number", [100510, 107684])
+@pytest.mark.parametrize("number", [100510, 107684, 119109])
 def test_an_answer_of_a_server_that_nobody_judged_is_not_needed(number: int) -> None:
     one = exchange(number)
     assert one is not None

@@ -233,9 +233,11 @@ def _is_judged(event: DecisionEvent, payload: Payload) -> bool:
     """
     if event.dialect != _MCP:
         return judged_answer(event)
-    # A call is judged in the phase of tools too, and what a server returns as input. What was
-    # judged of a stream that nobody asked for is not told apart.
-    return not event.request_bytes or payload.masked > 0 or bool(_answer(payload))
+    if not event.request_bytes:  # nobody asked: whatever was judged, the server had said
+        return any(one.phase is not Phase.AUDIT for one in event.evaluations)
+    # A call is judged in the phase of tools too, and what a server returns as input; but what was
+    # judged of it is kept.
+    return payload.masked > 0 or bool(_answer(payload))
 
 
 def _answer_lacks(event: DecisionEvent, payload: Payload) -> str:
