@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -21,6 +22,9 @@ _WORD = re.compile(r"[a-z']+|[0-9@/$]")
 # How much all words of a request weigh together, beside one feature that is there or not.
 _WORDS_WEIGHT = 2.0
 _LOGIT_MAX = 8.0
+# Of so many requests, those that stand out most, the first look is asked alone: it costs more than
+# everything else about them.
+_ASKED_MAX = 6
 _SCALE = 4.0
 
 
@@ -73,35 +77,49 @@ class SecondLook:
         Args:
             scores: what the first look made of the whole text.
         """
-        named = self.weights.weights
+        standing = [(self._weigh(_seen(text, one, scores)), one) for one in requests(text)]
+        standing.sort(key=lambda one: -one[0])
         worst: tuple[float, Request] | None = None
-        for request in requests(text):
-            features = described(text, request, scores, first)
-            logit = sum([named.get(name, 0.0) * value for name, value in features.items()])
-            if worst is None or logit > worst[0]:
-                worst = logit, request
+        for logit, request in standing[:_ASKED_MAX]:
+            together = logit + self._weigh(_learnt(text, request, first))
+            if worst is None or together > worst[0]:
+                worst = together, request
         if worst is None:
             return None
         logit = max(min(worst[0] + self.weights.bias, 30.0), -30.0)
         return Planted(1.0 / (1.0 + math.exp(-logit)), worst[1].start, worst[1].end)
 
+    def _weigh(self, features: Mapping[str, float]) -> float:
+        named = self.weights.weights
+        return sum([named.get(name, 0.0) * value for name, value in features.items()])
+
 
 def described(text: str, request: Request, scores: Scores, first: Classifier) -> dict[str, float]:
     """Everything that is known of a request; what training and judging weigh."""
-    said = text[request.start : request.end]
-    own = first.score(said, "tool")
+    return _seen(text, request, scores) | _learnt(text, request, first)
+
+
+def _seen(text: str, request: Request, scores: Scores) -> dict[str, float]:
+    """What stands in the text."""
     features = {
         **request.features,
         "doc_direct": _logit(scores.direct) / _SCALE,
         "doc_jailbreak": _logit(scores.jailbreak) / _SCALE,
         "doc_indirect": _logit(scores.indirect) / _SCALE,
-        "learnt_direct": _logit(own.direct) / _SCALE,
-        "learnt_indirect": _logit(own.indirect) / _SCALE,
     }
-    found = set(_WORD.findall(said.lower()))
+    found = set(_WORD.findall(text[request.start : request.end].lower()))
     share = _WORDS_WEIGHT / math.sqrt(max(len(found), 1))
     features.update((f"word:{word}", share) for word in found)
     return features
+
+
+def _learnt(text: str, request: Request, first: Classifier) -> dict[str, float]:
+    """What the first look makes of the request alone."""
+    own = first.score(text[request.start : request.end], "tool")
+    return {
+        "learnt_direct": _logit(own.direct) / _SCALE,
+        "learnt_indirect": _logit(own.indirect) / _SCALE,
+    }
 
 
 def _logit(score: Score) -> float:
