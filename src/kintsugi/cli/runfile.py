@@ -60,9 +60,9 @@ def server_path(state: Path) -> Path:
 
 
 def read_up(state: Path) -> Up | None:
-    """The running instance; None when nothing runs on this state folder."""
+    """The running instance; None when nothing runs on this state folder, or has only begun to."""
     up = _read(up_path(state), Up)
-    return up if up is not None and is_held(state) else None
+    return up if up is not None and is_held(state) and alive(up.pid) else None
 
 
 def read_server(state: Path) -> ServerRun | None:
@@ -93,6 +93,8 @@ def held(state: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise KintsugiError(f"Kintsugi runs on {state} already") from None
+        # What one that was killed wrote about itself is not about this one.
+        up_path(state).unlink(missing_ok=True)
         yield
 
 
