@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kintsugi.cli.runfile import Up, held, read_up, up_path, write_json
+import pytest
+
+from kintsugi.cli.runfile import Up, held, is_held, read_up, up_path, write_json
+from kintsugi.errors import KintsugiError
 
 
 def up(pid: int) -> Up:
@@ -38,3 +41,11 @@ def test_nor_before_the_next_one_has_cleared_it_away(tmp_path: Path) -> None:
     with held(tmp_path):
         write_json(up_path(tmp_path), up(of_the_dead()))
         assert read_up(tmp_path) is None
+
+
+def test_only_one_instance_holds_a_state_folder(tmp_path: Path) -> None:
+    with held(tmp_path):
+        assert is_held(tmp_path)
+        with pytest.raises(KintsugiError, match="already"), held(tmp_path):
+            pass
+    assert not is_held(tmp_path)

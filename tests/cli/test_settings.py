@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kintsugi.cli.parts import Address
-from kintsugi.cli.runfile import Up, held, is_held, read_up, up_path, write_json
+from kintsugi.cli.runfile import Up, held, up_path, write_json
 from kintsugi.cli.settings import API_URL_DEFAULT, Settings, read_settings
-from kintsugi.errors import InvalidInput, KintsugiError
+from kintsugi.errors import InvalidInput
 
 
 def _up(**changes: object) -> Up:
@@ -58,28 +58,13 @@ def test_a_settings_file_that_cannot_be_used_is_named(tmp_path: Path, content: s
 
 
 def test_the_running_instance_is_found_with_its_token(tmp_path: Path) -> None:
-    write_json(up_path(tmp_path), _up())
     (tmp_path / "admin-token").write_text("kt_a_b\n")
     environ = {"XDG_CONFIG_HOME": str(tmp_path), "KT_STATE_DIR": str(tmp_path)}
     with held(tmp_path):
+        write_json(up_path(tmp_path), _up())
         assert read_settings(environ) == Settings(tmp_path, "http://127.0.0.1:5001", "kt_a_b")
         elsewhere = read_settings(environ | {"KT_API_URL": "https://kintsugi.example"})
     assert elsewhere.api_token == "", "this machine's token is for this machine's server alone"
-
-
-def test_a_run_file_without_its_process_counts_for_nothing(tmp_path: Path) -> None:
-    write_json(up_path(tmp_path), _up())
-    assert read_up(tmp_path) is None
-    with held(tmp_path):
-        assert read_up(tmp_path) == _up()
-
-
-def test_only_one_instance_holds_a_state_folder(tmp_path: Path) -> None:
-    with held(tmp_path):
-        assert is_held(tmp_path)
-        with pytest.raises(KintsugiError, match="already"), held(tmp_path):
-            pass
-    assert not is_held(tmp_path)
 
 
 def test_a_token_never_shows_in_a_repr() -> None:
