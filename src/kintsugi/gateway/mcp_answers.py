@@ -29,7 +29,6 @@ EVENT_STREAM: Headers = [
 # Implementation-defined codes are -32000 to -32019 (specification 2026-07-28, "Error codes").
 POLICY_VIOLATION = -32010
 GATEWAY_REFUSAL = -32011
-PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 HEADER_MISMATCH = -32020
 

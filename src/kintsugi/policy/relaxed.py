@@ -106,12 +106,6 @@ def only_records(options: RuleOptions) -> bool:
     return options.mode in _RECORDING
 
 
-def _default_mode(options: RuleOptions) -> object:
-    """What a kind does unless told otherwise; one whose place is to watch is not relaxed by it."""
-    fields = msgspec.structs.fields(type(options))
-    return next(field.default for field in fields if field.name == "mode")
-
-
 def _weak_actions(
     options: msgspec.Struct, default: Verdict, prefix: str = ""
 ) -> Iterator[tuple[str, str]]:

@@ -220,11 +220,8 @@ class RecordedWire:
                 self._upstream = iter(())
             case Pause():
                 return (PauseOver(0),)
-            case Gather():
-                return (self._broken() if self._waited_in_vain() else self._gathered(command),)
-            case Redeem():
-                used = Redeemed(0, self._recorded.approval)
-                return (self._broken() if self._waited_in_vain() else used,)
+            case Gather() | Redeem():
+                return (self._waited(command),)
             case Hold():
                 return (HoldOver(0),)
             case Record(event=event):
@@ -243,16 +240,16 @@ class RecordedWire:
         event = next(self._upstream, None)
         return () if event is None else (event,)
 
-    def _waited_in_vain(self) -> bool:
-        """Whether this is what was waited for when it ended."""
+    def _waited(self, command: Gather | Redeem) -> Event:
+        """What a wait brought, or the end if this was what was waited for then."""
         self._waits += 1
         ended = self._recorded.unfinished
-        return (
-            ended is not None
-            and ended.state in WAITING
-            and ended.waits == self._waits
-            and not self._calls
-        )
+        here = ended is not None and ended.state in WAITING and ended.waits == self._waits
+        if here and not self._calls:
+            return self._broken()
+        if isinstance(command, Gather):
+            return self._gathered(command)
+        return Redeemed(0, self._recorded.approval)
 
     def _broken(self) -> Event:
         """How it ended, where that was nobody's decision."""
