@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import msgspec
@@ -224,3 +225,28 @@ def test_removing_a_target_removes_its_deliveries(stores: Stores) -> None:
     with pytest.raises(VersionConflict):
         deliver(stores, work)
     assert stores.notify.deliveries(hook.id, None, limit=10) == ([], None)
+
+
+def test_telling_handing_out_and_forgetting_at_once_loses_nothing(stores: Stores) -> None:
+    hook = webhook()
+    stores.notify.add_target(hook, SECRETS)
+    rounds = range(60)
+
+    def tell() -> None:
+        for _ in rounds:
+            stores.notices.add([told() for _ in range(5)])
+
+    def hand_out() -> None:
+        for _ in rounds:
+            stores.notify.fan_out(now=NOON, limit=4)
+
+    def forget() -> None:
+        for _ in rounds:
+            assert stores.notices.forget(before=NOON + MINUTE, limit=3) == 0
+
+    with ThreadPoolExecutor(3) as threads:
+        for done in [threads.submit(work) for work in (tell, hand_out, forget)]:
+            done.result()
+    while stores.notify.fan_out(now=NOON, limit=100):
+        pass
+    assert stores.notify.count(hook.id, "waiting", ceiling=1000) == 5 * len(rounds)

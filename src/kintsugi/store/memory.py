@@ -92,7 +92,6 @@ def memory_stores(
         lambda: log.stretch(first=0, limit=log.edge()[0]),
         lambda: {one.id: one.version for one in configurations.list()},
     )
-    configurations.holding = ledger.lock
     incidents = MemoryIncidents(
         log.add,
         lambda: changes.announce("incidents"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from kintsugi.model.affected import Affected, AffectedKind, AffectedStatus, Sett
 from kintsugi.model.incident import Entry
 from kintsugi.store.affected import require_all
 from kintsugi.store.memory_incidents import MemoryIncidents
+from kintsugi.store.memory_lock import LOCK
 
 
 class MemoryAffected:
@@ -19,11 +19,10 @@ class MemoryAffected:
 
     def __init__(self, incidents: MemoryIncidents) -> None:
         self._incidents = incidents
-        self._lock = threading.RLock()
         self._found: dict[tuple[str, str, str], Affected] = {}
 
     def add(self, found: Sequence[Affected], *, told: Entry | None = None, now: datetime) -> int:
-        with self._lock:
+        with LOCK:
             before = len(self._found)
             for one in found:
                 self._found.setdefault((one.incident_id, one.kind, one.key), one)
@@ -67,7 +66,7 @@ class MemoryAffected:
         *,
         told: Entry,
     ) -> list[Affected]:
-        with self._lock:
+        with LOCK:
             known = [key for key in keys if (incident_id, kind, key) in self._found]
             require_all(keys, known)
             places = [(incident_id, kind, key) for key in sorted(dict.fromkeys(keys))]

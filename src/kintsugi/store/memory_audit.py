@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import audit_leaf
 from kintsugi.model.audit import AuditEntry, AuditFilter
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.uuids import parse_uuid
 
 
@@ -21,11 +21,10 @@ class MemoryAudit:
 
     def __init__(self, add_leaf: Callable[..., int]) -> None:
         self._add_leaf = add_leaf
-        self._lock = threading.Lock()
         self._entries: dict[str, AuditEntry] = {}
 
     def add(self, entry: AuditEntry) -> None:
-        with self._lock:
+        with LOCK:
             if parse_uuid(entry.id) is None or entry.id in self._entries:
                 raise InvalidInput(f'"{entry.id}" cannot be the id of a new audit entry')
             self._add_leaf(audit_leaf(entry), now=entry.at)

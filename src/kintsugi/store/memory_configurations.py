@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from kintsugi.errors import NotFound, VersionConflict
@@ -18,6 +16,7 @@ from kintsugi.model.notice_sources import (
     of_configuration,
 )
 from kintsugi.store.memory_changes import MemoryChanges
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_log import MemoryLog
 from kintsugi.store.memory_notices import Tell
 
@@ -26,11 +25,9 @@ class MemoryConfigurations:
     """Versions of each configuration, oldest first."""
 
     def __init__(self, changes: MemoryChanges, log: MemoryLog, tell: Tell) -> None:
-        self.holding: AbstractContextManager[object] = nullcontext()
         self._changes = changes
         self._log = log
         self._tell = tell
-        self._lock = threading.Lock()
         self._versions: dict[str, tuple[ConfigurationVersion, ...]] = {}
 
     def list(self) -> list[ConfigurationVersion]:
@@ -60,7 +57,7 @@ class MemoryConfigurations:
         expected_version: int | None = None,
         guard: Callable[[], None] | None = None,
     ) -> ConfigurationVersion:
-        with self._lock, self.holding:
+        with LOCK:
             before = self._versions.get(config_id, ())
             newest = before[-1].version if before else 0
             if expected_version is not None and expected_version != newest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.containment_moves import approved, judged, released
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_incidents import MemoryIncidents
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.uuids import parse_uuid
 
@@ -38,13 +38,12 @@ class MemoryContainments:
         self._tell = tell
         self._announce = announce
         self._add_leaf = add_leaf
-        self._lock = threading.Lock()
         self._found: dict[str, Containment] = {}
 
     def put(self, containment: Containment, *, declaring: Change | None = None) -> Incident | None:
         now = containment.created_at
         declared = None
-        with self._lock:
+        with LOCK:
             if parse_uuid(containment.id) is None or containment.id in self._found:
                 raise InvalidInput(f'"{containment.id}" cannot be the id of a new containment')
             if declaring is not None:
@@ -115,7 +114,7 @@ class MemoryContainments:
     def _change(
         self, containment_id: str, change: Callable[[Containment], Containment], now: datetime
     ) -> Containment:
-        with self._lock:
+        with LOCK:
             found = self.get(containment_id)
             after = change(found)
             if after == found:

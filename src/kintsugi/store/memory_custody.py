@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import Leaf, custody_leaf
 from kintsugi.model.custody import CustodyEntry, CustodyFilter
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.uuids import parse_uuid
 
 
@@ -21,11 +21,10 @@ class MemoryCustody:
 
     def __init__(self, add_leaf: Callable[..., int]) -> None:
         self._add_leaf = add_leaf
-        self._lock = threading.Lock()
         self._entries: dict[str, CustodyEntry] = {}
 
     def add(self, entry: CustodyEntry) -> None:
-        with self._lock:
+        with LOCK:
             if parse_uuid(entry.id) is None or entry.id in self._entries:
                 raise InvalidInput(f'"{entry.id}" cannot be the id of a new custody entry')
             leaf: Leaf = custody_leaf(entry)

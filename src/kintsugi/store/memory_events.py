@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.expired import no_event, time_of
 from kintsugi.store.memory_archives import MemoryShelf
 from kintsugi.store.memory_changes import MemoryChanges
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_log import MemoryLog
 from kintsugi.store.memory_oversight import MemoryOversight
 from kintsugi.store.memory_signals import MemorySignals
@@ -65,7 +65,6 @@ class MemoryEvents:
         self._workflows = workflows
         self._shelf = shelf
         self._now = now
-        self._lock = threading.Lock()
         self.expired_months: Callable[[datetime], list[ExpiredMonth]] = lambda _: []
         self._stored: list[StoredEvent] = []
         self._by_id: dict[str, DecisionEvent] = {}
@@ -75,7 +74,7 @@ class MemoryEvents:
     ) -> Ingested:
         for event in events:
             check_admissible(event, now=self._now())
-        with self._lock:
+        with LOCK:
             new = {event.id: event for event in reversed(events) if event.id not in self._by_id}
             added = []
             for event in reversed(new.values()):
@@ -111,7 +110,7 @@ class MemoryEvents:
 
     def behind(self, heads: Sequence[JournalHead]) -> tuple[MissingLines, ...]:
         touched: dict[str, SeriesState] = {}
-        with self._lock:
+        with LOCK:
             for head in heads:
                 before = self._series.get(head.series, SeriesState())
                 continued = catch_up(before, head)
@@ -215,7 +214,7 @@ class MemoryEvents:
 
     def drop(self, event_ids: Sequence[str]) -> None:
         """Remove records whose time is over; their places in the log stay."""
-        with self._lock:
+        with LOCK:
             for event_id in event_ids:
                 del self._by_id[event_id]
         self._vault.drop(event_ids)
@@ -230,7 +229,7 @@ class MemoryEvents:
         return _matches(self._vault.open(event), where)
 
     def _matching(self, where: EventFilter) -> list[DecisionEvent]:
-        with self._lock:
+        with LOCK:
             found = [event for event in self._by_id.values() if self._matches(event, where)]
         return sorted(found, key=_key)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import threading
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,6 +17,7 @@ from kintsugi.model.notice_sources import (
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_changes import MemoryChanges
 from kintsugi.store.memory_custody import MemoryCustody
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 
 
@@ -28,11 +28,10 @@ class MemoryExports:
         self._changes = changes
         self._custody = custody
         self._tell = tell
-        self._lock = threading.Lock()
         self._jobs: dict[str, tuple[ExportJob, datetime]] = {}
 
     def add(self, job: ExportJob) -> None:
-        with self._lock:
+        with LOCK:
             if job.id in self._jobs:
                 raise InvalidInput(f'there is already an export "{job.id}"')
             self._jobs[job.id] = (job, job.created_at)
@@ -54,7 +53,7 @@ class MemoryExports:
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> ExportJob | None:
         stale = now - timedelta(seconds=stale_after_seconds)
-        with self._lock:
+        with LOCK:
             free = [
                 job
                 for job, progress_at in self._jobs.values()
@@ -71,7 +70,7 @@ class MemoryExports:
         return claimed
 
     def update(self, job: ExportJob, *, now: datetime, custody: CustodyEntry | None = None) -> None:
-        with self._lock:
+        with LOCK:
             stored = self.get(job.id)
             if stored.state not in {"queued", "running"} or stored.attempt != job.attempt:
                 raise VersionConflict(
@@ -91,12 +90,12 @@ class MemoryExports:
 
     def keep(self, job: ExportJob) -> None:
         """Put a job in the place of itself."""
-        with self._lock:
+        with LOCK:
             self._jobs[job.id] = (job, self._jobs[job.id][1])
         self._changes.announce("exports")
 
     def withdraw(self, job_id: str, *, erasure_id: str, now: datetime) -> ExportJob:
-        with self._lock:
+        with LOCK:
             before = self.get(job_id)
             self._jobs[job_id] = (withdrawn(before, erasure_id=erasure_id), now)
         self._changes.announce("exports")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -15,6 +14,7 @@ from kintsugi.model.holds import Hold, HoldStore
 from kintsugi.model.incident import Entry
 from kintsugi.store.freezes import check_claim, same_freeze, to_be_verified
 from kintsugi.store.memory_incidents import MemoryIncidents
+from kintsugi.store.memory_lock import LOCK
 
 
 class MemoryFreezes:
@@ -24,13 +24,12 @@ class MemoryFreezes:
         self._incidents = incidents
         self._holds = holds
         self._custody = custody
-        self._lock = threading.RLock()
         self._found: dict[str, Freeze] = {}
         self._progress_at: dict[str, datetime] = {}
         self._pinned: dict[str, set[Pinned]] = {}
 
     def begin(self, freeze: Freeze, *, hold: Hold, custody: CustodyEntry, told: Entry) -> Freeze:
-        with self._lock:
+        with LOCK:
             if (same := same_freeze(self.of(freeze.incident_id), freeze)) is not None:
                 return same
             self._holds.place(hold, custody)
@@ -50,7 +49,7 @@ class MemoryFreezes:
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> Freeze | None:
         stale = now - timedelta(seconds=stale_after_seconds)
-        with self._lock:
+        with LOCK:
             for one in sorted(self._found.values(), key=lambda one: (one.asked_at, one.id)):
                 waits = one.state == "queued"
                 if waits or (one.state == "running" and self._progress_at[one.id] < stale):
@@ -60,7 +59,7 @@ class MemoryFreezes:
         return None
 
     def save(self, freeze: Freeze, *, pinned: Sequence[Pinned] = (), now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             check_claim(self.get(freeze.id), freeze)
             self._pinned.setdefault(freeze.id, set()).update(pinned)
             self._incidents.tie(freeze.incident_id, [one.event_id for one in pinned])
@@ -69,7 +68,7 @@ class MemoryFreezes:
     def finish(
         self, freeze: Freeze, *, custody: CustodyEntry | None, told: Entry | None, now: datetime
     ) -> None:
-        with self._lock:
+        with LOCK:
             check_claim(self.get(freeze.id), freeze)
             self._keep(freeze, now=now)
             if custody is not None:
@@ -78,7 +77,7 @@ class MemoryFreezes:
             self._incidents.recount(freeze.incident_id, told, scope=freeze.scope, now=now)
 
     def verify(self, freeze_id: str, *, by: str, now: datetime) -> Freeze:
-        with self._lock:
+        with LOCK:
             found = to_be_verified(self.get(freeze_id), by=by)
             self._keep(found, now=now)
         self._incidents.wake()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import threading
 from datetime import datetime
 
 import msgspec
@@ -12,6 +11,7 @@ from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.holds import HOLDS_MAX, Hold
 from kintsugi.model.notice_sources import of_hold
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.uuids import parse_uuid
 
@@ -22,11 +22,10 @@ class MemoryHolds:
     def __init__(self, custody: CustodyStore, tell: Tell) -> None:
         self._custody = custody
         self._tell = tell
-        self._lock = threading.Lock()
         self._found: dict[str, Hold] = {}
 
     def place(self, hold: Hold, custody: CustodyEntry) -> None:
-        with self._lock:
+        with LOCK:
             names = [one.name for one in self._found.values() if one.released_at is None]
             if len(names) >= HOLDS_MAX:
                 raise StateConflict(f"{HOLDS_MAX} holds are in force; release one that is over")
@@ -55,7 +54,7 @@ class MemoryHolds:
     def release(
         self, hold_id: str, *, by: str, reason: str, now: datetime, custody: CustodyEntry
     ) -> Hold:
-        with self._lock:
+        with LOCK:
             found = self.get(hold_id)
             if found.released_at is not None:
                 return found

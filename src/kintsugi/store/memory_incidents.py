@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -34,6 +33,7 @@ from kintsugi.model.retention import Keeper
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.incidents import NEVER, begins_anew, check_event_ids, check_version
 from kintsugi.store.memory_followups import MemoryFollowups
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 
@@ -68,7 +68,6 @@ class MemoryIncidents:
         self._tell = tell
         self._followups = followups
         self._told_before = told_before
-        self._lock = threading.RLock()
         self._incidents: dict[str, Incident] = {}
         self._entries: list[Entry] = []
         self._tied: dict[str, set[str]] = {}
@@ -81,7 +80,7 @@ class MemoryIncidents:
         now: datetime,
         expected_version: int | None = None,
     ) -> tuple[Incident, ...]:
-        with self._lock:
+        with LOCK:
             before = tuple(self.get(key) for key in keys)
             check_version(before, expected_version)
             changes = decide(before)
@@ -252,7 +251,7 @@ class MemoryIncidents:
 
     def tell(self, entries: Sequence[Entry], *, now: datetime) -> None:
         """What ``store.timelines.write_entries`` does."""
-        with self._lock:
+        with LOCK:
             known = {(one.incident_id, one.source) for one in self._entries if one.source}
             new = [one for one in entries if (one.incident_id, one.source) not in known]
             self._entries += [msgspec.json.decode(record_of(one), type=Entry) for one in new]
@@ -265,7 +264,7 @@ class MemoryIncidents:
     def capture(self, notices: Sequence[Notice]) -> None:
         """What ``store.timelines.capture`` does."""
         wanted = [one for one in notices if one.type in CAPTURED]
-        with self._lock:
+        with LOCK:
             for one in wanted:
                 for incident in list(self._incidents.values()):
                     named = one.data.get("incident_id")
@@ -284,14 +283,14 @@ class MemoryIncidents:
 
     def tie(self, incident_id: str, events: Sequence[str]) -> None:
         """Tie events; ``recount`` says so afterwards."""
-        with self._lock:
+        with LOCK:
             self._tied.setdefault(incident_id, set()).update(one.lower() for one in events)
 
     def recount(
         self, incident_id: str, told: Entry, *, scope: dict[str, tuple[str, ...]], now: datetime
     ) -> None:
         """What ``store.incidents.recount`` does."""
-        with self._lock:
+        with LOCK:
             incident = msgspec.structs.replace(self.get(incident_id), scope=scope, updated_at=now)
             self._store(Change(incident, (told,)), now=now)
         self._announce()

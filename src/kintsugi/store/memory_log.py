@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -29,6 +28,7 @@ from kintsugi.model.log import (
     Witnessed,
 )
 from kintsugi.store.event_rows import encode
+from kintsugi.store.memory_lock import LOCK
 
 _NAMED = ("proof", "regression_ledger")
 
@@ -37,7 +37,6 @@ class MemoryLog:
     """The Merkle log, every node of it in a dictionary."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._edge = Edge()
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._leaves: list[StoredLeaf] = []
@@ -51,7 +50,7 @@ class MemoryLog:
         return self._witnessed.get(origin)
 
     def witness(self, seen: Witnessed, *, after: Witnessed | None) -> None:
-        with self._lock:
+        with LOCK:
             if self._witnessed.get(seen.origin) != after:
                 raise VersionConflict(f"another checkpoint of {seen.origin} was cosigned meanwhile")
             self._witnessed[seen.origin] = seen
@@ -65,7 +64,7 @@ class MemoryLog:
         return sorted(found, key=lambda one: one.cosigned_at, reverse=True)[:WITNESSES_MAX]
 
     def keep_cosigned(self, one: Cosigned) -> None:
-        with self._lock:
+        with LOCK:
             before = self._cosigned.get(one.key)
             if before is None and len(self._cosigned) >= WITNESSES_MAX:
                 raise InvalidInput(f"{WITNESSES_MAX} witnesses are known already")
@@ -75,7 +74,7 @@ class MemoryLog:
     def add(self, leaf: Leaf, *, now: datetime) -> int:
         """Add a leaf; returns its position."""
         data = leaf_data(leaf)
-        with self._lock:
+        with LOCK:
             position = self._edge.size
             self._edge, complete = append(self._edge, [leaf_hash(data)])
             self._nodes.update(complete)

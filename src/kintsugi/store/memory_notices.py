@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from kintsugi.errors import InvalidInput
 from kintsugi.model.notice import Notice
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.uuids import parse_uuid
 
 Tell = Callable[[Sequence[Notice]], None]
@@ -23,7 +23,6 @@ class MemoryNotices:
 
     def __init__(self, announce: Callable[[], None]) -> None:
         self._announce = announce
-        self._lock = threading.RLock()
         self._notices: list[Notice] = []
         self._waiting: set[str] = set()
         self._once: set[str] = set()
@@ -33,7 +32,7 @@ class MemoryNotices:
     def add(self, notices: Sequence[Notice]) -> None:
         if not notices:
             return
-        with self._lock:
+        with LOCK:
             self._notices += notices
             self._waiting |= {one.id for one in notices}
         self._announce()
@@ -47,7 +46,7 @@ class MemoryNotices:
         return sorted(found, key=lambda one: (one.at, one.id), reverse=True)[:limit]
 
     def add_once(self, key: str, one: Notice) -> bool:
-        with self._lock:
+        with LOCK:
             if key in self._once:
                 return False
             self._once.add(key)
@@ -72,7 +71,7 @@ class MemoryNotices:
 
     def take_waiting(self, limit: int) -> list[Notice]:
         """The oldest that wait, which wait no longer."""
-        with self._lock:
+        with LOCK:
             ordered = sorted(self._notices, key=lambda one: (one.at, one.id))
             taken = [one for one in ordered if one.id in self._waiting][:limit]
             self._waiting -= {one.id for one in taken}
@@ -87,7 +86,7 @@ class MemoryNotices:
         ]
 
     def forget(self, *, before: datetime, limit: int) -> int:
-        with self._lock:
+        with LOCK:
             settled = [
                 one
                 for one in sorted(self._notices, key=lambda one: (one.at, one.id))

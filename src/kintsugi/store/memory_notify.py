@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -22,6 +21,7 @@ from kintsugi.model.notify import (
     due_again,
 )
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import MemoryNotices
 from kintsugi.store.notify import check_version, learned
 from kintsugi.store.uuids import parse_uuid
@@ -45,12 +45,11 @@ class MemoryNotify:
     def __init__(self, notices: MemoryNotices, announce: Callable[[], None]) -> None:
         self._notices = notices
         self._announce = announce
-        self._lock = threading.RLock()
         self._rows: dict[str, _Row] = {}
         self._deliveries: dict[str, tuple[datetime, Delivery]] = {}
 
     def add_target(self, target: AnyTarget, secrets: Secrets) -> None:
-        with self._lock:
+        with LOCK:
             if parse_uuid(target.id) is None or target.id in self._rows:
                 raise InvalidInput(f'"{target.id}" cannot be the id of a new target')
             self._check_name(target)
@@ -70,7 +69,7 @@ class MemoryNotify:
     def change_target(
         self, key: str, change: ChangeTarget, *, expected_version: int | None = None
     ) -> AnyTarget:
-        with self._lock:
+        with LOCK:
             row = self._row(key)
             check_version(row.target, expected_version)
             target, secrets = change(row.target, row.secrets)
@@ -82,7 +81,7 @@ class MemoryNotify:
         return row.target
 
     def remove_target(self, key: str) -> AnyTarget:
-        with self._lock:
+        with LOCK:
             target = self._row(key).target
             del self._rows[target.id]
             for _, one in list(self._deliveries.values()):
@@ -91,7 +90,7 @@ class MemoryNotify:
         return target
 
     def fan_out(self, *, now: datetime, limit: int) -> int:
-        with self._lock:
+        with LOCK:
             taken = self._notices.take_waiting(limit)
             for one in taken:
                 for row in self._rows.values():
@@ -100,7 +99,7 @@ class MemoryNotify:
         return len(taken)
 
     def claim(self, runner: str, *, now: datetime, lease_seconds: float, limit: int) -> Work | None:
-        with self._lock:
+        with LOCK:
             for row in sorted(self._rows.values(), key=lambda row: (row.ready_at, row.target.id)):
                 free = row.lease_until is None or row.lease_until <= now
                 due = sorted(
@@ -130,7 +129,7 @@ class MemoryNotify:
         resting_until: datetime | None = None,
         release: bool = False,
     ) -> None:
-        with self._lock:
+        with LOCK:
             row = self._rows.get(target.id)
             if row is None or row.lease_by != work.runner:
                 raise VersionConflict(f'somebody else delivers to "{target.name}" by now')
@@ -175,7 +174,7 @@ class MemoryNotify:
     def redeliver(
         self, target_id: str, *, delivery_id: str = "", since: datetime | None = None, now: datetime
     ) -> int:
-        with self._lock:
+        with LOCK:
             row = self._row(target_id)
             own = {
                 one.id: (at, one)
@@ -205,7 +204,7 @@ class MemoryNotify:
         return len(again) + len(missed)
 
     def forget(self, *, before: datetime, limit: int) -> int:
-        with self._lock:
+        with LOCK:
             old = [
                 one.id
                 for _, one in self._deliveries.values()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
@@ -31,6 +30,7 @@ from kintsugi.model.workflow import RiskTier
 from kintsugi.store import oversight_moves as moves
 from kintsugi.store.contents import redacted, whole
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_overrides import MemoryOverrides
 
@@ -59,7 +59,6 @@ class MemoryOversight:
         self._tier = tier
         self._tell = tell
         self._announce = announce
-        self._lock = threading.Lock()
         self._escalations: dict[str, Escalation] = {}
         self._held: dict[str, Payload] = {}
         self._quarantines: dict[str, QuarantineRecord] = {}
@@ -67,7 +66,7 @@ class MemoryOversight:
     def raise_escalation(
         self, report: EscalationReport, payload: Payload = NO_PAYLOAD
     ) -> Escalation:
-        with self._lock:
+        with LOCK:
             if payload != NO_PAYLOAD and report.id not in self._escalations:
                 self._held[report.id] = payload
             if report.id not in self._escalations:
@@ -238,7 +237,7 @@ class MemoryOversight:
         now: datetime,
         said: Judgement | None = None,
     ) -> Escalation:
-        with self._lock:
+        with LOCK:
             before = self.escalation(escalation_id)
             after = self._escalations[before.id] = move(before)
             if after.status != before.status and after.status != "pending":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import msgspec
@@ -13,6 +12,7 @@ from kintsugi.model.notice_sources import of_proof
 from kintsugi.model.proof import Proof, ProofFilter, proof_id, proof_number, proof_record
 from kintsugi.model.regression_ledger import Binding
 from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 from kintsugi.store.proofs import named
@@ -31,11 +31,10 @@ class MemoryProofs:
         self._ledger = ledger
         self._add_leaf = add_leaf
         self._tell = tell
-        self._lock = threading.Lock()
         self._proofs: list[Proof] = []
 
     def add(self, proof: Proof, binding: Binding | None = None) -> Proof:
-        with self._lock:
+        with LOCK:
             kept = msgspec.structs.replace(proof, id=proof_id(len(self._proofs) + 1))
             kept = msgspec.json.decode(proof_record(kept), type=Proof)
             entries = self._ledger.enter(named(binding, kept))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
@@ -20,6 +19,7 @@ from kintsugi.model.regression_ledger import (
     ledger_record,
 )
 from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.regression_ledger import check_binding, ledger_position
 
 _KIND = RegressionLedgerLeaf.__struct_config__.tag
@@ -44,8 +44,6 @@ class MemoryRegressionLedger:
         self._leaves = leaves
         self._published = published
         self.case: Callable[[str], Regression] = _no_case
-        # Held by whoever publishes, too.
-        self.lock = threading.RLock()
         self._entries: list[LedgerEntry] = []
 
     def add(self, binding: Binding, *, now: datetime) -> None:
@@ -53,13 +51,13 @@ class MemoryRegressionLedger:
 
     def enter(self, binding: Binding) -> tuple[LedgerEntry, ...]:
         """What ``store.regression_ledger.add_entries`` does."""
-        with self.lock:
+        with LOCK:
             check_binding(binding, self._published(), dict(self._cases(binding)))
             return self.append(binding.entries)
 
     def append(self, entries: Sequence[LedgerEntry]) -> tuple[LedgerEntry, ...]:
         """Keep entries, with nothing to be checked."""
-        with self.lock:
+        with LOCK:
             copied = (ledger_record(one) for one in entries)
             self._entries += [msgspec.json.decode(one, type=LedgerEntry) for one in copied]
         return tuple(entries)
@@ -112,7 +110,7 @@ class MemoryRegressionLedger:
         return self._entries[mark : mark + limit]
 
     def put_back(self, entries: Iterable[LedgerEntry], *, now: datetime) -> list[LedgerEntry]:
-        with self.lock:
+        with LOCK:
             known = {one.id for one in self._entries}
             missing = [one for one in entries if one.id not in known]
             self._entries += missing

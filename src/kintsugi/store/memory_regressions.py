@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
@@ -22,6 +21,7 @@ from kintsugi.model.regression import (
 )
 from kintsugi.model.regression_ledger import LedgerEntry
 from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 from kintsugi.store.regression_moves import StandsIn, entries_after
@@ -46,12 +46,11 @@ class MemoryRegressions:
         self._incidents = incidents
         self._add_leaf = add_leaf
         self._tell = tell
-        self._lock = threading.RLock()
         # Of each its versions, oldest first, by number.
         self._cases: dict[int, list[Regression]] = {}
 
     def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
-        with self._lock:
+        with LOCK:
             kept = []
             for one in new:
                 subject = one.subject
@@ -104,7 +103,7 @@ class MemoryRegressions:
         *,
         expected_version: int | None = None,
     ) -> Regression:
-        with self._lock:
+        with LOCK:
             before = self.get(regression_id)
             check_version(before, expected_version)
             after = apply(before)
@@ -114,7 +113,7 @@ class MemoryRegressions:
             return self._next(before, after)
 
     def put_back(self, lost: Sequence[Regression], *, now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             for one in lost:
                 number = regression_number(one.id) or 0
                 if number not in self._cases:
@@ -125,7 +124,7 @@ class MemoryRegressions:
         return sum(one.subject == subject for *_, one in self._cases.values())
 
     def forget(self, subject: str, *, by: str, now: datetime) -> int:
-        with self._lock:
+        with LOCK:
             found = [each for each in self._cases.values() if each[-1].subject == subject]
             for versions in found:
                 before = versions[-1]

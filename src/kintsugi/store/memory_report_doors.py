@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from kintsugi.errors import NotFound
 from kintsugi.model.report_doors import ReportLink, Source, UsedLink
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.report_doors import check_version
 
 
@@ -17,13 +17,12 @@ class MemoryReportDoors:
     """The same promises as ``PostgresReportDoors``."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
         self._sources: dict[str, Source] = {}
         self._links: dict[str, UsedLink] = {}
         self._hours: dict[tuple[str, datetime], int] = {}
 
     def put_source(self, source: Source, *, expected_version: int | None) -> Source:
-        with self._lock:
+        with LOCK:
             before = self._sources.get(source.name)
             number = before.version if before is not None else 0
             check_version(source.name, number, expected_version)
@@ -66,7 +65,7 @@ class MemoryReportDoors:
         return shown, encode_cursor(shown[-1].link.created_at, shown[-1].link.id)
 
     def revoke_link(self, link_id: str, *, by: str, now: datetime) -> UsedLink:
-        with self._lock:
+        with LOCK:
             found = self.link(link_id)
             if found.link.revoked_at is not None:
                 return found
@@ -75,7 +74,7 @@ class MemoryReportDoors:
             return self._links[link_id]
 
     def use_link(self, link_id: str, *, now: datetime) -> bool:
-        with self._lock:
+        with LOCK:
             found = self.link(link_id)
             hour = link_id, now.replace(minute=0, second=0, microsecond=0)
             if self._hours.get(hour, 0) >= found.link.per_hour:

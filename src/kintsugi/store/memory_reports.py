@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -28,6 +27,7 @@ from kintsugi.model.report import (
 )
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_incidents import MemoryIncidents
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.reports import check_unsettled, is_news
 from kintsugi.store.uuids import parse_uuid
 
@@ -51,7 +51,6 @@ class MemoryReports:
         self._custody = custody
         self._add_leaf = add_leaf
         self._tell = tell
-        self._lock = threading.RLock()
         self._kept: dict[str, KeptReport] = {}
         self._recurrences: dict[tuple[str, str], Recurrence] = {}
         self._files: dict[tuple[str, str], bytes] = {}
@@ -59,7 +58,7 @@ class MemoryReports:
     def receive(
         self, arrivals: Sequence[Arrival], take: Take, *, now: datetime
     ) -> list[KeptReport]:
-        with self._lock:
+        with LOCK:
             return [self._receive(one, take, now=now) for one in arrivals]
 
     def joins(self, fingerprint: str) -> tuple[Incident, Recurrence | None] | None:
@@ -116,7 +115,7 @@ class MemoryReports:
         by: str,
         now: datetime,
     ) -> KeptReport:
-        with self._lock:
+        with LOCK:
             kept = self.get(report_id)
             check_unsettled(kept)
             keys = [incident] if incident else []
@@ -142,7 +141,7 @@ class MemoryReports:
         return sum(one == report_id for one, _ in self._files)
 
     def erase_files(self, report_id: str) -> int:
-        with self._lock:
+        with LOCK:
             gone = [key for key in self._files if key[0] == report_id]
             for key in gone:
                 del self._files[key]

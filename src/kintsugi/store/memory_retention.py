@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Protocol
@@ -38,6 +37,7 @@ from kintsugi.model.span import TraceSummary
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.memory_archives import MemoryArchives
 from kintsugi.store.memory_incidents import MemoryIncidents
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_signals import MemorySignals
 from kintsugi.store.memory_spans import MemorySpans
 from kintsugi.store.memory_vault import MemoryVault
@@ -114,7 +114,6 @@ class MemoryRetention:
         self._answers = answers
         self._archives = archives
         self._announce = announce
-        self._lock = threading.RLock()
         self._settings = [DEFAULTS]
         self._runs: dict[str, tuple[RetentionRun, datetime]] = {}
         self._months: list[ExpiredMonth] = []
@@ -125,20 +124,20 @@ class MemoryRetention:
         return self._settings[-1]
 
     def change(self, settings: RetentionSettings, *, expected_version: int | None) -> None:
-        with self._lock:
+        with LOCK:
             check_version(self.settings(), settings, expected_version)
             now = settings.changed_at or datetime.now(UTC)
             self._custody.add(changed_entry(settings, now=now))
             self._settings.append(settings)
 
     def request(self, run: RetentionRun) -> None:
-        with self._lock:
+        with LOCK:
             if unfinished := self._unfinished():
                 raise StateConflict(f"run {unfinished[0]} is not through yet; wait for its end")
             self._add(run)
 
     def request_unless(self, run: RetentionRun, *, since: datetime) -> bool:
-        with self._lock:
+        with LOCK:
             recent = any(one.created_at > since for one, _ in self._runs.values())
             if recent or self._unfinished():
                 return False
@@ -167,7 +166,7 @@ class MemoryRetention:
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> RetentionRun | None:
         stale = now - timedelta(seconds=stale_after_seconds)
-        with self._lock:
+        with LOCK:
             free = [
                 run
                 for run, progress_at in self._runs.values()
@@ -184,12 +183,12 @@ class MemoryRetention:
             return self._save(claimed, now)
 
     def update(self, run: RetentionRun, *, now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             self._require_own(run)
             self._save(run, now)
 
     def finish(self, run: RetentionRun, *, now: datetime) -> RetentionRun:
-        with self._lock:
+        with LOCK:
             self._require_own(run)
             leaf = self._log.add(retention_leaf(run, now=now), now=now) if run.removed else None
             return self._save(ended(run, leaf=leaf, now=now), now)
@@ -209,13 +208,13 @@ class MemoryRetention:
     # Removal
 
     def look(self, name: ClassName, *, before: datetime, after: str, limit: int) -> Step:
-        with self._lock:
+        with LOCK:
             return self._step(name, before, after, limit, None)
 
     def remove(
         self, run: RetentionRun, name: ClassName, *, limit: int, now: datetime
     ) -> RetentionRun:
-        with self._lock:
+        with LOCK:
             self._require_own(run)
             outcome = run.of(name)
             if outcome.before is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
@@ -20,6 +19,7 @@ from kintsugi.model.signal import (
     seen_again,
 )
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 
 
@@ -34,11 +34,10 @@ class MemorySignals:
     def __init__(self, announce: Callable[[], None], tell: Tell) -> None:
         self._tell = tell
         self._announce = announce
-        self._lock = threading.RLock()
         self._signals: dict[str, Signal] = {}
 
     def observe(self, seen: Observation, *, now: datetime) -> Signal:
-        with self._lock:
+        with LOCK:
             newest = self._newest(seen.key)
             if newest is None or (newest.resolved_at and newest.resolved_by == BY_ITSELF):
                 signal = first_seen(seen, now=now)
@@ -49,7 +48,7 @@ class MemorySignals:
             return self._save(seen_again(newest, seen, now=now))
 
     def over(self, key: str, *, resolution: str, now: datetime) -> Signal | None:
-        with self._lock:
+        with LOCK:
             newest = self._newest(key)
             if newest is None or newest.resolved_at:
                 return None
@@ -87,12 +86,12 @@ class MemorySignals:
         return sum(one.resolved_at is None for one in self._signals.values())
 
     def acknowledge(self, signal_id: str, *, by: str, note: str, now: datetime) -> Signal:
-        with self._lock:
+        with LOCK:
             found = self.get(signal_id)
             return self._move(found, acknowledged(found, by=by, note=note, now=now), now=now)
 
     def resolve(self, signal_id: str, *, by: str, resolution: str, now: datetime) -> Signal:
-        with self._lock:
+        with LOCK:
             found = self.get(signal_id)
             return self._move(
                 found, resolved(found, by=by, resolution=resolution, now=now), now=now
@@ -112,7 +111,7 @@ class MemorySignals:
 
     def forget(self, ids: Sequence[str]) -> None:
         """Remove these."""
-        with self._lock:
+        with LOCK:
             for identifier in ids:
                 self._signals.pop(identifier, None)
 

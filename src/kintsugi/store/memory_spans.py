@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -17,6 +16,7 @@ from kintsugi.model.vault import Subject
 from kintsugi.model.workflow import WorkflowStore
 from kintsugi.store.cursors import decode_cursor, encode_cursor
 from kintsugi.store.event_rows import column_text
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.trace_summary import begun, label, with_decisions, with_spans
 
 
@@ -29,14 +29,13 @@ class MemorySpans:
         self._custody = custody
         self._workflows = workflows
         self._now = now
-        self._lock = threading.Lock()
         self._spans: dict[str, dict[str, Span]] = {}
         self._traces: dict[str, TraceSummary] = {}
 
     def append(self, spans: Sequence[Span]) -> SpansStored:
         stored = 0
         new: list[Span] = []
-        with self._lock:
+        with LOCK:
             for span in spans:
                 known = self._spans.setdefault(span.trace_id, {})
                 if span.span_id in known:
@@ -52,7 +51,7 @@ class MemorySpans:
 
     def note_events(self, events: Iterable[DecisionEvent]) -> None:
         """Add stored decisions to their traces."""
-        with self._lock:
+        with LOCK:
             for event in events:
                 if event.trace_id:
                     key = column_text(event.trace_id)
@@ -96,7 +95,7 @@ class MemorySpans:
 
     def expire(self, trace_ids: Sequence[str], *, at: datetime, under: str) -> None:
         """Remove what was reported of these traces."""
-        with self._lock:
+        with LOCK:
             for trace_id in trace_ids:
                 self._spans.pop(trace_id, None)
                 self._traces[trace_id] = msgspec.structs.replace(
@@ -105,7 +104,7 @@ class MemorySpans:
 
     def forget_expired(self, *, before: datetime) -> None:
         """Remove what is left of traces that ended before then and hold nothing."""
-        with self._lock:
+        with LOCK:
             for trace in list(self._traces.values()):
                 if trace.ended_at < before and not trace.spans:
                     del self._traces[trace.trace_id]
@@ -117,7 +116,7 @@ class MemorySpans:
         )
 
     def erase_contents(self, subject: Subject, *, until: datetime | None = None) -> int:
-        with self._lock:
+        with LOCK:
             found = [
                 span
                 for span in self._touched(subject)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
 
@@ -11,6 +10,7 @@ import msgspec
 from kintsugi.errors import InvalidInput, NotFound
 from kintsugi.model.user import Invitation, Session, SignInFlow, User
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.users import check_user_id, taken
 from kintsugi.store.uuids import parse_uuid
 
@@ -19,12 +19,11 @@ class MemoryUsers:
     """The same promises as ``PostgresUsers``."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._users: dict[str, User] = {}
 
     def add(self, user: User) -> None:
         check_user_id(user)
-        with self._lock:
+        with LOCK:
             if user.id in self._users:
                 raise taken(user, "")
             self._check(user)
@@ -64,7 +63,7 @@ class MemoryUsers:
         return min(ceiling, len(self._listed(active)))
 
     def change(self, key: str, decide: Callable[[User], User]) -> User:
-        with self._lock:
+        with LOCK:
             after = decide(self.get(key))
             self._check(after)
             self._users[after.id] = after
@@ -87,13 +86,12 @@ class MemorySessions:
     """The same promises as ``PostgresSessions``."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._invitations: dict[str, Invitation] = {}
         self._flows: dict[str, SignInFlow] = {}
 
     def begin(self, session: Session, *, secret_sha256: str) -> None:
-        with self._lock:
+        with LOCK:
             at = session.created_at
             self._sessions = {k: one for k, one in self._sessions.items() if one.ends_at > at}
             self._sessions[secret_sha256] = session
@@ -102,17 +100,17 @@ class MemorySessions:
         return self._sessions.get(secret_sha256)
 
     def touch(self, session_id: str, *, now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             for key, one in self._sessions.items():
                 if one.id == session_id:
                     self._sessions[key] = msgspec.structs.replace(one, last_seen_at=now)
 
     def end(self, session_id: str) -> None:
-        with self._lock:
+        with LOCK:
             self._sessions = {k: one for k, one in self._sessions.items() if one.id != session_id}
 
     def end_all(self, user: str) -> int:
-        with self._lock:
+        with LOCK:
             before = len(self._sessions)
             self._sessions = {k: one for k, one in self._sessions.items() if one.user != user}
             return before - len(self._sessions)
@@ -122,24 +120,24 @@ class MemorySessions:
         return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)
 
     def invite(self, invitation: Invitation, *, code_sha256: str) -> None:
-        with self._lock:
+        with LOCK:
             others = {k: o for k, o in self._invitations.items() if o.user != invitation.user}
             self._invitations = {**others, code_sha256: invitation}
 
     def accept(self, code_sha256: str, *, now: datetime) -> Invitation | None:
-        with self._lock:
+        with LOCK:
             found = self._invitations.get(code_sha256)
             if found is None or found.expires_at <= now:
                 return None
             return self._invitations.pop(code_sha256)
 
     def send_away(self, flow: SignInFlow, *, state_sha256: str, now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             self._flows = {k: one for k, one in self._flows.items() if one.expires_at > now}
             self._flows[state_sha256] = flow
 
     def come_back(self, state_sha256: str, *, now: datetime) -> SignInFlow | None:
-        with self._lock:
+        with LOCK:
             found = self._flows.get(state_sha256)
             if found is None or found.expires_at <= now:
                 return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -19,6 +18,7 @@ from kintsugi.model.ids import uuid7
 from kintsugi.model.vault import EncryptionKey, KeyUse, Subject, VaultStatus
 from kintsugi.store.contents import Content, put_back, revealable, taken_out
 from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.vault.sealing import content_digest
 
 
@@ -51,7 +51,6 @@ class MemoryVault:
         self._custody = custody
         self._announce = announce
         self._now = now
-        self._lock = threading.RLock()
         self._kept: dict[str, _Kept] = {}
         self._current: dict[Subject, str] = {}
         self._wrapped_by: dict[str, str] = {}
@@ -69,7 +68,7 @@ class MemoryVault:
         if content is None:
             return record
         subject = Subject.of(event)
-        with self._lock:
+        with LOCK:
             late = self._before.get(subject)
             if late is not None and event.timestamp <= self._erased[late].at:
                 self._kept[event.id] = _Kept(subject, position, late, None)
@@ -109,7 +108,7 @@ class MemoryVault:
 
     def expire(self, event_ids: Sequence[str], note: ExpiredNote) -> None:
         """Let go of contents at the end of their time."""
-        with self._lock:
+        with LOCK:
             for event_id in event_ids:
                 kept = self._kept[event_id]
                 kept.content, kept.data_key = None, note.run_id
@@ -126,20 +125,20 @@ class MemoryVault:
         self._newest()
 
     def key_uses(self) -> list[KeyUse]:
-        with self._lock:
+        with LOCK:
             uses = list(self._wrapped_by.values())
             newest_first = enumerate(reversed(self._keys))
             return [KeyUse(key, at == 0, uses.count(key.id), False) for at, key in newest_first]
 
     def rotate(self, *, now: datetime) -> EncryptionKey:
-        with self._lock:
+        with LOCK:
             key = EncryptionKey(secrets.token_hex(8), "memory", "", now)
             self._keys.append(key)
         self._announce()
         return key
 
     def rewrap(self, *, limit: int, now: datetime) -> int:
-        with self._lock:
+        with LOCK:
             newest = self._newest().id
             older = [name for name, by in self._wrapped_by.items() if by != newest][:limit]
             for name in older:
@@ -157,14 +156,14 @@ class MemoryVault:
         return 0
 
     def status(self) -> VaultStatus:
-        with self._lock:
+        with LOCK:
             newest = self._newest().id
             return VaultStatus(0, sum(by != newest for by in self._wrapped_by.values()))
 
     # Erasures
 
     def request(self, job: ErasureJob) -> None:
-        with self._lock:
+        with LOCK:
             if job.id in self._jobs:
                 raise InvalidInput(f'there is already an erasure "{job.id}"')
             self._jobs[job.id] = (job, job.started_at or job.created_at)
@@ -190,7 +189,7 @@ class MemoryVault:
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> ErasureJob | None:
         stale = now - timedelta(seconds=stale_after_seconds)
-        with self._lock:
+        with LOCK:
             free = [
                 job
                 for job, progress_at in self._jobs.values()
@@ -208,12 +207,12 @@ class MemoryVault:
             return self._save(claimed, now)
 
     def update(self, job: ErasureJob, *, now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             self._require_own(job)
             self._save(job, now)
 
     def retry(self, job_id: str, *, now: datetime) -> ErasureJob:
-        with self._lock:
+        with LOCK:
             job = self.erasure(job_id)
             if job.state != "failed":
                 raise StateConflict(
@@ -226,7 +225,7 @@ class MemoryVault:
 
     def destroy(self, job: ErasureJob, *, now: datetime) -> ErasureJob:
         subject = Subject.parse(job.subject)
-        with self._lock:
+        with LOCK:
             self._require_own(job)
             at = job.destroyed_at or (job.created_at if job.reapplied_at else now)
             own = {kept.data_key for _, kept in self._of(subject)} - self._erased.keys()
@@ -248,7 +247,7 @@ class MemoryVault:
 
     def sweep(self, job: ErasureJob, *, limit: int, now: datetime) -> ErasureJob:
         subject = Subject.parse(job.subject)
-        with self._lock:
+        with LOCK:
             self._require_own(job)
             found = [
                 kept
@@ -269,7 +268,7 @@ class MemoryVault:
         leaf = ErasureLeaf(
             job.id, receipt.digest, len(receipt.keys), receipt.events, receipt.destroyed_at, now
         )
-        with self._lock:
+        with LOCK:
             self._require_own(job)
             position = self._log.add(leaf, now=now)
             done = msgspec.structs.replace(

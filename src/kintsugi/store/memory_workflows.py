@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -27,6 +26,7 @@ from kintsugi.model.workflow import (
     observations,
     settled,
 )
+from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.seen_workflows import CountedRow, Row, capped_names, capped_parts
 from kintsugi.store.workflows import check_version
 
@@ -48,14 +48,13 @@ class MemoryWorkflows:
         self._add_leaf = add_leaf
         self._tell = tell
         self._signals = signals
-        self._lock = threading.RLock()
         self._versions: dict[str, list[Workflow]] = {}
         self._names: dict[str, Sighting] = {}
         self._parts: dict[Row, CountedRow] = {}
         self._judged: set[str | Row] = set()
 
     def put(self, workflow: Workflow, *, expected_version: int | None) -> Workflow:
-        with self._lock:
+        with LOCK:
             versions = self._versions.setdefault(workflow.name, [])
             check_version(workflow.name, len(versions), expected_version)
             kept = msgspec.structs.replace(workflow, version=len(versions) + 1)
@@ -112,7 +111,7 @@ class MemoryWorkflows:
         return len(self.strangers(limit=len(self._names)))
 
     def note(self, sightings: Iterable[Sighting], *, now: datetime) -> None:
-        with self._lock:
+        with LOCK:
             kept = capped_names(list(sightings), self._names.keys(), stored=len(self._names))
             for one in kept:
                 self._names[one.workflow] = _counted(self._names.get(one.workflow), one)
