@@ -217,7 +217,7 @@ def test_a_change_between_reading_and_waiting_is_not_slept_through() -> None:
     async def scenario() -> bool:
         seen = feed.generation(("events",))
         feed.announce(("events",))
-        return await feed.wait(("events",), after=seen, timeout_seconds=5)
+        return await feed.wait(("events",), after=seen, timeout_seconds=60)
 
     assert asyncio.run(scenario())
 

@@ -107,9 +107,9 @@ def test_pages_go_on_where_they_ended(stores: Stores) -> None:
 def test_gateways_hear_of_both_ends(stores: Stores) -> None:
     one = made(1)
     stores.containments.put(one)
-    assert "oversight" in stores.changes.wait(timeout_seconds=5)
+    assert "oversight" in stores.changes.wait(timeout_seconds=60)
     stores.containments.release(one.id, by="eve/2", reason="fixed", now=NOON)
-    assert "oversight" in stores.changes.wait(timeout_seconds=5)
+    assert "oversight" in stores.changes.wait(timeout_seconds=60)
 
 
 def asked_for(number: int) -> Containment:

@@ -439,7 +439,7 @@ def test_full_text_finds_what_was_said(stores: Stores, q: str, found: list[int])
 
 def test_storing_events_is_announced(stores: Stores) -> None:
     stores.events.append([event(1)])
-    assert stores.changes.wait(timeout_seconds=5) == frozenset({"events"})
+    assert stores.changes.wait(timeout_seconds=60) == frozenset({"events"})
     stores.events.append([event(1)])
     assert stores.changes.wait(timeout_seconds=0.05) == frozenset()
 

@@ -64,7 +64,7 @@ def test_incidents_are_numbered_and_found_by_id_and_reference(stores: Stores) ->
     for key in ("INC-3", "nope", "", "INC-", new_id(NOON)):
         with pytest.raises(NotFound):
             stores.incidents.get(key)
-    assert stores.changes.wait(timeout_seconds=5) == {"incidents", "notices"}
+    assert stores.changes.wait(timeout_seconds=60) == {"incidents", "notices"}
 
 
 def test_a_move_and_its_entry_are_stored_together_or_not_at_all(stores: Stores) -> None:

@@ -217,6 +217,6 @@ def test_what_is_not_there_is_not_found(stores: Stores, identifier: str) -> None
 
 def test_decisions_of_people_are_announced(stores: Stores) -> None:
     stores.events.append([escalated(1)])
-    assert "oversight" in stores.changes.wait(timeout_seconds=5)
+    assert "oversight" in stores.changes.wait(timeout_seconds=60)
     approve(stores, escalated(1).id)
-    assert "oversight" in stores.changes.wait(timeout_seconds=5)
+    assert "oversight" in stores.changes.wait(timeout_seconds=60)

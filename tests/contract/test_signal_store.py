@@ -43,7 +43,7 @@ def test_a_signal_is_kept_as_it_was_seen(stores: Stores) -> None:
     assert stores.signals.get(raised.id.upper()) == raised
     assert raised.status == "open"
     assert raised.detail == seen().detail
-    assert stores.changes.wait(timeout_seconds=5) == {"signals", "notices"}
+    assert stores.changes.wait(timeout_seconds=60) == {"signals", "notices"}
 
 
 def test_what_is_over_by_itself_can_come_again(stores: Stores) -> None:

@@ -100,7 +100,7 @@ class TestConfigurations:
 
     def test_a_new_version_is_announced(self, stores: Stores) -> None:
         put(stores, "a")
-        assert stores.changes.wait(timeout_seconds=5) == frozenset({"configurations", "notices"})
+        assert stores.changes.wait(timeout_seconds=60) == frozenset({"configurations", "notices"})
         put(stores, "a")
         assert not stores.changes.wait(timeout_seconds=0.05)
 
@@ -133,7 +133,7 @@ class TestGateways:
 
     def test_a_report_is_announced(self, stores: Stores) -> None:
         stores.gateways.put(report(), now=NOON)
-        assert "gateways" in stores.changes.wait(timeout_seconds=5)
+        assert "gateways" in stores.changes.wait(timeout_seconds=60)
 
 
 def token(number: int = 1, **changes: object) -> Token:
@@ -277,9 +277,9 @@ class TestExports:
 
     def test_jobs_are_announced(self, stores: Stores) -> None:
         stores.exports.add(job())
-        assert stores.changes.wait(timeout_seconds=5) == frozenset({"exports"})
+        assert stores.changes.wait(timeout_seconds=60) == frozenset({"exports"})
         claim(stores, 5)
-        assert stores.changes.wait(timeout_seconds=5) == frozenset({"exports"})
+        assert stores.changes.wait(timeout_seconds=60) == frozenset({"exports"})
 
 
 class TestIdempotency:

@@ -63,7 +63,7 @@ def following(
     fake: FakeControlPlane, directory: Path, gateway: Gateway, **options: Any
 ) -> Iterator[Follower]:
     follower = Follower(
-        lambda: ControlPlane(fake.url, lambda: TOKEN, timeout_seconds=5),
+        lambda: ControlPlane(fake.url, lambda: TOKEN, timeout_seconds=30),
         gateway_id="gw-1",
         config_id="support",
         gateway_dir=directory,
@@ -80,7 +80,7 @@ def following(
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)

@@ -103,9 +103,9 @@ async def test_what_is_given_up_calls_nobody_back(tmp_path: Path) -> None:
         await reader.read()
 
     async with running(tmp_path) as rig, upstream(hangs) as port:
-        wish = Gather((), (asking(port, seconds=0.05),))
+        wish = Gather((), (asking(port, seconds=0.3),))
         gathering = Gathering(rig.shell, wish, lambda *_: pytest.fail("it was given up"))
         await asked.wait()
         gathering.cancel()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         assert not rig.pool.calls

@@ -379,7 +379,7 @@ async def _drip(one: Client, data: bytes) -> None:
 
 
 async def test_a_connection_on_which_nothing_happens_is_closed(tmp_path: Path) -> None:
-    limits = Gateway(client_idle_timeout_seconds=0.05, client_header_timeout_seconds=0.05)
+    limits = Gateway(client_idle_timeout_seconds=0.3, client_header_timeout_seconds=0.3)
     async with running(tmp_path, limits) as rig:
         async with client(rig.port) as silent:
             assert await silent.reader.read() == b""

@@ -79,7 +79,7 @@ def shipping(
     shipper = Shipper(
         journal,
         journal.parent,
-        ControlPlane(fake.url, lambda: token, timeout_seconds=5),
+        ControlPlane(fake.url, lambda: token, timeout_seconds=30),
         keep=keep,
         poll_seconds=0.01,
         backoff_seconds_max=0.05,
@@ -93,7 +93,7 @@ def shipping(
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.005)
@@ -105,7 +105,7 @@ def test_decisions_arrive_in_order_and_nothing_else_does(
     writer = series(journal)
     write(writer, admitted(1), decided(1), decided(2))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=2)
         write(writer, decided(3))
         fake.wait(lambda: len(fake.stored) == 3)
@@ -131,8 +131,8 @@ def test_nothing_is_deleted_while_a_recovery_reads(journal: Path, fake: FakeCont
     writer.close()
     with shipping(journal, fake) as shipper:
         with exclusive(journal):
-            assert shipper.flush(timeout_seconds=5)
-            assert shipper.flush(timeout_seconds=5)
+            assert shipper.flush(timeout_seconds=60)
+            assert shipper.flush(timeout_seconds=60)
             assert len(list_segments(journal)) == 1
         until(lambda: not list_segments(journal))
 
@@ -160,7 +160,7 @@ def test_nothing_is_dropped_while_the_control_plane_is_away(
         until(lambda: shipper.counters.waiting == 25)
         assert not shipper.flush(timeout_seconds=0.05)
         fake.start()
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=25)
     assert len(fake.stored) == 25
     writer.close()
@@ -175,7 +175,7 @@ def test_an_answer_that_is_not_about_the_records_is_tried_again(
     answers: list[Reply] = [(status, {"detail": "no"})] * 3
     fake.answer_events = lambda _lines: answers.pop() if answers else None
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     assert fake.stored == [identifier(1)]
     assert not (journal.parent / "rejected.jsonl").exists()
     writer.close()
@@ -196,7 +196,7 @@ def test_a_record_that_is_refused_by_line_is_set_aside_and_the_rest_goes_on(
     writer = series(journal)
     write(writer, decided(1), decided(2, "awkward"), decided(3), decided(4, "awkward"), decided(5))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=3, quarantined=2)
     assert fake.stored == [identifier(number) for number in (1, 3, 5)]
     rejected = [
@@ -219,7 +219,7 @@ def test_a_record_that_is_refused_without_a_name_is_found_by_halving(
     writer = series(journal)
     write(writer, *(decided(number, "awkward" if number == 7 else "") for number in range(20)))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=19, quarantined=1)
     writer.close()
 
@@ -230,10 +230,10 @@ def test_a_restart_goes_on_where_the_last_acknowledgement_was(
     writer = series(journal)
     write(writer, decided(1), decided(2))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     write(writer, decided(3))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=3)
     assert sum(fake.batches) == 3, "something was sent twice"
     writer.close()
@@ -246,7 +246,7 @@ def test_an_unreadable_progress_file_sends_everything_again(
     writer = series(journal)
     write(writer, decided(1))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     assert fake.stored == [identifier(1)]
     writer.close()
 
@@ -257,7 +257,7 @@ def test_a_live_segment_stays_and_a_finished_one_goes(
     writer = series(journal)
     write(writer, admitted(1), decided(1))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert len(list_segments(journal)) == 1
         writer.turn_over()
         until(lambda: [name.segment for name in list_segments(journal)] == [1])
@@ -275,9 +275,9 @@ def test_a_segment_with_an_open_admission_stays_until_its_decision_has_arrived(
     write(writer, admitted(2), decided(2))
     writer.turn_over()
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     with shipping(journal, fake) as shipper:  # which has to remember across a restart
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert [name.segment for name in list_segments(journal)] == [0, 1, 2]
         write(writer, decided(1))
         until(lambda: [name.segment for name in list_segments(journal)] == [2])
@@ -291,7 +291,7 @@ def test_what_recovery_decides_is_shipped_and_everything_is_trimmed(
     write(writer, admitted(1), admitted(2), decided(1))
     writer.close()
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert len(list_segments(journal)) == 1
         assert recover(journal, gateway_id="gw-1", engine_version="1").interrupted == 1
         until(lambda: list_segments(journal) == [])
@@ -307,8 +307,8 @@ def test_a_torn_tail_is_left_for_recovery_to_report(journal: Path, fake: FakeCon
     with writer.path.open("ab") as file:
         file.write(b'{"crc":"0')
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
+        assert shipper.flush(timeout_seconds=60)
         assert writer.path.exists()
         assert recover(journal, gateway_id="gw-1", engine_version="1").damages[0].damage.torn
         until(lambda: not writer.path.exists())
@@ -323,7 +323,7 @@ def test_a_damaged_segment_is_shipped_around_and_kept(
     content = writer.path.read_bytes()
     writer.path.write_bytes(content.replace(identifier(2).encode(), b"x" * 36))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=2)
     assert fake.stored == [identifier(1), identifier(3)]
     assert writer.path.exists()
@@ -347,10 +347,10 @@ def test_a_full_state_disk_sends_nothing_twice_and_loses_nothing(
         until(
             lambda: "No space left" in shipper.counters.last_error or not shipper.counters.waiting
         )
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         full.clear()
         write(writer, decided(3))
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=3)
     assert sum(fake.batches) == 3
     writer.close()
@@ -400,7 +400,7 @@ def test_every_line_is_told_over_segments_workers_and_restarts(
             if turn == 1:
                 writer.turn_over()
         with shipping(journal, fake) as shipper:
-            assert shipper.flush(timeout_seconds=5)
+            assert shipper.flush(timeout_seconds=60)
     states, said = state_of(fake)
     assert said == []
     # One header for each segment, and the last admission has no decision behind it.
@@ -415,11 +415,11 @@ def test_lost_progress_tells_everything_again_and_nothing_new(
     writer = series(journal)
     write(writer, *(decided(number) for number in range(5)))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     (journal.parent / "shipper.json").unlink()
     write(writer, decided(5))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     states, said = state_of(fake)
     assert said == []
     assert [state.seq for state in states.values()] == [7]
@@ -433,7 +433,7 @@ def test_damage_is_told_with_its_lines(journal: Path, fake: FakeControlPlane) ->
     content = writer.path.read_bytes()
     writer.path.write_bytes(content.replace(identifier(3).encode(), b"x" * 36))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     [state], said = list(state_of(fake)[0].values()), state_of(fake)[1]
     assert [(gap.first_seq, gap.last_seq) for gap in state.gaps] == [(4, 4)]
     assert len(said) == 1
@@ -447,7 +447,7 @@ def test_a_record_that_was_set_aside_leaves_no_gap(journal: Path, fake: FakeCont
     writer = series(journal)
     write(writer, *(decided(number, "awkward" if number == 7 else "") for number in range(20)))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     states, said = state_of(fake)
     assert said == []
     assert [(state.seq, state.gaps) for state in states.values()] == [(21, ())]
@@ -458,13 +458,13 @@ def test_what_the_control_plane_misses_is_sent_again(journal: Path, fake: FakeCo
     writer = series(journal)
     write(writer, *(decided(number) for number in range(1, 6)))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         fake.stored = fake.stored[:1]  # set back to an older state
         fake.told = []
         fake.missing = [{"series": list_segments(journal)[0].series, "first_seq": 3, "last_seq": 6}]
         write(writer, decided(6))
         fake.wait(lambda: len(fake.stored) == 6)
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=6), "counted once"
     assert [(one.range.first_seq, one.range.last_seq, one.wrong) for one in fake.told] == [
         (7, 7, ()),
@@ -485,7 +485,7 @@ def test_what_has_arrived_is_kept_for_a_while_and_sent_again_from_there(
         missing = MissingLines(list_segments(journal)[0].series, 1, 3)
         shipper.send_again([missing, missing])
         fake.wait(lambda: len(fake.stored) == 2)
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
     assert [(one.range.first_seq, one.range.last_seq) for one in fake.told] == [(1, 3)]
     writer.close()
 
@@ -516,7 +516,7 @@ def test_an_older_control_plane_is_sent_records_alone(
     writer = series(journal)
     write(writer, decided(1), decided(2))
     with shipping(journal, fake) as shipper:
-        assert shipper.flush(timeout_seconds=5)
+        assert shipper.flush(timeout_seconds=60)
         assert shipper.counters == ShipperCounters(shipped=2)
     assert fake.told == []
     writer.close()

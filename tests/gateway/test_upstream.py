@@ -304,17 +304,16 @@ async def hinting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 @pytest.mark.parametrize(
-    ("handler", "failure"),
+    ("handler", "limits", "failure"),
     [
-        (silent, "first_byte_timeout"),
-        (hinting, "first_byte_timeout"),
-        (stalling, "idle_timeout"),
+        (silent, Limits(first_byte_timeout_seconds=0.1), "first_byte_timeout"),
+        (hinting, Limits(first_byte_timeout_seconds=0.1), "first_byte_timeout"),
+        (stalling, Limits(idle_timeout_seconds=0.05), "idle_timeout"),
     ],
 )
 async def test_an_upstream_that_stalls_times_out(
-    pool: Pool, handler: Handler, failure: str
+    pool: Pool, handler: Handler, limits: Limits, failure: str
 ) -> None:
-    limits = Limits(first_byte_timeout_seconds=0.1, idle_timeout_seconds=0.05)
     async with upstream(handler) as port:
         assert (await ask(pool, local(port), limits=limits)).failure == failure
     await closed(pool)
