@@ -61,6 +61,14 @@ def test_everything_wrong_with_a_query_is_listed_at_once(client: TestClient) -> 
     assert found["query.verdikt"]["help"] == 'did you mean "verdict"?'
 
 
+def test_a_misspelt_parameter_is_named_with_its_neighbour_where_a_dependency_takes_it(
+    client: TestClient,
+) -> None:
+    problem = client.post("/v1/incidents/INC-1/assess?dryrun=1", json={"factors": {}}).json()
+    [found] = problem["errors"]
+    assert (found["where"], found["help"]) == ("query.dryrun", 'did you mean "dry_run"?')
+
+
 def test_a_misspelt_field_deep_in_a_body_is_named_with_its_neighbour(client: TestClient) -> None:
     body = {"type": "events", "filter": {"start_tme": "2026-04-23T14:00:00Z"}}
     problem = client.post("/v1/exports", json=body).json()

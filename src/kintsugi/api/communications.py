@@ -12,10 +12,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply
-from kintsugi.api.configurations import DryRun, IfMatch, etag
+from kintsugi.api.configurations import DryRun, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.followups import FollowupId, decided, followup, kept
+from kintsugi.api.incident_changes import Edit, Editing
 from kintsugi.api.incidents import Doing
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_due
@@ -237,37 +238,21 @@ def _verb(verb: str) -> Callable[[Callable[..., Response]], Callable[..., Respon
 
 
 @_verb("edit")
-def edit_communication(
-    control: Ctl,
-    caller: Caller,
-    communication_id: FollowupId,
-    query: DryRun,
-    draft: Draft,
-    if_match: IfMatch = None,
-) -> Response:
+def edit_communication(edit: Editing, communication_id: FollowupId, draft: Draft) -> Response:
     """Change a draft. Approvals of the text before lapse."""
-    act = draft.act(control, caller)
+    act = edit.act(draft)
     writing = _writing(draft, act.now)
     return _decided(
-        control,
+        edit,
         communication_id,
         lambda incident, found: communications.edited(incident, found, writing, act),
-        if_match,
-        query.dry_run,
     )
 
 
 @_verb("send")
-def send_communication(
-    control: Ctl,
-    caller: Caller,
-    communication_id: FollowupId,
-    query: DryRun,
-    given: Sent,
-    if_match: IfMatch = None,
-) -> Response:
+def send_communication(edit: Editing, communication_id: FollowupId, given: Sent) -> Response:
     """Record that it went out. Kintsugi sends nothing to anybody outside by itself."""
-    act = given.act(control, caller)
+    act = edit.act(given)
 
     def decide(incident: Incident, found: Communication) -> Change:
         return communications.sent(
@@ -277,48 +262,30 @@ def send_communication(
             to=given.to,
             channel=given.channel,
             reference=given.reference,
-            waiting=waiting(control, incident, found.audience),
+            waiting=waiting(edit.control, incident, found.audience),
         )
 
-    return _decided(control, communication_id, decide, if_match, query.dry_run)
+    return _decided(edit, communication_id, decide)
 
 
 @_verb("publish")
 def publish_communication(
-    control: Ctl,
-    caller: Caller,
-    communication_id: FollowupId,
-    query: DryRun,
-    given: Publishing,
-    if_match: IfMatch = None,
+    edit: Editing, communication_id: FollowupId, given: Publishing
 ) -> Response:
     """Show it to everybody in the public feed, redacted; a dry run shows how it would read."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     return _decided(
-        control,
+        edit,
         communication_id,
         lambda incident, found: communications.published(incident, found, act, terms=given.redact),
-        if_match,
-        query.dry_run,
     )
 
 
 def _add_plain(verb: str, decide: Any, said: str) -> None:
-    def do(
-        control: Ctl,
-        caller: Caller,
-        communication_id: FollowupId,
-        query: DryRun,
-        doing: Doing | None = None,
-        if_match: IfMatch = None,
-    ) -> Response:
-        act = (doing or Doing()).act(control, caller)
+    def do(edit: Editing, communication_id: FollowupId, doing: Doing | None = None) -> Response:
+        act = edit.act(doing)
         return _decided(
-            control,
-            communication_id,
-            lambda incident, found: decide(incident, found, act),
-            if_match,
-            query.dry_run,
+            edit, communication_id, lambda incident, found: decide(incident, found, act)
         )
 
     do.__name__ = f"{verb}_communication"
@@ -349,19 +316,21 @@ def _writing(draft: Draft, now: datetime) -> Writing:
 
 
 def _decided(
-    control: Control,
-    communication_id: str,
-    decide: Callable[[Incident, Communication], Change],
-    if_match: str | None,
-    dry_run: bool,
+    edit: Edit, communication_id: str, decide: Callable[[Incident, Communication], Change]
 ) -> Response:
     def on(found: Sequence[Incident], communication: Communication) -> tuple[Change, ...]:
         return (decide(found[0], communication),)
 
     after = decided(
-        control, communication_id, Communication, "communication", on, if_match, dry_run=dry_run
+        edit.control,
+        communication_id,
+        Communication,
+        "communication",
+        on,
+        edit.if_match,
+        dry_run=edit.dry_run,
     )
-    return _shown(control, after)
+    return _shown(edit.control, after)
 
 
 def _shown(control: Control, communication: Communication, *, status: int = 200) -> Response:

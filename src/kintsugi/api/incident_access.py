@@ -9,13 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import DryRun, IfMatch
-from kintsugi.api.control import Caller, Ctl
-from kintsugi.api.incident_changes import Name, changed, verb_of
+from kintsugi.api.incident_changes import Editing, Name, verb_of
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.routing import Routes
 from kintsugi.incidents import access
-from kintsugi.model.incident import Change, Incident
+from kintsugi.model.incident import Change
 
 routes = Routes("incidents")
 _verb = partial(verb_of, routes)
@@ -34,60 +32,23 @@ class Person(Doing):
 
 
 @_verb("restrict")
-def restrict_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    wanted: Restriction,
-    if_match: IfMatch = None,
-) -> Response:
+def restrict_incident(edit: Editing, incident_id: IncidentKey, wanted: Restriction) -> Response:
     """Let only those who work on it see it. Whoever restricts it keeps sight of it."""
-    act = wanted.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (access.restricted(found[0], wanted.visibility, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    act = edit.act(wanted)
+    return edit.changed(incident_id, lambda found: access.restricted(found, wanted.visibility, act))
 
 
 @_verb("open-up")
-def open_up_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    doing: Doing,
-    if_match: IfMatch = None,
-) -> Response:
+def open_up_incident(edit: Editing, incident_id: IncidentKey, doing: Doing) -> Response:
     """Let everybody see it who may look at incidents."""
-    act = doing.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (access.opened_up(found[0], act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    act = edit.act(doing)
+    return edit.changed(incident_id, lambda found: access.opened_up(found, act))
 
 
 def _add_for_person(verb: str, decide: Callable[..., Change], what: str) -> None:
-    def for_person(
-        control: Ctl,
-        caller: Caller,
-        incident_id: IncidentKey,
-        query: DryRun,
-        given: Person,
-        if_match: IfMatch = None,
-    ) -> Response:
-        act = given.act(control, caller)
-
-        def change(found: tuple[Incident, ...]) -> tuple[Change, ...]:
-            return (decide(found[0], given.person, act),)
-
-        return changed(control, [incident_id], change, if_match, dry_run=query.dry_run)
+    def for_person(edit: Editing, incident_id: IncidentKey, given: Person) -> Response:
+        act = edit.act(given)
+        return edit.changed(incident_id, lambda found: decide(found, given.person, act))
 
     for_person.__name__ = f"{verb}_incident_sight"
     for_person.__doc__ = what

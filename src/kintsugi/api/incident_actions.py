@@ -16,11 +16,11 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRun, IfMatch, etag
+from kintsugi.api.configurations import DryRun, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.followups import DecideOn, FollowupId, all_of, decided, followup, kept
-from kintsugi.api.incident_changes import changed
+from kintsugi.api.incident_changes import Edit, Editing
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
@@ -31,7 +31,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.incidents import actions
 from kintsugi.model.action import ACTION_KINDS, Action, ActionKind, ActionState
 from kintsugi.model.followup import INCIDENTS_MAX, FollowupFilter
-from kintsugi.model.incident import Incident
+from kintsugi.model.incident import Change, Incident
 
 routes = Routes("actions")
 
@@ -244,22 +244,16 @@ def agree_action(control: Ctl, caller: Caller, query: DryRun, agreement: ActionO
     answer=One[IncidentView],
     parameters=True,
 )
-def need_no_incident_actions(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    doing: Doing,
-    if_match: IfMatch = None,
-) -> Response:
+def need_no_incident_actions(edit: Editing, incident_id: IncidentKey, doing: Doing) -> Response:
     """Decide that nothing has to be done because of it, and why; the commander's."""
-    act = doing.act(control, caller)
+    act = edit.act(doing)
 
-    def decide(found: tuple[Incident, ...]) -> Any:
-        open_ones = [one for one in all_of(control, found[0], "action") if one.state != "dropped"]
-        return (actions.none_needed(found[0], act, actions=len(open_ones)),)
+    def decide(incident: Incident) -> Change:
+        agreed = all_of(edit.control, incident, "action")
+        open_ones = [one for one in agreed if one.state != "dropped"]
+        return actions.none_needed(incident, act, actions=len(open_ones))
 
-    return changed(control, [incident_id], decide, if_match, dry_run=query.dry_run)
+    return edit.changed(incident_id, decide)
 
 
 def _verb(verb: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
@@ -273,83 +267,39 @@ def _verb(verb: str) -> Callable[[Callable[..., Response]], Callable[..., Respon
 
 
 @_verb("assign")
-def assign_action(
-    control: Ctl,
-    caller: Caller,
-    action_id: FollowupId,
-    query: DryRun,
-    given: Owner,
-    if_match: IfMatch = None,
-) -> Response:
+def assign_action(edit: Editing, action_id: FollowupId, given: Owner) -> Response:
     """Give it to somebody."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     return _decided(
-        control,
-        action_id,
-        lambda found, action: actions.assigned(found, action, given.owner, act),
-        if_match,
-        query.dry_run,
+        edit, action_id, lambda found, action: actions.assigned(found, action, given.owner, act)
     )
 
 
 @_verb("reschedule")
-def reschedule_action(
-    control: Ctl,
-    caller: Caller,
-    action_id: FollowupId,
-    query: DryRun,
-    given: Date,
-    if_match: IfMatch = None,
-) -> Response:
+def reschedule_action(edit: Editing, action_id: FollowupId, given: Date) -> Response:
     """Give it another date, and say why."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     due = _due(given.due_at, act.now)
     return _decided(
-        control,
-        action_id,
-        lambda found, action: actions.rescheduled(found, action, due, act),
-        if_match,
-        query.dry_run,
+        edit, action_id, lambda found, action: actions.rescheduled(found, action, due, act)
     )
 
 
 @_verb("done")
-def end_action(
-    control: Ctl,
-    caller: Caller,
-    action_id: FollowupId,
-    query: DryRun,
-    given: Done,
-    if_match: IfMatch = None,
-) -> Response:
+def end_action(edit: Editing, action_id: FollowupId, given: Done) -> Response:
     """It is done; say what shows it."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     return _decided(
-        control,
+        edit,
         action_id,
         lambda found, action: actions.done(found, action, act, evidence=given.evidence),
-        if_match,
-        query.dry_run,
     )
 
 
 def _add_plain(verb: str, decide: Any, said: str) -> None:
-    def do(
-        control: Ctl,
-        caller: Caller,
-        action_id: FollowupId,
-        query: DryRun,
-        doing: Doing,
-        if_match: IfMatch = None,
-    ) -> Response:
-        act = doing.act(control, caller)
-        return _decided(
-            control,
-            action_id,
-            lambda found, action: decide(found, action, act),
-            if_match,
-            query.dry_run,
-        )
+    def do(edit: Editing, action_id: FollowupId, doing: Doing) -> Response:
+        act = edit.act(doing)
+        return _decided(edit, action_id, lambda found, action: decide(found, action, act))
 
     do.__name__ = f"{verb}_action"
     do.__doc__ = said
@@ -361,39 +311,31 @@ _add_plain("reopen", actions.reopened, "It is not over after all; say why.")
 
 
 @_verb("link")
-def link_action(
-    control: Ctl,
-    caller: Caller,
-    action_id: FollowupId,
-    query: DryRun,
-    given: LinkTo,
-    if_match: IfMatch = None,
-) -> Response:
+def link_action(edit: Editing, action_id: FollowupId, given: LinkTo) -> Response:
     """Tie it to more incidents, or to a ticket in another tracker."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     return _decided(
-        control,
+        edit,
         action_id,
         lambda found, action: actions.linked(found, action, act, ticket=given.ticket),
-        if_match,
-        query.dry_run,
         also=given.incidents,
     )
 
 
 def _decided(
-    control: Control,
-    action_id: str,
-    decide: DecideOn[Action],
-    if_match: str | None,
-    dry_run: bool,
-    *,
-    also: list[str] | None = None,
+    edit: Edit, action_id: str, decide: DecideOn[Action], *, also: Sequence[str] = ()
 ) -> Response:
     after = decided(
-        control, action_id, Action, "action", decide, if_match, also=also or [], dry_run=dry_run
+        edit.control,
+        action_id,
+        Action,
+        "action",
+        decide,
+        edit.if_match,
+        also=also,
+        dry_run=edit.dry_run,
     )
-    return _shown(control, after)
+    return _shown(edit.control, after)
 
 
 def _shown(control: Control, action: Action, *, status: int = 200) -> Response:

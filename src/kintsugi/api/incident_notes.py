@@ -5,21 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import Path
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import DryRun, IfMatch
-from kintsugi.api.control import Caller, Ctl
-from kintsugi.api.incident_changes import changed, verb_of
-from kintsugi.api.incidents import Doing, IncidentKey, Words
+from kintsugi.api.control import Control
+from kintsugi.api.incident_changes import Editing, verb_of
+from kintsugi.api.incidents import Doing, EntryId, IncidentKey, Words
 from kintsugi.api.routing import Routes
 from kintsugi.incidents import notes, relations
+from kintsugi.model.incident import Entry
 
 routes = Routes("incidents")
 _verb = partial(verb_of, routes)
-
-EntryId = Annotated[str, Path(max_length=64)]
 
 
 class TimelineNote(Doing):
@@ -42,74 +39,38 @@ class Annotation(Doing):
 
 @_verb("timeline")
 def write_incident_timeline(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    note: TimelineNote,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, note: TimelineNote
 ) -> Response:
     """Write something down, or promote a decision event to the timeline."""
-    act = note.act(control, caller)
+    act = edit.act(note)
     if note.event_id:
-        event = control.stores.events.get(note.event_id)
-        return changed(
-            control,
-            [incident_id],
-            lambda found: (relations.promoted(found[0], event, act, text=note.text),),
-            if_match,
-            dry_run=query.dry_run,
+        event = edit.control.stores.events.get(note.event_id)
+        return edit.changed(
+            incident_id, lambda found: relations.promoted(found, event, act, text=note.text)
         )
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (notes.noted(found[0], note.text, act, update=note.update),),
-        if_match,
-        dry_run=query.dry_run,
+    return edit.changed(
+        incident_id, lambda found: notes.noted(found, note.text, act, update=note.update)
     )
 
 
 @_verb("annotate", path="timeline/{entry_id}/annotate")
 def annotate_incident_entry(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    entry_id: EntryId,
-    query: DryRun,
-    given: Annotation,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, entry_id: EntryId, given: Annotation
 ) -> Response:
     """Say something about an entry, which itself stays as it is."""
-    act = given.act(control, caller)
-    about = control.stores.incidents.entry(control.stores.incidents.get(incident_id).id, entry_id)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (notes.annotated(found[0], about, given.text, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    act = edit.act(given)
+    about = _entry(edit.control, incident_id, entry_id)
+    return edit.changed(incident_id, lambda found: notes.annotated(found, about, given.text, act))
 
 
 def _add_pin(verb: Literal["pin", "unpin"]) -> None:
     def mark(
-        control: Ctl,
-        caller: Caller,
-        incident_id: IncidentKey,
-        entry_id: EntryId,
-        query: DryRun,
-        doing: Doing | None = None,
-        if_match: IfMatch = None,
+        edit: Editing, incident_id: IncidentKey, entry_id: EntryId, doing: Doing | None = None
     ) -> Response:
-        act = (doing or Doing()).act(control, caller)
-        incidents = control.stores.incidents
-        about = incidents.entry(incidents.get(incident_id).id, entry_id)
-        return changed(
-            control,
-            [incident_id],
-            lambda found: (notes.pinned(found[0], about, act, pin=verb == "pin"),),
-            if_match,
-            dry_run=query.dry_run,
+        act = edit.act(doing)
+        about = _entry(edit.control, incident_id, entry_id)
+        return edit.changed(
+            incident_id, lambda found: notes.pinned(found, about, act, pin=verb == "pin")
         )
 
     mark.__name__ = f"{verb}_incident_entry"
@@ -119,3 +80,8 @@ def _add_pin(verb: Literal["pin", "unpin"]) -> None:
 
 _add_pin("pin")
 _add_pin("unpin")
+
+
+def _entry(control: Control, incident_id: str, entry_id: str) -> Entry:
+    incidents = control.stores.incidents
+    return incidents.entry(incidents.get(incident_id).id, entry_id)

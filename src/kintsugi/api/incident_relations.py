@@ -9,10 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import DryRun, IfMatch
-from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.control import Control
 from kintsugi.api.event_query import EventFilters
-from kintsugi.api.incident_changes import changed, verb_of
+from kintsugi.api.incident_changes import Editing, verb_of
 from kintsugi.api.incidents import Doing, EventIds, IncidentKey, Title
 from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
@@ -59,126 +58,60 @@ class NamedEvents(Doing):
 
 
 @_verb("merge")
-def merge_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Into,
-    if_match: IfMatch = None,
-) -> Response:
+def merge_incident(edit: Editing, incident_id: IncidentKey, given: Into) -> Response:
     """Make it a duplicate of another; a link, which can be taken back."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id, given.into],
-        lambda found: relations.merged(found[0], found[1], act),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(given)
+    return edit.all_changed(
+        [incident_id, given.into], lambda found: relations.merged(found[0], found[1], act)
     )
 
 
 @_verb("unmerge")
-def unmerge_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    doing: Doing,
-    if_match: IfMatch = None,
-) -> Response:
+def unmerge_incident(edit: Editing, incident_id: IncidentKey, doing: Doing) -> Response:
     """Take a merge back."""
-    act = doing.act(control, caller)
-    found = control.stores.incidents.get(incident_id)
-    return changed(
-        control,
+    act = edit.act(doing)
+    found = edit.control.stores.incidents.get(incident_id)
+    return edit.all_changed(
         [found.id, found.merged_into or found.id],
         lambda both: relations.unmerged(both[0], both[1], act),
-        if_match,
-        dry_run=query.dry_run,
     )
 
 
 @_verb("link")
-def link_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Tie,
-    if_match: IfMatch = None,
-) -> Response:
+def link_incident(edit: Editing, incident_id: IncidentKey, given: Tie) -> Response:
     """Tie it to another: a recurrence of it, just related, or not similar, so that it is not
     suggested again. Both tell of it."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id, given.to],
-        lambda found: relations.linked(found[0], found[1], given.kind, act),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(given)
+    return edit.all_changed(
+        [incident_id, given.to], lambda found: relations.linked(found[0], found[1], given.kind, act)
     )
 
 
 @_verb("split")
-def split_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Part,
-    if_match: IfMatch = None,
-) -> Response:
+def split_incident(edit: Editing, incident_id: IncidentKey, given: Part) -> Response:
     """Make a part of it an incident of its own; the answer is the new one."""
-    act = given.act(control, caller)
-    return changed(
-        control,
+    act = edit.act(given)
+    return edit.all_changed(
         [incident_id],
         lambda found: opening.split(found[0], given.title, act, events=given.event_ids),
-        if_match,
-        dry_run=query.dry_run,
         show=1,
     )
 
 
 @_verb("tie-events")
-def tie_incident_events(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Events,
-    if_match: IfMatch = None,
-) -> Response:
+def tie_incident_events(edit: Editing, incident_id: IncidentKey, given: Events) -> Response:
     """Tie decision events to it. The events themselves never change."""
-    act = given.act(control, caller)
-    events = [*given.event_ids, *_events_of(control, given.filter, act.now)]
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (relations.with_events(found[0], events, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    act = edit.act(given)
+    events = [*given.event_ids, *_events_of(edit.control, given.filter, act.now)]
+    return edit.changed(incident_id, lambda found: relations.with_events(found, events, act))
 
 
 @_verb("untie-events")
-def untie_incident_events(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: NamedEvents,
-    if_match: IfMatch = None,
-) -> Response:
+def untie_incident_events(edit: Editing, incident_id: IncidentKey, given: NamedEvents) -> Response:
     """Untie decision events, with a reason."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (relations.without_events(found[0], given.event_ids, act),),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(given)
+    return edit.changed(
+        incident_id, lambda found: relations.without_events(found, given.event_ids, act)
     )
 
 

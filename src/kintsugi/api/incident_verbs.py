@@ -10,11 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.configurations import DryRun, IfMatch
-from kintsugi.api.control import Caller, Ctl
 from kintsugi.api.event_query import TimeText
 from kintsugi.api.gate_facts import closed
-from kintsugi.api.incident_changes import Name, changed, verb_of
+from kintsugi.api.incident_changes import Editing, Name, verb_of
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
 from kintsugi.api.relative_time import parse_time
@@ -28,6 +26,7 @@ from kintsugi.model.incident import (
     CausePart,
     Change,
     Enforcement,
+    Entry,
     Gate,
     Harm,
     Incident,
@@ -136,22 +135,15 @@ class Waiving(Doing):
 
 
 def _add_move(transition: Transition) -> None:
-    def move(
-        control: Ctl,
-        caller: Caller,
-        incident_id: IncidentKey,
-        query: DryRun,
-        doing: Doing | None = None,
-        if_match: IfMatch = None,
-    ) -> Response:
-        act = (doing or Doing()).act(control, caller)
+    def move(edit: Editing, incident_id: IncidentKey, doing: Doing | None = None) -> Response:
+        act = edit.act(doing)
 
-        def decide(found: tuple[Incident, ...]) -> tuple[Change, ...]:
+        def decide(found: Incident) -> Change:
             if transition.target == "closed":
-                return (closed(control.stores, found[0], act),)
-            return (moved(found[0], transition.verb, act),)
+                return closed(edit.control.stores, found, act)
+            return moved(found, transition.verb, act)
 
-        return changed(control, [incident_id], decide, if_match, dry_run=query.dry_run)
+        return edit.changed(incident_id, decide)
 
     # The other way round than other names: POST /v1/incidents declares one too.
     move.__name__ = f"incident_{transition.verb}"
@@ -166,22 +158,17 @@ for _row in TRANSITIONS:
 
 @_verb("triage")
 def triage_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    answers: Answers | None = None,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, answers: Answers | None = None
 ) -> Response:
     """Take it up, where it is only reported, and answer the triage questions."""
     answers = answers or Answers()
-    act = answers.act(control, caller)
+    act = edit.act(answers)
 
-    def decide(found: tuple[Incident, ...]) -> tuple[Change, ...]:
-        incident, entries = found[0], []
+    def decide(incident: Incident) -> Change:
+        entries: tuple[Entry, ...] = ()
         if incident.state == "reported":
             taken = moved(incident, "triage", act)
-            incident, entries = taken.incident, [*taken.entries]
+            incident, entries = taken.incident, taken.entries
         said = Triage(
             answers.systematic or incident.triage.systematic,
             answers.regulated_or_vulnerable or incident.triage.regulated_or_vulnerable,
@@ -189,126 +176,60 @@ def triage_incident(
             incident.triage.note if answers.note is None else answers.note,
         )
         if said == incident.triage and entries:
-            return (Change(incident, tuple(entries)),)
+            return Change(incident, entries)
         change = judgement.triaged(incident, said, act)
-        return (Change(change.incident, (*entries, *change.entries)),)
+        return Change(change.incident, (*entries, *change.entries))
 
-    return changed(control, [incident_id], decide, if_match, dry_run=query.dry_run)
+    return edit.changed(incident_id, decide)
 
 
 @_verb("dismiss")
-def dismiss_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    dismissal: Dismissal,
-    if_match: IfMatch = None,
-) -> Response:
+def dismiss_incident(edit: Editing, incident_id: IncidentKey, dismissal: Dismissal) -> Response:
     """It is not an incident; say what it is, and why."""
-    act = dismissal.act(control, caller)
+    act = edit.act(dismissal)
     move = Move(dismissal.outcome, dismissal.caught_by, dismissal.caught_how)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (moved(found[0], "dismiss", act, move),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    return edit.changed(incident_id, lambda found: moved(found, "dismiss", act, move))
 
 
 @_verb("assess")
-def assess_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    factors: Factors,
-    if_match: IfMatch = None,
-) -> Response:
+def assess_incident(edit: Editing, incident_id: IncidentKey, factors: Factors) -> Response:
     """Score the factors; the severity follows from them, with its steps."""
-    act = factors.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.assessed(found[0], factors.factors, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    act = edit.act(factors)
+    return edit.changed(incident_id, lambda found: judgement.assessed(found, factors.factors, act))
 
 
 @_verb("override-severity")
 def override_incident_severity(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    override: WantedSeverity,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, override: WantedSeverity
 ) -> Response:
     """Put another severity in place of the computed one, with a reason."""
-    act = override.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.overridden(found[0], override.severity, act),),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(override)
+    return edit.changed(
+        incident_id, lambda found: judgement.overridden(found, override.severity, act)
     )
 
 
 @_verb("judge")
-def judge_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Judgement,
-    if_match: IfMatch = None,
-) -> Response:
+def judge_incident(edit: Editing, incident_id: IncidentKey, given: Judgement) -> Response:
     """Give the two verdicts; they stand apart from the state."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     verdicts = Verdicts(given.enforcement, given.harm, given.caught_by, given.caught_how)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.judged(found[0], verdicts, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    return edit.changed(incident_id, lambda found: judgement.judged(found, verdicts, act))
 
 
 @_verb("classify")
-def classify_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Classification,
-    if_match: IfMatch = None,
-) -> Response:
+def classify_incident(edit: Editing, incident_id: IncidentKey, given: Classification) -> Response:
     """Put it into categories and under labels of public taxonomies."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.classified(found[0], given.categories, given.labels, act),),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(given)
+    return edit.changed(
+        incident_id, lambda found: judgement.classified(found, given.categories, given.labels, act)
     )
 
 
 @_verb("describe")
-def describe_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Description,
-    if_match: IfMatch = None,
-) -> Response:
+def describe_incident(edit: Editing, incident_id: IncidentKey, given: Description) -> Response:
     """Correct its title, summary, decision or times; the timeline keeps what stood before."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     fields = {
         name: getattr(given, name)
         for name in ("title", "summary", "decision")
@@ -318,127 +239,67 @@ def describe_incident(
         for name in ("first_occurred_at", "detected_at")
         if getattr(given, name)
     }
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.described(found[0], fields, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    return edit.changed(incident_id, lambda found: judgement.described(found, fields, act))
 
 
 @_verb("assign")
-def assign_incident_role(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Assignment,
-    if_match: IfMatch = None,
-) -> Response:
+def assign_incident_role(edit: Editing, incident_id: IncidentKey, given: Assignment) -> Response:
     """Give a role to a person; whoever had it hands over."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (
-            people.assigned(found[0], given.role, given.person, act, handover=given.handover),
+    act = edit.act(given)
+    return edit.changed(
+        incident_id,
+        lambda found: people.assigned(
+            found, given.role, given.person, act, handover=given.handover
         ),
-        if_match,
-        dry_run=query.dry_run,
     )
 
 
 @_verb("renounce")
-def renounce_incident_role(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Assignment,
-    if_match: IfMatch = None,
-) -> Response:
+def renounce_incident_role(edit: Editing, incident_id: IncidentKey, given: Assignment) -> Response:
     """End a person's time in a role."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (
-            people.renounced(found[0], given.role, given.person, act, handover=given.handover),
+    act = edit.act(given)
+    return edit.changed(
+        incident_id,
+        lambda found: people.renounced(
+            found, given.role, given.person, act, handover=given.handover
         ),
-        if_match,
-        dry_run=query.dry_run,
     )
 
 
 @_verb("explain")
-def explain_incident(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Explanation,
-    if_match: IfMatch = None,
-) -> Response:
+def explain_incident(edit: Editing, incident_id: IncidentKey, given: Explanation) -> Response:
     """Give one of the five parts of the cause."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (
-            judgement.explained(
-                found[0],
-                given.part,
-                given.text,
-                given.confidence,
-                act,
-                evidence=given.evidence,
-                hypotheses=given.hypotheses,
-            ),
+    act = edit.act(given)
+    return edit.changed(
+        incident_id,
+        lambda found: judgement.explained(
+            found,
+            given.part,
+            given.text,
+            given.confidence,
+            act,
+            evidence=given.evidence,
+            hypotheses=given.hypotheses,
         ),
-        if_match,
-        dry_run=query.dry_run,
     )
 
 
 @_verb("attest")
-def attest_incident_gate(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Vouching,
-    if_match: IfMatch = None,
-) -> Response:
+def attest_incident_gate(edit: Editing, incident_id: IncidentKey, given: Vouching) -> Response:
     """Vouch for a gate that nothing computes yet, naming where the proof lies."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.attested(found[0], given.gate, given.reference, act),),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(given)
+    return edit.changed(
+        incident_id, lambda found: judgement.attested(found, given.gate, given.reference, act)
     )
 
 
 @_verb("waive")
-def waive_incident_gate(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Waiving,
-    if_match: IfMatch = None,
-) -> Response:
+def waive_incident_gate(edit: Editing, incident_id: IncidentKey, given: Waiving) -> Response:
     """Relax a gate for a time; it shows as relaxed until then."""
-    act = given.act(control, caller)
+    act = edit.act(given)
     expires_at = _ahead("expires_at", given.expires_at, act.now)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (judgement.waived(found[0], given.gate, given.owner, expires_at, act),),
-        if_match,
-        dry_run=query.dry_run,
+    return edit.changed(
+        incident_id, lambda found: judgement.waived(found, given.gate, given.owner, expires_at, act)
     )
 
 

@@ -13,10 +13,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import DryRun, IfMatch
-from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.control import Ctl
 from kintsugi.api.deployments import REPORTED, view_of
-from kintsugi.api.incident_changes import changed
+from kintsugi.api.incident_changes import Editing
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Words
 from kintsugi.api.permissions import Scope
@@ -90,23 +89,10 @@ class Changes(msgspec.Struct, frozen=True):
     answer=One[IncidentView],
     parameters=True,
 )
-def propose_hypothesis(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    given: Proposal,
-    if_match: IfMatch = None,
-) -> Response:
+def propose_hypothesis(edit: Editing, incident_id: IncidentKey, given: Proposal) -> Response:
     """Put a hypothesis forward."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (hypotheses.proposed(found[0], given.text, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    act = edit.act(given)
+    return edit.changed(incident_id, lambda found: hypotheses.proposed(found, given.text, act))
 
 
 @routes.add(
@@ -117,28 +103,17 @@ def propose_hypothesis(
     parameters=True,
 )
 def link_hypothesis(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    number: Number,
-    query: DryRun,
-    given: Linking,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, number: Number, given: Linking
 ) -> Response:
     """Say what speaks for a hypothesis, or against it. An event, a freeze or an entry that is named
     has to be there."""
-    act = given.act(control, caller)
-    _require(control.stores, incident_id, given.reference)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (
-            hypotheses.linked(
-                found[0], number, given.reference, given.stance, act, note=given.note
-            ),
+    act = edit.act(given)
+    _require(edit.control.stores, incident_id, given.reference)
+    return edit.changed(
+        incident_id,
+        lambda found: hypotheses.linked(
+            found, number, given.reference, given.stance, act, note=given.note
         ),
-        if_match,
-        dry_run=query.dry_run,
     )
 
 
@@ -150,22 +125,12 @@ def link_hypothesis(
     parameters=True,
 )
 def settle_hypothesis(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    number: Number,
-    query: DryRun,
-    given: SettlingBody,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, number: Number, given: SettlingBody
 ) -> Response:
     """Confirm or reject a hypothesis, or open it again."""
-    act = given.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (hypotheses.settled(found[0], number, given.state, act),),
-        if_match,
-        dry_run=query.dry_run,
+    act = edit.act(given)
+    return edit.changed(
+        incident_id, lambda found: hypotheses.settled(found, number, given.state, act)
     )
 
 

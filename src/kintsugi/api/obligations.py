@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRun, IfMatch, etag, expected_version
+from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
-from kintsugi.api.incident_changes import changed
+from kintsugi.api.incident_changes import Editing
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope
@@ -268,29 +268,19 @@ def list_incident_obligations(control: Ctl, incident_id: IncidentKey) -> Respons
     parameters=True,
 )
 def open_incident_obligations(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    opening: Opening,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, opening: Opening
 ) -> Response:
     """Open the clocks that the answers ask for. One that is open already stays."""
-    act = opening.act(control, caller)
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (
-            obligations.opened(
-                found[0],
-                act,
-                triggers=opening.triggers,
-                roles=opening.roles,
-                rules=opening.rules,
-            ),
+    act = edit.act(opening)
+    return edit.changed(
+        incident_id,
+        lambda found: obligations.opened(
+            found,
+            act,
+            triggers=opening.triggers,
+            roles=opening.roles,
+            rules=opening.rules,
         ),
-        if_match,
-        dry_run=query.dry_run,
     )
 
 
@@ -302,25 +292,16 @@ def open_incident_obligations(
     parameters=True,
 )
 def decide_incident_moment(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    decision: MomentDecision,
-    if_match: IfMatch = None,
+    edit: Editing, incident_id: IncidentKey, decision: MomentDecision
 ) -> Response:
     """Decide when the organisation became aware, and the like; clocks start from it."""
-    act = decision.act(control, caller)
+    act = edit.act(decision)
     try:
         moment_at = parse_time(decision.moment_at, now=act.now)
     except ValueError as error:
         raise InvalidInput(f"body.moment_at: {error}") from None
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (obligations.moment_decided(found[0], decision.kind, moment_at, act),),
-        if_match,
-        dry_run=query.dry_run,
+    return edit.changed(
+        incident_id, lambda found: obligations.moment_decided(found, decision.kind, moment_at, act)
     )
 
 
@@ -331,27 +312,14 @@ def decide_incident_moment(
     answer=One[IncidentView],
     parameters=True,
 )
-def say_incident_facts(
-    control: Ctl,
-    caller: Caller,
-    incident_id: IncidentKey,
-    query: DryRun,
-    said: SaidFacts,
-    if_match: IfMatch = None,
-) -> Response:
+def say_incident_facts(edit: Editing, incident_id: IncidentKey, said: SaidFacts) -> Response:
     """Say something for fields of reports."""
-    act = said.act(control, caller)
+    act = edit.act(said)
     facts = {
         name: Fact(fact.status, act.actor.reference, act.now, fact.value)
         for name, fact in said.facts.items()
     }
-    return changed(
-        control,
-        [incident_id],
-        lambda found: (obligations.facts_said(found[0], facts, act),),
-        if_match,
-        dry_run=query.dry_run,
-    )
+    return edit.changed(incident_id, lambda found: obligations.facts_said(found, facts, act))
 
 
 @routes.add(

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, FastAPI, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
@@ -101,7 +102,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         guard = self.guard
         models = {
-            "query": _models(self.dependant.query_params),
+            "query": _models(_query_params(self.dependant)),
             "body": _models(self.dependant.body_params),
         }
 
@@ -288,6 +289,12 @@ def _require_json(request: Request) -> None:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise HTTPException(415, f'Send the body as application/json, not "{media_type}".')
+
+
+def _query_params(dependant: Dependant) -> list[Any]:
+    """A handler's own, and those of what it depends on."""
+    inner = (each for needed in dependant.dependencies for each in _query_params(needed))
+    return [*dependant.query_params, *inner]
 
 
 def _models(parameters: Sequence[Any]) -> list[type[BaseModel]]:
