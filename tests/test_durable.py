@@ -68,3 +68,10 @@ def test_a_replaced_file_is_whole_and_its_owners_only(tmp_path: Path) -> None:
     assert file.read_bytes() == b"whole"
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_for_everybody_is_as_open_as_the_umask_lets_it(tmp_path: Path) -> None:
+    file, plain = tmp_path / "note", tmp_path / "plain"
+    plain.touch()
+    write_whole(file, b"whole", mode=0o666)
+    assert file.stat().st_mode == plain.stat().st_mode

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kintsugi.cli.main import run
 from kintsugi.cli.parts import GatewayStart, Parts, ServerStart, SimulatorStart, Transfer
 from kintsugi.cli.supervise import stop_when_stdin_closes
+from kintsugi.durable import write_whole
 
 if TYPE_CHECKING:
     from kintsugi.model.stores import Stores
@@ -254,7 +255,7 @@ def _gateway_id(state: Path) -> str:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"gw-{os.urandom(4).hex()}\n", encoding="ascii")
+        write_whole(path, f"gw-{os.urandom(4).hex()}\n".encode())
         return _gateway_id(state)
 
 

@@ -1,6 +1,6 @@
 """Files that a crash leaves whole: replaced in one step, or lists that are only ever added to.
 
-Whatever is written has mode 0600.
+Whatever is written has mode 0600 unless its writer says otherwise.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o600) -> None:
     """Replace a file in one step: a reader, or a crash, sees the old content or the new.
 
     Args:
         durable: sync file and directory before returning. Without it the new content may be
             lost, but never half of it seen, when the machine stops.
+        mode: of the new file, less the umask.
     """
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)  # of a writer that died; its mode may be another
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

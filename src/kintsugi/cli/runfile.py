@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from kintsugi.durable import write_whole
 from kintsugi.errors import KintsugiError
 
 
@@ -74,9 +75,9 @@ def read_server(state: Path) -> ServerRun | None:
 def write_json(path: Path, value: msgspec.Struct) -> None:
     """Replace a run file whole, so that a reader never sees half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    fresh.replace(path)
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+    # For everybody to read: it tells where the program is, and nothing that opens it.
+    write_whole(path, text, durable=False, mode=0o666)
 
 
 @contextmanager

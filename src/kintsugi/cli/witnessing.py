@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from kintsugi.cli.client import Client
 from kintsugi.cli.settings import Settings
+from kintsugi.durable import write_whole
 from kintsugi.errors import ApiRefused, InvalidInput, KintsugiError, ProofInvalid
 from kintsugi.ledger.checkpoint import Checkpoint, open_checkpoint
 from kintsugi.ledger.note import VerifierKey
@@ -38,9 +39,8 @@ class FileShelf:
             return None
 
     def write(self, name: str, text: str) -> None:
-        draft = self._folder / f"{name}.new"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(self._folder / name)
+        # For everybody to read: a witness is there to be asked.
+        write_whole(self._folder / name, text.encode(), mode=0o666)
 
 
 class ObjectShelf:
