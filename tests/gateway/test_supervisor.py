@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kintsugi.gateway.supervisor import bind, keep_secret
+from kintsugi.gateway.listeners import bind
+from kintsugi.gateway.supervisor import keep_secret
 from kintsugi.ledger.journal_files import list_segments
 from kintsugi.ledger.journal_reader import read_segment
 from tests.gateway.fake_control_plane import FakeControlPlane

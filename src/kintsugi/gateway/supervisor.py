@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,14 +26,12 @@ import msgspec
 import structlog
 
 from kintsugi import __version__
-from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid
 from kintsugi.gateway import metrics
 from kintsugi.gateway.control import (
     LINE_BYTES_MAX,
     Counters,
     FromWorker,
     InForceReport,
-    Load,
     Reserve,
     ToWorker,
     decode_from_worker,
@@ -42,29 +39,25 @@ from kintsugi.gateway.control import (
 )
 from kintsugi.gateway.control_plane import ControlPlane
 from kintsugi.gateway.counter_service import CounterService
-from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
+from kintsugi.gateway.follower import FollowedConfiguration, Follower
 from kintsugi.gateway.journal_retention import JournalTrimmer
+from kintsugi.gateway.listeners import bind
+from kintsugi.gateway.loading import Loading
 from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import KEPT, Shipper
-from kintsugi.model.config import Config
 from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.journal import MissingLines
-from kintsugi.policy.parse import parse_config
-from kintsugi.policy.plan import compile_plan
 
 log = structlog.get_logger(__name__)
 
-_BACKLOG = 4096
 _RESTART_SECONDS_MIN = 0.1
 _RESTART_SECONDS_MAX = 10.0
 _STEADY_SECONDS = 10.0  # a worker that lived so long died of something new
-_IN_FORCE_SECONDS = 10.0
 _DRAIN_GRACE_SECONDS = 10.0
 _FLUSH_SECONDS = 5.0
-_CONFIGURATIONS_KEPT = 8
 _FINGERPRINT_KEY_BYTES = 32
 
 
@@ -106,7 +99,7 @@ class WorkerSlot:
 
 
 class Supervisor:
-    """Runs one gateway. Everything but ``_put_in_force`` and ``_gateway_report`` is its loop's."""
+    """Runs one gateway. Everything but ``_gateway_report`` is its loop's."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
@@ -116,15 +109,10 @@ class Supervisor:
             WorkerSlot(f"w{number}", listener) for number, listener in enumerate(self._listeners)
         ]
         self._started_at = datetime.now(UTC)
-        self._order: Load | None = None
-        self._config_id = ""
-        self._load_error = ""
-        self._drain_seconds = 0.0
         self._failed = False
         self._decided_before = 0
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: list[tuple[Load, Future[None]]] = []
         self._follower: Follower | None = None
         self._shipper: Shipper | None = None
         self._trimmer: JournalTrimmer | None = None
@@ -132,6 +120,7 @@ class Supervisor:
         self._counters: CounterService
         self._oversight: OversightKeeper
         self._relaxed: RelaxedWatch
+        self._loading: Loading
         self._loop: asyncio.AbstractEventLoop
 
     async def run(self) -> int:
@@ -142,7 +131,7 @@ class Supervisor:
             self._loop.add_signal_handler(number, self._stopping.set)
         self._loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         await self._recover()
-        followed = self._first_configuration()
+        followed = self._loading.first()
         for slot in self._slots:
             self._keep(slot)
         self._connect(followed)
@@ -167,6 +156,9 @@ class Supervisor:
         self._cells = metrics.WorkerMetrics(folder.metrics, "supervisor")
         self._counters = CounterService(folder.counters)
         self._relaxed = RelaxedWatch(self._cells.relaxed)
+        self._loading = Loading(
+            settings, self._loop, tell=self._tell_all, taken=self._relaxed.take, said=self._changed
+        )
         self._oversight = OversightKeeper(
             folder.quarantines,
             tell=self._tell_all,
@@ -186,146 +178,14 @@ class Supervisor:
         if self._shipper is not None:
             self._shipper.wake()
 
-    # Configurations
+    def _reload_soon(self) -> None:
+        self._start(self._loading.reload(self._follower))
 
-    def _first_configuration(self) -> FollowedConfiguration | None:
-        """Run what the control plane had put in force before, or else the file.
-
-        Returns:
-            The control plane's version, when that is what runs.
-
-        Raises:
-            ConfigurationInvalid: there is nothing to run.
-        """
-        config = self._read_file()
-        self._config_id = config.id
-        if self._settings.api_url:
-            last = load_last_good(self._settings.folder.path, config.id)
-            if last is not None:
-                try:
-                    kept = parse_config(last.content, file=last.config_version)
-                except ConfigurationInvalid as error:  # another release of the program wrote it
-                    log.error("gateway.last_good_refused", error=str(error))
-                else:
-                    self._order = self._write(kept, last.config_version)
-                    return last
-        self._order = self._write(config, f"{config.id}@{config.pack.version}")
-        return None
-
-    def _read_file(self) -> Config:
-        path = self._settings.policy_config
-        try:
-            source = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationInvalid(f"{path} cannot be read: {error}") from error
-        config = parse_config(source, file=str(path))
-        compile_plan(config)
-        return config
-
-    def _write(self, config: Config, config_version: str) -> Load:
-        """Give a configuration a file of its own that nobody changes: workers read it later."""
-        self._drain_seconds = config.gateway.drain_timeout_seconds
-        folder = self._settings.folder.configurations
-        path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.yaml"
-        path.write_text(config.source, encoding="utf-8")
-        for old in sorted(folder.glob("*.yaml"))[:-_CONFIGURATIONS_KEPT]:
-            old.unlink(missing_ok=True)
-        self._relaxed.take(config)
-        return Load(path=str(path), config_version=config_version, config_id=config.id)
-
-    def _send(self, order: Load) -> None:
-        self._order = order
-        self._load_error = ""  # each worker forgets it when it has loaded this
-        self._tell_all(ToWorker(load=order))
+    # Workers
 
     def _tell_all(self, message: ToWorker) -> None:
         for slot in self._slots:
             slot.tell(message)
-
-    def _put_in_force(self, configuration: FollowedConfiguration) -> None:
-        """Load on every worker and wait for them; called in the follower's thread.
-
-        Raises:
-            ConfigurationInvalid: it does not compile here, or a worker refused it.
-        """
-        try:
-            config = parse_config(configuration.content, file=configuration.config_version)
-            compile_plan(config)
-        except ConfigurationInvalid as error:
-            text = f"{configuration.config_version}: {error}"
-            self._loop.call_soon_threadsafe(self._note_load_error, text)
-            raise
-        done: Future[None] = Future()
-        self._loop.call_soon_threadsafe(
-            self._send_followed, config, configuration.config_version, done
-        )
-        try:
-            done.result(_IN_FORCE_SECONDS)
-        except TimeoutError:
-            raise ConfigurationInvalid("not every worker has it in force yet") from None
-
-    def _send_followed(self, config: Config, config_version: str, done: Future[None]) -> None:
-        try:
-            order = self._write(config, config_version)
-        except OSError as error:
-            done.set_exception(ConfigurationInvalid(f"it cannot be written down: {error}"))
-            return
-        self._waiting.append((order, done))
-        self._send(order)
-
-    def _settle(self) -> None:
-        """Answer those who wait for a version that now runs everywhere."""
-        versions = {slot.in_force.config_version for slot in self._slots if slot.in_force}
-        for waiting in tuple(self._waiting):
-            order, done = waiting
-            if versions == {order.config_version}:
-                self._waiting.remove(waiting)
-                done.set_result(None)
-
-    def _reload_soon(self) -> None:
-        self._start(self._reload())
-
-    async def _reload(self) -> None:
-        """SIGHUP: read the file again; a control plane makes a version of it and sends it back."""
-        path = self._settings.policy_config
-        try:
-            config = await self._loop.run_in_executor(None, self._read_file)
-            if config.id != self._config_id:
-                raise ConfigurationInvalid(
-                    f'{path} is now "{config.id}", this gateway runs "{self._config_id}"; '
-                    "restart it to run another configuration"
-                )
-            if self._follower is None:
-                self._send(self._write(config, f"{config.id}@{config.pack.version}"))
-            else:
-                await self._publish(self._follower, config)
-        except (ConfigurationInvalid, ApiRefused, OSError) as error:
-            log.error("gateway.reload_failed", error=str(error))
-            self._note_load_error(f"{path}: {error}")
-        else:
-            log.info("gateway.reloaded", file=str(path))
-            self._note_load_error("")
-
-    def _note_load_error(self, error: str) -> None:
-        """Let /health, the metrics and the control plane say why the newest is not in force."""
-        if error != self._load_error:
-            self._load_error = error
-            for slot in self._slots:
-                slot.tell(ToWorker(load_error=error))
-        self._changed()
-
-    async def _publish(self, follower: Follower, config: Config) -> None:
-        note = f"reloaded from {self._settings.policy_config}"
-        try:
-            await self._loop.run_in_executor(
-                None, lambda: follower.publish(config.source, note=note)
-            )
-        except ApiUnreachable as error:
-            # Whoever changes the file while the control plane is away means it: run it from here.
-            log.warning("gateway.reloaded_unpublished", error=str(error))
-            self._send(self._write(config, f"{config.id}@{config.pack.version}"))
-
-    # Workers
 
     def _start(self, work: asyncio._CoroutineLike[None]) -> None:
         task = self._loop.create_task(work)
@@ -369,10 +229,8 @@ class Supervisor:
         reader, slot.control = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)
         for greeting in self._oversight.greet():  # first: it must freeze before it serves
             slot.tell(greeting)
-        if self._order is not None:
-            slot.tell(ToWorker(load=self._order))
-        if self._load_error:
-            slot.tell(ToWorker(load_error=self._load_error))
+        for order in self._loading.greet():
+            slot.tell(order)
         try:
             while line := await reader.readline():
                 self._heard(slot, decode_from_worker(line))
@@ -426,15 +284,13 @@ class Supervisor:
         if message.in_force is not None:
             slot.in_force = message.in_force
             slot.error = ""
-            self._settle()
+            self._loading.runs(
+                {each.in_force.config_version for each in self._slots if each.in_force}
+            )
             self._changed()
         if message.load_failed is not None:
             slot.error = message.load_failed.error
-            for waiting in tuple(self._waiting):
-                order, done = waiting
-                if order.config_version == message.load_failed.config_version:
-                    self._waiting.remove(waiting)
-                    done.set_exception(ConfigurationInvalid(slot.error))
+            self._loading.failed(message.load_failed)
             self._changed()
 
     def _reserve(self, slot: WorkerSlot, wish: Reserve) -> None:
@@ -462,12 +318,12 @@ class Supervisor:
         self._follower = Follower(
             self._control_plane,
             gateway_id=settings.gateway_id,
-            config_id=self._config_id,
+            config_id=self._loading.config_id,
             gateway_dir=settings.folder.path,
-            put_in_force=self._put_in_force,
+            put_in_force=self._loading.put_in_force,
             report=self._gateway_report,
             answered=self._answered,
-            first_version=self._first_version,
+            first_version=self._loading.first_version,
             oversee=lambda push: self._oversight.pushed(push, self._loop),
             in_force=followed,
         )
@@ -486,10 +342,6 @@ class Supervisor:
         except OSError:
             return ""
 
-    def _first_version(self) -> tuple[str, str] | None:
-        path = self._settings.policy_config
-        return self._read_file().source, f"imported from {path}"
-
     def _gateway_report(self) -> GatewayReport:
         """What this gateway is and runs; called in the reporter's thread."""
         shipper = self._shipper
@@ -497,12 +349,12 @@ class Supervisor:
         # Of the report before: what was counted then has been looked for in the journals since.
         unjournaled = max(0, self._decided_before - shipper.journaled) if shipper else 0
         self._decided_before = sum(slot.counters.decided for slot in self._slots)
-        errors = [self._load_error, *(slot.error for slot in self._slots)]
+        errors = [self._loading.error, *(slot.error for slot in self._slots)]
         if self._follower is not None:
             errors.insert(0, self._follower.load_error)
         return GatewayReport(
             id=self._settings.gateway_id,
-            config_id=self._config_id,
+            config_id=self._loading.config_id,
             listen=self._listen,
             version=__version__,
             workers=tuple(report for slot in self._slots if (report := slot.report())),
@@ -546,7 +398,7 @@ class Supervisor:
         for slot in self._slots:
             slot.listener.close()  # first, or a connection could wait here for nobody
             slot.tell(ToWorker(drain=True))
-        limit_seconds = self._drain_seconds + _DRAIN_GRACE_SECONDS
+        limit_seconds = self._loading.drain_seconds + _DRAIN_GRACE_SECONDS
         _, late = (
             await asyncio.wait(self._tasks, timeout=limit_seconds) if self._tasks else ((), ())
         )
@@ -575,44 +427,6 @@ class Supervisor:
             self._shipper.stop()
         if self._follower is not None:
             self._follower.stop()
-
-
-def bind(host: str, port: int, count: int) -> list[socket.socket]:
-    """Listening sockets that share one port; port 0 takes a free one.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listeners: list[socket.socket] = []
-    for _ in range(count):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listeners.append(listener)
-        try:
-            if not listeners[:-1]:
-                refuse_shared(family, host, port)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind((host, port))
-            listener.listen(_BACKLOG)
-        except OSError:
-            for opened in listeners:
-                opened.close()
-            raise
-        port = listener.getsockname()[1]
-    return listeners
-
-
-def refuse_shared(family: int, host: str, port: int) -> None:
-    """Fail when somebody listens there already: SO_REUSEPORT would quietly share with them.
-
-    Raises:
-        OSError: the address is in use.
-    """
-    if port:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
 
 
 def keep_secret(path: Path) -> None:
