@@ -14,8 +14,9 @@ import pytest
 
 from kintsugi.errors import ApiUnreachable
 from kintsugi.gateway.control_plane import Answer, ControlPlane
+from kintsugi.gateway.kept_segments import Keep
 from kintsugi.gateway.recovery import recover
-from kintsugi.gateway.shipper import Keep, Shipper
+from kintsugi.gateway.shipper import Shipper
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
 from kintsugi.ledger.leaves import EventsLeaf
 from kintsugi.model.event import Admission
@@ -216,7 +217,7 @@ def test_a_clock_that_is_years_ahead_sets_records_aside_and_says_so(site: Site) 
         site.decide(ahead_count)
         site.clock.now -= ahead
         assert shipper.flush(timeout_seconds=10)
-        assert shipper.counters.quarantined == ahead_count
+        assert shipper.counters.refused == ahead_count
         site.decide(2)
         assert shipper.flush(timeout_seconds=10)
     aside = (site.journal.parent / "rejected.jsonl").read_text().splitlines()

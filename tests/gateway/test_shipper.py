@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
+from kintsugi.gateway.kept_segments import NOTHING_KEPT, Keep
 from kintsugi.gateway.recovery import recover
-from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, NOTHING_KEPT, Keep, Shipper, ShipperCounters
+from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, Shipper, ShipperCounters
 from kintsugi.ledger.journal_continuity import SeriesState, continue_series
 from kintsugi.ledger.journal_files import exclusive, list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
@@ -197,7 +198,7 @@ def test_a_record_that_is_refused_by_line_is_set_aside_and_the_rest_goes_on(
     write(writer, decided(1), decided(2, "awkward"), decided(3), decided(4, "awkward"), decided(5))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=3, quarantined=2)
+        assert shipper.counters == ShipperCounters(shipped=3, refused=2)
     assert fake.stored == [identifier(number) for number in (1, 3, 5)]
     rejected = [
         json.loads(line) for line in (journal.parent / "rejected.jsonl").read_text().splitlines()
@@ -220,7 +221,7 @@ def test_a_record_that_is_refused_without_a_name_is_found_by_halving(
     write(writer, *(decided(number, "awkward" if number == 7 else "") for number in range(20)))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=19, quarantined=1)
+        assert shipper.counters == ShipperCounters(shipped=19, refused=1)
     writer.close()
 
 

@@ -23,7 +23,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +32,9 @@ import structlog
 from kintsugi.durable import sync, write_whole
 from kintsugi.errors import ApiUnreachable
 from kintsugi.gateway.control_plane import Answer, ControlPlane, backoff_seconds, problem_of
+from kintsugi.gateway.journal_backlog import Backlog
 from kintsugi.gateway.journal_records import DECISION_IN_LINE, peek
+from kintsugi.gateway.kept_segments import NOTHING_KEPT, Keep, KeptSegments
 from kintsugi.ledger.journal import Damage
 from kintsugi.ledger.journal_files import (
     RECOVERY_WORKER_ID,
@@ -62,30 +63,19 @@ _HEADS_MAX = 200
 _encode = msgspec.json.Encoder().encode
 
 
-class Keep(msgspec.Struct, frozen=True):
-    """How much of what has arrived stays here for a while."""
-
-    seconds: float
-    bytes: int
-
-
-NOTHING_KEPT = Keep(0.0, 0)
-KEPT = Keep(86_400.0, 1_000_000_000)
-
-
 class ShipperCounters(msgspec.Struct, frozen=True):
-    """Decision records of this gateway. ``decided = shipped + quarantined + waiting``.
+    """Decision records of this gateway. ``decided = shipped + refused + waiting``.
 
     Attributes:
         shipped: acknowledged by the control plane, since this state folder exists.
         waiting: in the journals and not yet acknowledged.
-        quarantined: refused for their content, since this state folder exists.
+        refused: for their content, since this state folder exists.
         last_error: why the last attempt failed; empty when it did not.
     """
 
     shipped: int = 0
     waiting: int = 0
-    quarantined: int = 0
+    refused: int = 0
     last_error: str = ""
 
 
@@ -93,7 +83,7 @@ class _Progress(msgspec.Struct):
     """What ``shipper.json`` keeps: how far every segment has arrived, and every series is told."""
 
     shipped: int = 0
-    quarantined: int = 0
+    refused: int = msgspec.field(default=0, name="quarantined")  # as files of older releases say
     places: dict[str, Place] = {}
     tellings: dict[str, Telling] = {}
 
@@ -148,7 +138,7 @@ class Shipper:
         self._journal = journal
         self._state = state
         self._control_plane = control_plane
-        self._keep = keep
+        self._kept = KeptSegments(journal, keep, clock)
         self._poll_seconds = poll_seconds
         self._backoff_seconds_max = backoff_seconds_max
         self._clock = clock
@@ -163,10 +153,9 @@ class Shipper:
         self._wanted: list[MissingLines] = []
         self._asked_for: set[MissingLines] = set()
         self._wanted_lock = threading.Lock()
-        self._series_before = {segment.series for segment in list_segments(journal)}
-        self._journaled = 0
-        self._counted = {name: place.offset for name, place in self._progress.places.items()}
-        self._waiting = 0
+        self._backlog = Backlog(
+            journal, {name: place.offset for name, place in self._progress.places.items()}
+        )
         self._last_error = ""
         self._stopping = threading.Event()
         self._wake = threading.Event()
@@ -180,15 +169,15 @@ class Shipper:
         """A snapshot; from any thread."""
         return ShipperCounters(
             self._progress.shipped,
-            max(self._waiting, 0),
-            self._progress.quarantined,
+            max(self._backlog.waiting, 0),
+            self._progress.refused,
             self._last_error,
         )
 
     @property
     def journaled(self) -> int:
         """Decisions in journals that began after this was made; from any thread."""
-        return self._journaled
+        return self._backlog.journaled
 
     def heads(self) -> tuple[JournalHead, ...]:
         """How far each journal that is still here was acknowledged; from any thread."""
@@ -264,7 +253,7 @@ class Shipper:
         with self._rounds:
             self._round_begun += 1
         try:
-            self._count_new()
+            self._backlog.look()
             if not self._in_hand:
                 self._in_hand = self._reader.read(
                     lines_max=BATCH_RECORDS_MAX, bytes_max=BATCH_BYTES_MAX
@@ -285,7 +274,7 @@ class Shipper:
         else:
             # Everything counted has been read, so more than nothing would be a miscount: records
             # that were counted and then written again elsewhere when their sync failed.
-            self._waiting = min(self._waiting, 0)
+            self._backlog.waiting = min(self._backlog.waiting, 0)
             self._succeeded()
             with self._rounds:
                 self._round_drained = self._round_begun
@@ -309,8 +298,8 @@ class Shipper:
             self._progress.places[entry.segment.file_name] = entry.place
         self._progress.tellings = tellings
         self._progress.shipped += len(decisions) - rejected
-        self._progress.quarantined += rejected
-        self._waiting -= len(decisions)
+        self._progress.refused += rejected
+        self._backlog.waiting -= len(decisions)
         self._in_hand = ()
         self._save_progress()
 
@@ -422,7 +411,7 @@ class Shipper:
     ) -> Iterator[list[Entry]]:
         """The wanted lines in batches; notes in ``tellings`` which line stands before them."""
         batch: list[Entry] = []
-        folders = (self._kept, self._journal)
+        folders = (self._kept.folder, self._journal)
         paths = [
             (segment, folder / segment.file_name)
             for folder in folders
@@ -451,18 +440,18 @@ class Shipper:
         self._wake.clear()
         if self._stopping.is_set():
             raise _Stopping
-        self._count_new()
+        self._backlog.look()
 
     def _failed(self, why: str) -> None:
         if self._stopping.is_set():
             raise _Stopping
         if not self._last_error:
-            log.warning("shipper.waits", why=why, waiting=self._waiting)
+            log.warning("shipper.waits", why=why, waiting=self._backlog.waiting)
         self._last_error = why
 
     def _succeeded(self) -> None:
         if self._last_error:
-            log.info("shipper.goes_on", waiting=self._waiting)
+            log.info("shipper.goes_on", waiting=self._backlog.waiting)
         self._last_error = ""
 
     def _set_aside(self, entry: Entry, status: int, reason: str) -> None:
@@ -545,84 +534,32 @@ class Shipper:
                 blocked.add(segment.series)
                 others_left = others_left or self._reader.is_finished(segment)
                 continue
-            self._put_aside(segment)
+            self._kept.put_aside(segment)
             self._progress.places.pop(segment.file_name, None)
-            self._counted.pop(segment.file_name, None)
+            self._backlog.forget(segment)
             deleted = True
         if deleted:
-            self._delete_kept()
+            self._kept.delete_old()
             left = {
                 segment.series
-                for folder in (self._kept, self._journal)
+                for folder in (self._kept.folder, self._journal)
                 for segment in list_segments(folder)
             }
             for series in self._progress.tellings.keys() - left:
                 del self._progress.tellings[series]
             self._save_progress()
 
-    def _put_aside(self, segment: SegmentName) -> None:
-        path = self._journal / segment.file_name
-        if self._keep == NOTHING_KEPT:
-            path.unlink(missing_ok=True)
-            return
-        self._kept.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileNotFoundError):
-            os.utime(path)  # its age counts from here
-            path.rename(self._kept / segment.file_name)
-
-    def _delete_kept(self) -> None:
-        """Delete what was put aside long ago, and the oldest of what is too much."""
-        try:
-            found = [(entry.stat().st_mtime, entry) for entry in self._kept.iterdir()]
-        except FileNotFoundError:
-            return
-        size = sum(entry.stat().st_size for _, entry in found)
-        oldest_kept = self._clock().timestamp() - self._keep.seconds
-        for put_aside_at, entry in sorted(found):
-            if put_aside_at >= oldest_kept and size <= self._keep.bytes:
-                break
-            size -= entry.stat().st_size
-            entry.unlink()
-
-    @property
-    def _kept(self) -> Path:
-        return self._journal / "kept"
-
     def _has_tail(self, segment: SegmentName) -> bool:
         """Whether a torn tail is left, which recovery has to report and cut first."""
         size = (self._journal / segment.file_name).stat().st_size
         return size > self._reader.place(segment).offset
-
-    # What waits
-
-    def _count_new(self) -> None:
-        """Add what was appended since the last look, without taking it apart."""
-        for segment in list_segments(self._journal):
-            name = segment.file_name
-            counted = self._counted.get(name, 0)
-            try:
-                with (self._journal / name).open("rb") as file:
-                    file.seek(counted)
-                    while data := file.read(BATCH_BYTES_MAX):
-                        end = data.rfind(b"\n") + 1
-                        if not end:
-                            break
-                        count = data.count(DECISION_IN_LINE, 0, end)
-                        self._waiting += count
-                        if segment.series not in self._series_before:
-                            self._journaled += count
-                        counted += end
-                        file.seek(counted)
-            except FileNotFoundError:
-                continue
-            self._counted[name] = counted
 
     def _passed_over(self, segment: SegmentName, damage: Damage) -> None:
         path = self._journal / segment.file_name
         with path.open("rb") as file:
             file.seek(damage.offset)
             lost = file.read(damage.resume_at - damage.offset)
-        self._waiting -= lost.count(DECISION_IN_LINE)
+        self._backlog.waiting -= lost.count(DECISION_IN_LINE)
         log.error(
             "shipper.journal_damaged",
             file=str(path),

@@ -41,13 +41,14 @@ from kintsugi.gateway.control_plane import ControlPlane
 from kintsugi.gateway.counter_service import CounterService
 from kintsugi.gateway.follower import FollowedConfiguration, Follower
 from kintsugi.gateway.journal_retention import JournalTrimmer
+from kintsugi.gateway.kept_segments import KEPT
 from kintsugi.gateway.listeners import bind
 from kintsugi.gateway.loading import Loading
 from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
-from kintsugi.gateway.shipper import KEPT, Shipper
+from kintsugi.gateway.shipper import Shipper
 from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.journal import MissingLines
 
@@ -363,7 +364,7 @@ class Supervisor:
             load_error=next(filter(None, errors), ""),
             started_at=self._started_at,
             unjournaled=unjournaled,
-            refused=shipped.quarantined if shipped else 0,
+            refused=shipped.refused if shipped else 0,
             journals=shipper.heads() if shipper else (),
         )
 
