@@ -67,6 +67,16 @@ def whole(data: list[Any]) -> Response:
     return reply(Page(data, Meta(total=len(data))))
 
 
+def part(data: list[Any], cursor: str | None, *, first: bool = True) -> Response:
+    """Some of a list that nobody counts: ``total`` is of what is shown, and less than all where
+    more follow or went before.
+
+    Args:
+        first: nothing went before.
+    """
+    return reply(Page(data, Meta(len(data), cursor is not None or not first, cursor)))
+
+
 def reply(body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Encode an answer once, straight from the shared vocabulary."""
     return Response(

@@ -12,7 +12,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply, whole
+from kintsugi.api.answers import Meta, One, Page, one, part, reply, whole
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import PageQuery
@@ -137,12 +137,10 @@ def list_archives(control: Ctl, query: Annotated[ArchiveQuery, Query()]) -> Resp
     """Archives, newest first. ``meta.total`` counts those of this page and tells, as
     ``total_is_floor``, whether there are more."""
     if query.limit == 0:
-        return reply(Page([], Meta(total=0, total_is_floor=True)))
+        return part([], None, first=False)
     store = control.stores.archives
     found, cursor = store.page(month=query.month, limit=query.limit, cursor=query.cursor)
-    more = cursor is not None or query.cursor is not None
-    meta = Meta(total=len(found), total_is_floor=more, next_cursor=cursor)
-    return reply(Page([view_of(one, store) for one in found], meta))
+    return part([view_of(one, store) for one in found], cursor, first=query.cursor is None)
 
 
 @routes.add("GET", "/v1/archives/months", Scope.ARCHIVES_READ, answer=Page[MonthView])

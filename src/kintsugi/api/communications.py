@@ -11,7 +11,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.configurations import DryRun, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
@@ -190,8 +190,9 @@ def list_communications(control: Ctl, query: Annotated[CommunicationsQuery, Quer
     found, cursor = control.stores.followups.page(
         where, order="newest", limit=max(query.limit, 1), cursor=query.cursor
     )
-    views: list[Any] = [view_of(control, each) for each in found if isinstance(each, Communication)]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part(
+        [view_of(control, each) for each in found if isinstance(each, Communication)], cursor
+    )
 
 
 @routes.add(

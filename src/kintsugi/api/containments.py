@@ -12,7 +12,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.containment_incident import DeclaredIncident, may_declare, put_with_incident
 from kintsugi.api.containment_snapshot import Snapshot, take_snapshot
 from kintsugi.api.control import Caller, Control, Ctl
@@ -289,7 +289,7 @@ def list_containments(control: Ctl, query: Annotated[ContainmentQuery, Query()])
         cursor=query.cursor,
     )
     shown = [_shown(control, one) for one in found]
-    return reply(Page(shown, Meta(len(found), cursor is not None, cursor)))
+    return part(shown, cursor)
 
 
 @routes.add(

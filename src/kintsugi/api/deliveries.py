@@ -12,7 +12,7 @@ from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, Page, one, reply
+from kintsugi.api.answers import one, part
 from kintsugi.api.control import Control
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.relative_time import parse_time
@@ -176,7 +176,7 @@ def page_of(control: Control, target: AnyTarget, query: DeliveryQuery) -> Respon
         target.id, query.state, limit=query.limit, cursor=query.cursor
     )
     views = [view_of(one) for one in found]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part(views, cursor)
 
 
 def redeliver(control: Control, target: AnyTarget, wanted: Redeliver) -> Response:

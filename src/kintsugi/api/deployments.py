@@ -11,7 +11,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.control import Caller, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import PageQuery, Text, TimeText
@@ -82,7 +82,7 @@ def list_deployments(control: Ctl, query: Annotated[PageQuery, Query()]) -> Resp
         type_name=REPORTED, limit=max(query.limit, 1), cursor=query.cursor
     )
     views = [view_of(told) for told in found]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part(views, cursor)
 
 
 def view_of(told: Notice) -> DeploymentView:

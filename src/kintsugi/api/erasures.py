@@ -12,7 +12,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import PageQuery
@@ -171,11 +171,9 @@ def list_erasures(control: Ctl, query: Annotated[PageQuery, Query()]) -> Respons
     """Erasures, newest first. ``meta.total`` counts those of this page and tells, as
     ``total_is_floor``, whether there are more."""
     if query.limit == 0:
-        return reply(Page([], Meta(total=0, total_is_floor=True)))
+        return part([], None, first=False)
     jobs, cursor = control.stores.erasures.erasures(limit=query.limit, cursor=query.cursor)
-    more = cursor is not None or query.cursor is not None
-    meta = Meta(total=len(jobs), total_is_floor=more, next_cursor=cursor)
-    return reply(Page([view_of(job) for job in jobs], meta))
+    return part([view_of(job) for job in jobs], cursor, first=query.cursor is None)
 
 
 @routes.add("GET", "/v1/erasures/{erasure_id}", Scope.ERASURES_READ, answer=One[ErasureView])

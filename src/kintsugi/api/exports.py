@@ -15,7 +15,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import FileResponse, Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.auth import authorise
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of, record
@@ -177,15 +177,10 @@ def list_exports(control: Ctl, query: Annotated[PageQuery, Query()]) -> Response
     """Exports, newest first. ``meta.total`` counts those of this page and tells, as
     ``total_is_floor``, whether there are more."""
     if query.limit == 0:
-        return reply(Page([], Meta(total=0, total_is_floor=True)))
+        return part([], None, first=False)
     jobs, cursor = control.stores.exports.page(limit=query.limit, cursor=query.cursor)
-    meta = Meta(
-        total=len(jobs),
-        total_is_floor=cursor is not None or query.cursor is not None,
-        next_cursor=cursor,
-    )
     seen = [view_of(job) for job in jobs if may_read(control.stores, job.where)]
-    return reply(Page(seen, msgspec.structs.replace(meta, total=len(seen))))
+    return part(seen, cursor, first=query.cursor is None)
 
 
 @routes.add("GET", "/v1/exports/{export_id}", Scope.EXPORTS_READ, answer=One[ExportView])

@@ -15,7 +15,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply, whole
+from kintsugi.api.answers import One, Page, one, part, whole
 from kintsugi.api.configurations import DryRun, etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
@@ -184,8 +184,7 @@ def list_actions(control: Ctl, query: Annotated[ActionsQuery, Query()]) -> Respo
     found, cursor = control.stores.followups.page(
         where, order="due", limit=max(query.limit, 1), cursor=query.cursor
     )
-    views: list[Any] = views_of(control, [one for one in found if isinstance(one, Action)])
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part(views_of(control, [one for one in found if isinstance(one, Action)]), cursor)
 
 
 @routes.add("GET", "/v1/actions/vocabulary", Scope.INCIDENTS_READ, answer=One[ActionVocabulary])

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply, whole
+from kintsugi.api.answers import Meta, One, Page, one, part, reply, whole
 from kintsugi.api.configurations import etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
@@ -215,8 +215,7 @@ def show_incident_timeline(
         limit=max(query.limit, 1),
         cursor=query.cursor,
     )
-    views: list[Any] = [entry_view(each) for each in shown]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part([entry_view(each) for each in shown], cursor)
 
 
 @routes.add(

@@ -9,7 +9,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, Page, reply, whole
+from kintsugi.api.answers import Page, part, whole
 from kintsugi.api.control import Ctl
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.permissions import Scope
@@ -55,7 +55,7 @@ def list_notices(control: Ctl, query: Annotated[NoticeQuery, Query()]) -> Respon
         if may_see(control.stores, one.subject)
         and may_see(control.stores, f"incident:{one.data.get('incident_id') or ''}")
     ]
-    return reply(Page(seen, Meta(len(seen), cursor is not None, cursor)))
+    return part(seen, cursor)
 
 
 @routes.add("GET", "/v1/notice-types", Scope.WEBHOOKS_READ, answer=Page[NoticeTypeView])

@@ -11,7 +11,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply, whole
+from kintsugi.api.answers import One, Page, one, part, whole
 from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
@@ -215,8 +215,7 @@ def list_obligations(control: Ctl, query: Annotated[ObligationsQuery, Query()]) 
     found, cursor = incidents.obligations(
         terminal=terminal, limit=max(query.limit, 1), cursor=query.cursor
     )
-    views: list[Any] = [view_of(owed.incident, owed.obligation, now=now) for owed in found]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part([view_of(owed.incident, owed.obligation, now=now) for owed in found], cursor)
 
 
 @routes.add("GET", "/v1/obligations/rules", Scope.INCIDENTS_READ, answer=One[CatalogueView])

@@ -11,7 +11,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.escalations import EscalationView, Reason, incident_of, view_of
@@ -167,7 +167,7 @@ def list_overrides(control: Ctl, query: Annotated[OverrideQuery, Query()]) -> Re
         msgspec.structs.replace(made, incident_id=reference_for(control.stores, made.incident_id))
         for made in found
     ]
-    return reply(Page(shown, Meta(len(shown), cursor is not None, cursor)))
+    return part(shown, cursor)
 
 
 @routes.add(
@@ -200,7 +200,7 @@ def list_proposals(control: Ctl, query: Annotated[PageQuery, Query()]) -> Respon
         for made in found
         if made.proposes is not None
     ]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part(views, cursor)
 
 
 @routes.add("GET", "/v1/overrides/load", Scope.ESCALATIONS_READ, answer=One[Load], parameters=True)

@@ -11,7 +11,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.configurations import CONTENT_BYTES_MAX, CONTENT_CHARS_MAX, DryRun
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.event_query import PageQuery
@@ -133,7 +133,7 @@ def list_proofs(control: Ctl, query: Annotated[ProofsQuery, Query()]) -> Respons
     proofs, cursor = control.stores.proofs.page(
         where, limit=max(query.limit, 1), cursor=query.cursor
     )
-    return reply(Page([_summary(each) for each in proofs], Meta(len(proofs), bool(cursor), cursor)))
+    return part([_summary(each) for each in proofs], cursor)
 
 
 @routes.add("GET", "/v1/proofs/{proof_id}", Scope.REGRESSIONS_READ, answer=One[ProofView])

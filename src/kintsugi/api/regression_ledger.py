@@ -10,7 +10,7 @@ from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.bound_cases import Breach, breaches
 from kintsugi.api.control import Ctl
 from kintsugi.api.event_query import PageQuery
@@ -107,7 +107,7 @@ def list_ledger(control: Ctl, query: Annotated[LedgerQuery, Query()]) -> Respons
     entries, cursor = control.stores.ledger.page(
         where, limit=max(query.limit, 1), cursor=query.cursor
     )
-    return reply(Page(entries, Meta(len(entries), bool(cursor), cursor)))
+    return part(entries, cursor)
 
 
 @routes.add("GET", "/v1/regressions/ledger/check", Scope.REGRESSIONS_READ, answer=One[LedgerCheck])
@@ -133,7 +133,7 @@ def list_coverage(control: Ctl, query: Annotated[PageQuery, Query()]) -> Respons
         IncidentFilter("closed"), limit=max(query.limit, 1), cursor=query.cursor
     )
     views = coverage(control.stores, seen_among(control.stores, [each.id for each in found]))
-    return reply(Page(views, Meta(len(views), bool(cursor), cursor)))
+    return part(views, cursor)
 
 
 def coverage(stores: Stores, incidents: list[Incident]) -> list[CoverageView]:

@@ -11,7 +11,7 @@ from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply, whole
+from kintsugi.api.answers import One, Page, one, part, whole
 from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.custody import actor_of
@@ -263,7 +263,7 @@ def list_report_links(control: Ctl, query: Annotated[PageQuery, Query()]) -> Res
         limit=max(query.limit, 1), cursor=query.cursor
     )
     views = [_link_view(control, each) for each in found]
-    return reply(Page(views, Meta(len(views), cursor is not None, cursor)))
+    return part(views, cursor)
 
 
 @routes.add("POST", "/v1/report-links/{link_id}/revoke", Scope.REPORTS_MANAGE, answer=One[LinkView])

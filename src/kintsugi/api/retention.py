@@ -11,7 +11,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from kintsugi.api.answers import Meta, One, Page, one, reply
+from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
@@ -246,11 +246,9 @@ def list_retention_runs(control: Ctl, query: Annotated[PageQuery, Query()]) -> R
     """Runs, newest first. ``meta.total`` counts those of this page and tells, as
     ``total_is_floor``, whether there are more."""
     if query.limit == 0:
-        return reply(Page([], Meta(total=0, total_is_floor=True)))
+        return part([], None, first=False)
     runs, cursor = control.stores.retention.runs(limit=query.limit, cursor=query.cursor)
-    more = cursor is not None or query.cursor is not None
-    meta = Meta(total=len(runs), total_is_floor=more, next_cursor=cursor)
-    return reply(Page([view_of(run) for run in runs], meta))
+    return part([view_of(run) for run in runs], cursor, first=query.cursor is None)
 
 
 @routes.add("GET", "/v1/retention/runs/{run_id}", Scope.RETENTION_READ, answer=One[RunView])

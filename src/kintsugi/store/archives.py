@@ -30,7 +30,7 @@ from kintsugi.store.archive_query import run_over_archive
 from kintsugi.store.archive_shelf import Copies, Shelf
 from kintsugi.store.archive_tasks import MANIFEST, Tasks
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.custody import add_custody
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
@@ -107,10 +107,8 @@ class PostgresArchives:
         values = {"month": month, "before_at": at, "before_id": before, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = rows[:limit]
-        more = len(rows) > limit and bool(shown)
-        found = [_ARCHIVE.decode(record) for _, _, record in shown]
-        return found, encode_cursor(shown[-1][0], shown[-1][1]) if more else None
+        shown, after = paged(rows, limit, lambda row: (row[0], row[1]))
+        return [_ARCHIVE.decode(record) for _, _, record in shown], after
 
     def in_force(self, *, month: str = "") -> list[Archive]:
         with self._database.transaction() as connection:

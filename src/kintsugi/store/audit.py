@@ -10,7 +10,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import audit_leaf
 from kintsugi.model.audit import AuditEntry, AuditFilter, audit_record
 from kintsugi.store.connections import Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.log import add_leaf
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
@@ -39,16 +39,12 @@ class PostgresAudit:
     def page(
         self, where: AuditFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[AuditEntry], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and parse_uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         place = {"before_at": before_at, "before_id": before_id, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], {**_values(where), **place}).fetchall()
-        shown = [_ENTRY.decode(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        found = [_ENTRY.decode(record) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def count(self, where: AuditFilter, *, ceiling: int) -> int:
         values = {**_values(where), "ceiling": ceiling}

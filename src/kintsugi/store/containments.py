@@ -15,7 +15,7 @@ from kintsugi.model.incident import Change, Incident
 from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.containment_moves import approved, judged, released
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.incidents import change_incidents
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
@@ -65,9 +65,7 @@ class PostgresContainments:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Containment], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and parse_uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         values = {
             "state": state,
             "now": now,
@@ -77,10 +75,8 @@ class PostgresContainments:
         }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_RECORD.decode(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        found = [_RECORD.decode(record) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def count(self, *, state: ContainmentState | None, now: datetime) -> int:
         values = {"state": state, "now": now}

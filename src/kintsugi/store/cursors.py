@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from kintsugi.errors import InvalidInput
+from kintsugi.store.uuids import parse_uuid
+
+Thing = TypeVar("Thing")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = 2**31 - 1  # an integer of the database
@@ -38,6 +41,20 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     return timestamp, identifier
 
 
+def place_in(cursor: str | None) -> tuple[datetime, str] | None:
+    """The time and id that a page goes on after, where ids are UUIDs; None for the first page.
+
+    Raises:
+        InvalidInput: this store did not make the cursor.
+    """
+    if not cursor:
+        return None
+    place = decode_cursor(cursor)
+    if parse_uuid(place[1]) is None:
+        raise InvalidInput("the cursor is not one that this server gave out")
+    return place
+
+
 def before_of(cursor: str | None, number_of: Callable[[str], int | None]) -> int:
     """The number before which a page goes on, where rows are numbered and the newest come first.
 
@@ -53,3 +70,18 @@ def before_of(cursor: str | None, number_of: Callable[[str], int | None]) -> int
     if number is None:
         raise InvalidInput("the cursor is not one that this server gave out")
     return number
+
+
+def paged(
+    found: Sequence[Thing], limit: int, place: Callable[[Thing], tuple[datetime, str]]
+) -> tuple[list[Thing], str | None]:
+    """A page, and the cursor of the next one; None where this is the last.
+
+    Args:
+        found: in order, with one more than ``limit`` where there is more.
+        place: the time and id that ``found`` is in the order of.
+    """
+    shown = list(found[:limit])
+    if len(found) <= limit or not shown:
+        return shown, None
+    return shown, encode_cursor(*place(shown[-1]))

@@ -12,7 +12,7 @@ from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import custody_leaf
 from kintsugi.model.custody import CustodyEntry, CustodyFilter, custody_record
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.log import add_leaf
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
@@ -49,9 +49,7 @@ class PostgresCustody:
     def page(
         self, where: CustodyFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[CustodyEntry], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and parse_uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         values = {
             **_values(where),
             "before_at": before_at,
@@ -60,10 +58,8 @@ class PostgresCustody:
         }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_ENTRY.decode(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        found = [_ENTRY.decode(record) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def count(self, where: CustodyFilter, *, ceiling: int) -> int:
         with self._database.transaction() as connection:

@@ -15,7 +15,7 @@ from kintsugi.ledger.leaves import ErasureLeaf
 from kintsugi.model.erasure import ErasureJob, Left, Receipt, Remembered, destroyed_entry
 from kintsugi.model.vault import Subject
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, encode_cursor, paged
 from kintsugi.store.custody import add_custody
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.log import add_leaf
@@ -96,10 +96,8 @@ class PostgresErasures:
         values = [before[0], parse_uuid(before[1]), limit + 1]
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = rows[:limit]
-        more = len(rows) > limit and bool(shown)
-        jobs = [_JOB.decode(job) for _, _, job in shown]
-        return jobs, encode_cursor(shown[-1][0], shown[-1][1]) if more else None
+        shown, after = paged(rows, limit, lambda row: (row[0], row[1]))
+        return [_JOB.decode(job) for _, _, job in shown], after
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> ErasureJob | None:
         stale = now - timedelta(seconds=stale_after_seconds)

@@ -12,7 +12,7 @@ from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.exports import ExportJob, withdrawn
 from kintsugi.model.notice_sources import concerns_incident, of_export
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.custody import add_custody
 from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
@@ -47,10 +47,8 @@ class PostgresExports:
         before = decode_cursor(cursor) if cursor else _AFTER_ALL
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], [*before, limit + 1]).fetchall()
-        shown = rows[:limit]
-        more = len(rows) > limit and bool(shown)
-        jobs = [_JOB.decode(job) for _, _, job in shown]
-        return jobs, encode_cursor(shown[-1][0], shown[-1][1]) if more else None
+        shown, after = paged(rows, limit, lambda row: (row[0], row[1]))
+        return [_JOB.decode(job) for _, _, job in shown], after
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> ExportJob | None:
         stale = now - timedelta(seconds=stale_after_seconds)

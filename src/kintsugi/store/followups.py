@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound, VersionConflict
+from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.model.followup import (
     Followup,
     FollowupFilter,
@@ -18,7 +18,7 @@ from kintsugi.model.followup import (
     read_followup,
 )
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -50,9 +50,7 @@ class PostgresFollowups:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Followup], str | None]:
-        at, identifier = decode_cursor(cursor) if cursor else (None, None)
-        if identifier is not None and parse_uuid(identifier) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        at, identifier = place_in(cursor) or (None, None)
         if where.incident and parse_uuid(where.incident) is None:
             return [], None
         values = {
@@ -64,10 +62,8 @@ class PostgresFollowups:
         statement = f"of_incident_by_{order}" if where.incident else f"page_by_{order}"
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL[statement], values).fetchall()
-        shown = [read_followup(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(*place(shown[-1], order))
+        found = [read_followup(record) for (record,) in rows]
+        return paged(found, limit, lambda one: place(one, order))
 
 
 def keep(connection: Connection, followup: Followup) -> None:

@@ -29,7 +29,7 @@ from kintsugi.model.incident_keys import number_in, uuid_in
 from kintsugi.model.incident_terms import NEWEST, terms_of
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import encode_cursor, paged, place_in
 from kintsugi.store.followups import keep
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
@@ -112,14 +112,12 @@ class PostgresIncidents:
     def page(
         self, where: IncidentFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Incident], str | None]:
-        at, identifier = _place(cursor)
+        at, identifier = place_in(cursor) or (None, None)
         values = {**_values(where), "before_at": at, "before_id": identifier, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_INCIDENT.decode(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].reported_at, shown[-1].id)
+        found = [_INCIDENT.decode(record) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.reported_at, one.id))
 
     def count(self, where: IncidentFilter, *, ceiling: int) -> int:
         with self._database.transaction() as connection:
@@ -137,7 +135,7 @@ class PostgresIncidents:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[TimelineEntry], str | None]:
-        at, identifier = _place(cursor)
+        at, identifier = place_in(cursor) or (None, None)
         values = {
             "incident": incident_id,
             "pinned_only": pinned_only,
@@ -200,7 +198,7 @@ class PostgresIncidents:
         cursor: str | None = None,
         viewer: str | None = None,
     ) -> tuple[list[OwedObligation], str | None]:
-        at, identifier = _place(cursor)
+        at, identifier = place_in(cursor) or (None, None)
         values = {
             "terminal": terminal,
             "viewer": viewer,
@@ -357,10 +355,3 @@ def _values(where: IncidentFilter) -> dict[str, Any]:
         "viewer": where.viewer,
         "waived": where.waived,
     }
-
-
-def _place(cursor: str | None) -> tuple[datetime | None, str | None]:
-    at, identifier = decode_cursor(cursor) if cursor else (None, None)
-    if identifier is not None and uuid_in(identifier) is None:
-        raise InvalidInput("the cursor is not one that this server gave out")
-    return at, identifier

@@ -33,7 +33,7 @@ from kintsugi.model.events import StoredEvent
 from kintsugi.model.ids import uuid7_time
 from kintsugi.model.query import QueryResult
 from kintsugi.store.archives import asked_again
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.uuids import parse_uuid
 
 _EVENTS_PER_FILE = 3
@@ -140,9 +140,7 @@ class MemoryArchives:
             before = decode_cursor(cursor)
             found = [one for one in found if (one.created_at, one.id) < before]
         found.sort(key=lambda one: (one.created_at, one.id), reverse=True)
-        shown = found[:limit]
-        more = len(found) > limit and bool(shown)
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id) if more else None
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def in_force(self, *, month: str = "") -> list[Archive]:
         found = [

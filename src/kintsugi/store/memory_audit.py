@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import audit_leaf
 from kintsugi.model.audit import AuditEntry, AuditFilter
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.uuids import parse_uuid
 
@@ -33,9 +33,7 @@ class MemoryAudit:
     def page(
         self, where: AuditFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[AuditEntry], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = sorted(
             (
                 entry
@@ -45,10 +43,7 @@ class MemoryAudit:
             key=lambda entry: (entry.at, entry.id),
             reverse=True,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def count(self, where: AuditFilter, *, ceiling: int) -> int:
         return min(ceiling, sum(_is(entry, where) for entry in self._entries.values()))

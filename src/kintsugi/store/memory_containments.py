@@ -11,7 +11,7 @@ from kintsugi.model.containment import Bypassed, Containment, ContainmentState
 from kintsugi.model.incident import Change, Incident
 from kintsugi.model.notice_sources import of_containment
 from kintsugi.store.containment_moves import approved, judged, released
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
@@ -66,19 +66,14 @@ class MemoryContainments:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Containment], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = [
             one
             for one in reversed(self._oldest_first())
             if state in (None, one.state(now))
             and (before is None or (one.created_at, one.id) < before)
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def count(self, *, state: ContainmentState | None, now: datetime) -> int:
         return sum(state in (None, one.state(now)) for one in self._found.values())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import Leaf, custody_leaf
 from kintsugi.model.custody import CustodyEntry, CustodyFilter
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.uuids import parse_uuid
 
@@ -34,18 +34,13 @@ class MemoryCustody:
     def page(
         self, where: CustodyFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[CustodyEntry], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = [
             entry
             for entry in self._oldest_first()[::-1]
             if _is(entry, where) and (before is None or (entry.at, entry.id) < before)
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def count(self, where: CustodyFilter, *, ceiling: int) -> int:
         return min(ceiling, sum(_is(entry, where) for entry in self._entries.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import NotFound
 from kintsugi.model.followup import (
     Followup,
     FollowupFilter,
@@ -11,7 +11,7 @@ from kintsugi.model.followup import (
     kind_of,
     read_followup,
 )
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.followups import conflict_of, next_version, place
 from kintsugi.store.uuids import parse_uuid
 
@@ -37,9 +37,7 @@ class MemoryFollowups:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Followup], str | None]:
-        after = decode_cursor(cursor) if cursor else None
-        if after is not None and parse_uuid(after[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        after = place_in(cursor)
         newest = order == "newest"
         found = sorted(
             (
@@ -54,10 +52,7 @@ class MemoryFollowups:
             key=lambda one: place(one, order),
             reverse=newest,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(*place(shown[-1], order))
+        return paged(found, limit, lambda one: place(one, order))
 
     def check(self, followup: Followup) -> None:
         """Raise when it cannot be kept.

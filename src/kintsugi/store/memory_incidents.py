@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -25,12 +24,12 @@ from kintsugi.model.incident import (
     record_of,
 )
 from kintsugi.model.incident_access import may_see, visibility_of
-from kintsugi.model.incident_keys import number_in, uuid_in
+from kintsugi.model.incident_keys import number_in
 from kintsugi.model.incident_terms import NEWEST, terms_of
 from kintsugi.model.notice import Notice
 from kintsugi.model.notice_sources import of_incident
 from kintsugi.model.retention import Keeper
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.incidents import NEVER, begins_anew, check_event_ids, check_version
 from kintsugi.store.memory_followups import MemoryFollowups
 from kintsugi.store.memory_lock import LOCK
@@ -106,7 +105,7 @@ class MemoryIncidents:
     def page(
         self, where: IncidentFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Incident], str | None]:
-        before = _place(cursor)
+        before = place_in(cursor)
         found = sorted(
             (
                 one
@@ -116,10 +115,7 @@ class MemoryIncidents:
             key=lambda one: (one.reported_at, one.id),
             reverse=True,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].reported_at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.reported_at, one.id))
 
     def count(self, where: IncidentFilter, *, ceiling: int) -> int:
         return min(ceiling, sum(_is(one, where) for one in self._incidents.values()))
@@ -133,7 +129,7 @@ class MemoryIncidents:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[TimelineEntry], str | None]:
-        before = _place(cursor)
+        before = place_in(cursor)
 
         def when(one: Entry) -> tuple[datetime, str]:
             return getattr(one, order), one.id
@@ -146,10 +142,7 @@ class MemoryIncidents:
             and (before is None or when(one) < before)
             and (not pinned_only or self._pinned(one))
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(*when(shown[-1].entry))
+        return paged(found, limit, lambda one: when(one.entry))
 
     def entry(self, incident_id: str, entry_id: str) -> Entry:
         for one in self._entries:
@@ -208,7 +201,7 @@ class MemoryIncidents:
         cursor: str | None = None,
         viewer: str | None = None,
     ) -> tuple[list[OwedObligation], str | None]:
-        after = _place(cursor)
+        after = place_in(cursor)
         found = sorted(
             (
                 one
@@ -220,10 +213,7 @@ class MemoryIncidents:
             ),
             key=_due,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(*_due(shown[-1]))
+        return paged(found, limit, _due)
 
     def obligation(self, obligation_id: str) -> OwedObligation:
         for one in self._owed():
@@ -366,15 +356,6 @@ def _is(incident: Incident, where: IncidentFilter) -> bool:
     elif where.state and incident.state != where.state:
         return False
     return not where.severity or (incident.severity or "unset") == where.severity
-
-
-def _place(cursor: str | None) -> Any:
-    if cursor is None:
-        return None
-    at, identifier = decode_cursor(cursor)
-    if uuid_in(identifier) is None:
-        raise InvalidInput("the cursor is not one that this server gave out")
-    return at, identifier
 
 
 def _as_keeper(incident: Incident) -> Keeper:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from kintsugi.errors import InvalidInput
 from kintsugi.model.notice import Notice
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.memory_lock import LOCK
-from kintsugi.store.uuids import parse_uuid
 
 Tell = Callable[[Sequence[Notice]], None]
 
@@ -56,18 +54,13 @@ class MemoryNotices:
     def page(
         self, *, type_name: str = "", limit: int, cursor: str | None = None
     ) -> tuple[list[Notice], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = [
             one
             for one in sorted(self._notices, key=lambda one: (one.at, one.id), reverse=True)
             if type_name in ("", one.type) and (before is None or (one.at, one.id) < before)
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def take_waiting(self, limit: int) -> list[Notice]:
         """The oldest that wait, which wait no longer."""

@@ -20,7 +20,7 @@ from kintsugi.model.notify import (
     Work,
     due_again,
 )
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import encode_cursor, place_in
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import MemoryNotices
 from kintsugi.store.notify import check_version, learned
@@ -149,9 +149,7 @@ class MemoryNotify:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Delivery], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = sorted(
             (
                 (at, one.id)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from statistics import median
 
-from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import override_leaf
 from kintsugi.model.incident import new_id
 from kintsugi.model.overrides import (
@@ -20,8 +19,7 @@ from kintsugi.model.overrides import (
     Seen,
 )
 from kintsugi.model.oversight import Escalation, override_of
-from kintsugi.store.cursors import decode_cursor, encode_cursor
-from kintsugi.store.uuids import parse_uuid
+from kintsugi.store.cursors import paged, place_in
 
 
 class MemoryOverrides:
@@ -45,9 +43,7 @@ class MemoryOverrides:
     def page(
         self, where: OverrideFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Override], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = [
             one
             for one in self._newest_first()
@@ -56,10 +52,7 @@ class MemoryOverrides:
             and not (where.proposing and one.proposes is None)
             and (before is None or (one.at, one.id) < before)
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def of(self, escalation_id: str) -> list[Override]:
         return [one for one in self._newest_first() if one.escalation_id == escalation_id]

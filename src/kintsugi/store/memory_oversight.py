@@ -29,7 +29,7 @@ from kintsugi.model.signal import SignalStore
 from kintsugi.model.workflow import RiskTier
 from kintsugi.store import oversight_moves as moves
 from kintsugi.store.contents import redacted, whole
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_overrides import MemoryOverrides
@@ -96,10 +96,7 @@ class MemoryOversight:
             if _is(one, status, now)
             and (before is None or (one.report.created_at, one.id) < before)
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].report.created_at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.report.created_at, one.id))
 
     def count_escalations(self, status: str | None, *, now: datetime) -> int:
         return sum(_is(one, status, now) for one in self._escalations.values())
@@ -154,10 +151,7 @@ class MemoryOversight:
             if before is None or (one.created_at, one.id) < before
         ]
         found.sort(key=lambda one: (one.created_at, one.id), reverse=True)
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def count_quarantines(self, *, in_force: bool | None) -> int:
         return sum(

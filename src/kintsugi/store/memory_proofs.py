@@ -11,7 +11,7 @@ from kintsugi.ledger.leaves import proof_leaf
 from kintsugi.model.notice_sources import of_proof
 from kintsugi.model.proof import Proof, ProofFilter, proof_id, proof_number, proof_record
 from kintsugi.model.regression_ledger import Binding
-from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.cursors import before_of, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
@@ -61,7 +61,4 @@ class MemoryProofs:
             and where.passed in (None, one.passed)
             and (proof_number(one.id) or 0) < before
         ]
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.at, one.id))

@@ -20,7 +20,7 @@ from kintsugi.model.regression import (
     regression_number,
 )
 from kintsugi.model.regression_ledger import LedgerEntry
-from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.cursors import before_of, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
@@ -88,10 +88,7 @@ class MemoryRegressions:
         before = before_of(cursor, regression_number)
         found = [one for one in self.scan(where) if (regression_number(one.id) or 0) < before]
         found.reverse()
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def scan(self, where: RegressionFilter) -> Iterator[Regression]:
         yield from [one for _, (*_, one) in sorted(self._cases.items()) if _is(one, where)]

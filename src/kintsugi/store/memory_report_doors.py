@@ -8,7 +8,7 @@ import msgspec
 
 from kintsugi.errors import NotFound
 from kintsugi.model.report_doors import ReportLink, Source, UsedLink
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.report_doors import check_version
 
@@ -59,10 +59,7 @@ class MemoryReportDoors:
             key=lambda one: (one.link.created_at, one.link.id),
             reverse=True,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].link.created_at, shown[-1].link.id)
+        return paged(found, limit, lambda one: (one.link.created_at, one.link.id))
 
     def revoke_link(self, link_id: str, *, by: str, now: datetime) -> UsedLink:
         with LOCK:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import NotFound
 from kintsugi.ledger.leaves import report_leaf
 from kintsugi.model.custody import CustodyEntry, CustodyStore
 from kintsugi.model.incident import Change, Incident
@@ -25,11 +25,10 @@ from kintsugi.model.report import (
     counted,
     report_digest,
 )
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.reports import check_unsettled, is_news
-from kintsugi.store.uuids import parse_uuid
 
 
 class MemoryReports:
@@ -81,9 +80,7 @@ class MemoryReports:
     def page(
         self, where: ReportFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[KeptReport], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = sorted(
             (
                 one
@@ -93,10 +90,7 @@ class MemoryReports:
             key=lambda one: (one.report.at, one.report.id),
             reverse=True,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].report.at, shown[-1].report.id)
+        return paged(found, limit, lambda one: (one.report.at, one.report.id))
 
     def count(self, where: ReportFilter, *, ceiling: int) -> int:
         return min(ceiling, sum(_is(one, where) for one in self._kept.values()))

@@ -34,7 +34,7 @@ from kintsugi.model.retention import (
     policy_text,
 )
 from kintsugi.model.span import TraceSummary
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, encode_cursor, paged
 from kintsugi.store.memory_archives import MemoryArchives
 from kintsugi.store.memory_incidents import MemoryIncidents
 from kintsugi.store.memory_lock import LOCK
@@ -160,9 +160,7 @@ class MemoryRetention:
             reverse=True,
         )
         found = [one for one in ordered if before is None or (one.created_at, one.id) < before]
-        shown = found[:limit]
-        more = len(found) > limit and bool(shown)
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id) if more else None
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> RetentionRun | None:
         stale = now - timedelta(seconds=stale_after_seconds)

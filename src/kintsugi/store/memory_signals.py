@@ -18,7 +18,7 @@ from kintsugi.model.signal import (
     resolved,
     seen_again,
 )
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 
@@ -78,9 +78,7 @@ class MemorySignals:
             and kind in ("", one.kind)
             and (before is None or (one.at, one.id) < before)
         ]
-        shown = found[:limit]
-        more = len(found) > limit and bool(shown)
-        return shown, encode_cursor(shown[-1].at, shown[-1].id) if more else None
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def count_unresolved(self) -> int:
         return sum(one.resolved_at is None for one in self._signals.values())

@@ -14,7 +14,7 @@ from kintsugi.model.seen_parts import of_spans
 from kintsugi.model.span import Span, SpansStored, TraceFilter, TraceSummary
 from kintsugi.model.vault import Subject
 from kintsugi.model.workflow import WorkflowStore
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.event_rows import column_text
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.trace_summary import begun, label, with_decisions, with_spans
@@ -143,9 +143,7 @@ class MemorySpans:
         before = decode_cursor(cursor) if cursor else None
         found = sorted(self._matching(where), key=_key, reverse=True)
         found = [trace for trace in found if before is None or _key(trace) < before]
-        shown = found[:limit]
-        more = len(found) > limit and bool(shown)
-        return shown, encode_cursor(*_key(shown[-1])) if more else None
+        return paged(found, limit, _key)
 
     def count(self, where: TraceFilter, *, ceiling: int) -> int:
         return min(len(self._matching(where)), ceiling)

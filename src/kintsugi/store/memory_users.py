@@ -7,12 +7,11 @@ from datetime import datetime
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import NotFound
 from kintsugi.model.user import Invitation, Session, SignInFlow, User
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.users import check_user_id, taken
-from kintsugi.store.uuids import parse_uuid
 
 
 class MemoryUsers:
@@ -42,9 +41,7 @@ class MemoryUsers:
     def page(
         self, *, active: bool | None, limit: int, cursor: str | None = None
     ) -> tuple[list[User], str | None]:
-        before = decode_cursor(cursor) if cursor else None
-        if before is not None and parse_uuid(before[1]) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before = place_in(cursor)
         found = sorted(
             (
                 user
@@ -54,10 +51,7 @@ class MemoryUsers:
             key=lambda user: (user.created_at, user.id),
             reverse=True,
         )
-        shown = found[:limit]
-        if len(found) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def count(self, *, active: bool | None, ceiling: int) -> int:
         return min(ceiling, len(self._listed(active)))

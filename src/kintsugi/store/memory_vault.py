@@ -17,7 +17,7 @@ from kintsugi.model.event import DecisionEvent, ErasedNote, ExpiredNote, Payload
 from kintsugi.model.ids import uuid7
 from kintsugi.model.vault import EncryptionKey, KeyUse, Subject, VaultStatus
 from kintsugi.store.contents import Content, put_back, revealable, taken_out
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.vault.sealing import content_digest
 
@@ -183,9 +183,7 @@ class MemoryVault:
             (job for job, _ in self._jobs.values()), key=lambda job: (job.created_at, job.id)
         )
         found = [job for job in reversed(jobs) if not before or (job.created_at, job.id) < before]
-        shown = found[:limit]
-        more = len(found) > limit and bool(shown)
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id) if more else None
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> ErasureJob | None:
         stale = now - timedelta(seconds=stale_after_seconds)

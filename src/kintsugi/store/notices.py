@@ -9,13 +9,11 @@ from typing import Final
 
 import msgspec
 
-from kintsugi.errors import InvalidInput
 from kintsugi.model.notice import Notice
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.statements import load_statements
 from kintsugi.store.timelines import capture
-from kintsugi.store.uuids import parse_uuid
 
 _SQL: Final = load_statements("notices")
 _RECORD: Final = msgspec.json.Decoder(Notice)
@@ -68,9 +66,7 @@ class PostgresNotices:
     def page(
         self, *, type_name: str = "", limit: int, cursor: str | None = None
     ) -> tuple[list[Notice], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and parse_uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         values = {
             "type": type_name,
             "before_at": before_at,
@@ -79,10 +75,8 @@ class PostgresNotices:
         }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_RECORD.decode(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        found = [_RECORD.decode(record) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def forget(self, *, before: datetime, limit: int) -> int:
         with self._database.transaction() as connection:

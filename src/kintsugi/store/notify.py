@@ -30,7 +30,7 @@ from kintsugi.model.notify import (
     due_again,
 )
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import encode_cursor, place_in
 from kintsugi.store.keyring import Keyring
 from kintsugi.store.own_keys import OwnKeys
 from kintsugi.store.statements import load_statements
@@ -182,9 +182,7 @@ class PostgresNotify:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Delivery], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and parse_uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         values = {
             "target": parse_uuid(target_id),
             "state": state,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from kintsugi.errors import InvalidInput
 from kintsugi.ledger.leaves import override_leaf, override_record
 from kintsugi.model.overrides import (
     LOAD_ROWS_MAX,
@@ -16,7 +15,7 @@ from kintsugi.model.overrides import (
     ReviewerLoad,
 )
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.event_rows import column_text, decode
 from kintsugi.store.log import add_leaf
 from kintsugi.store.statements import load_statements
@@ -54,9 +53,7 @@ class PostgresOverrides:
     def page(
         self, where: OverrideFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[Override], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and parse_uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         values: dict[str, Any] = {
             "by": column_text(where.by),
             "outcome": where.outcome,
@@ -67,10 +64,8 @@ class PostgresOverrides:
         }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [decode(record, Override) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        found = [decode(record, Override) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.at, one.id))
 
     def of(self, escalation_id: str) -> list[Override]:
         with self._database.transaction() as connection:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import NotFound
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.event import NO_PAYLOAD, DecisionEvent, Payload
 from kintsugi.model.incident import new_id
@@ -34,7 +34,7 @@ from kintsugi.model.verdict import Verdict
 from kintsugi.model.workflow import RiskTier, Workflow
 from kintsugi.store import oversight_moves as moves
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.event_rows import column_text, decode, encode
 from kintsugi.store.held_contents import HELD_KEPT, HeldContents, drop_held, forget_held
 from kintsugi.store.keyring import Keyring
@@ -76,10 +76,8 @@ class PostgresOversight:
         values = {**_at(status, now), "limit": limit + 1, **_before(cursor)}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_read(row) for row in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].report.created_at, shown[-1].id)
+        found = [_read(row) for row in rows]
+        return paged(found, limit, lambda one: (one.report.created_at, one.id))
 
     def count_escalations(self, status: str | None, *, now: datetime) -> int:
         with self._database.transaction() as connection:
@@ -128,10 +126,8 @@ class PostgresOversight:
         values = {"in_force": in_force, "limit": limit + 1, **_before(cursor)}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["quarantines"], values).fetchall()
-        shown = [_read_quarantine(row) for row in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        found = [_read_quarantine(row) for row in rows]
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def count_quarantines(self, *, in_force: bool | None) -> int:
         with self._database.transaction() as connection:
@@ -304,7 +300,5 @@ def _read_quarantine(row: tuple[Any, ...]) -> QuarantineRecord:
 
 
 def _before(cursor: str | None) -> dict[str, Any]:
-    before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-    if before_id is not None and parse_uuid(before_id) is None:
-        raise InvalidInput("the cursor is not one that this server gave out")
+    before_at, before_id = place_in(cursor) or (None, None)
     return {"before_at": before_at, "before_id": before_id}

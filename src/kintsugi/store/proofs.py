@@ -18,7 +18,7 @@ from kintsugi.model.proof import (
 )
 from kintsugi.model.regression_ledger import Binding
 from kintsugi.store.connections import Database
-from kintsugi.store.cursors import before_of, encode_cursor
+from kintsugi.store.cursors import before_of, paged
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
 from kintsugi.store.regression_ledger import add_entries, add_entry_leaves
@@ -69,10 +69,8 @@ class PostgresProofs:
         }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_RECORD.decode(record) for _, record in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].at, shown[-1].id)
+        proofs = [_RECORD.decode(record) for _, record in rows]
+        return paged(proofs, limit, lambda one: (one.at, one.id))
 
 
 def named(binding: Binding | None, proof: Proof) -> Binding:

@@ -10,7 +10,7 @@ import msgspec
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.model.report_doors import ReportLink, Source, UsedLink
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.statements import load_statements
 
 _SQL: Final = load_statements("report_doors")
@@ -59,10 +59,8 @@ class PostgresReportDoors:
         values = {"before_at": at, "before_id": identifier, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["links"], values).fetchall()
-        shown = [UsedLink(_LINK.decode(record), used) for record, used in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].link.created_at, shown[-1].link.id)
+        found = [UsedLink(_LINK.decode(record), used) for record, used in rows]
+        return paged(found, limit, lambda one: (one.link.created_at, one.link.id))
 
     def revoke_link(self, link_id: str, *, by: str, now: datetime) -> UsedLink:
         with self._database.transaction() as connection:

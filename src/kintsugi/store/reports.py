@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound, StateConflict, StoreUnavailable
+from kintsugi.errors import NotFound, StateConflict, StoreUnavailable
 from kintsugi.ledger.leaves import Leaf, report_leaf
 from kintsugi.model.custody import CustodyEntry
 from kintsugi.model.incident import Change, Incident
@@ -34,7 +34,7 @@ from kintsugi.model.report import (
 )
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.contents import Opener
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.custody import add_custody
 from kintsugi.store.incidents import change_incidents
 from kintsugi.store.log import add_leaf
@@ -115,18 +115,14 @@ class PostgresReports:
     def page(
         self, where: ReportFilter, *, limit: int, cursor: str | None = None
     ) -> tuple[list[KeptReport], str | None]:
-        at, identifier = decode_cursor(cursor) if cursor else (None, None)
-        if identifier is not None and parse_uuid(identifier) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        at, identifier = place_in(cursor) or (None, None)
         if where.incident_id and uuid_in(where.incident_id) is None:
             return [], None
         values = {**_values(where), "before_at": at, "before_id": identifier, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_read(row) for row in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].report.at, shown[-1].report.id)
+        found = [_read(row) for row in rows]
+        return paged(found, limit, lambda one: (one.report.at, one.report.id))
 
     def count(self, where: ReportFilter, *, ceiling: int) -> int:
         if where.incident_id and uuid_in(where.incident_id) is None:

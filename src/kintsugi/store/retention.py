@@ -24,7 +24,7 @@ from kintsugi.model.retention import (
     ended,
 )
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.custody import add_custody
 from kintsugi.store.expired import time_of
 from kintsugi.store.log import add_leaf
@@ -91,10 +91,8 @@ class PostgresRetention:
         with self._database.transaction() as connection:
             values = [before[0], parse_uuid(before[1]), limit + 1]
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = rows[:limit]
-        more = len(rows) > limit and bool(shown)
-        found = [_RUN.decode(record) for _, _, record in shown]
-        return found, encode_cursor(shown[-1][0], shown[-1][1]) if more else None
+        shown, after = paged(rows, limit, lambda row: (row[0], row[1]))
+        return [_RUN.decode(record) for _, _, record in shown], after
 
     def claim(self, *, now: datetime, stale_after_seconds: float) -> RetentionRun | None:
         stale = now - timedelta(seconds=stale_after_seconds)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from kintsugi.errors import InvalidInput, NotFound
+from kintsugi.errors import NotFound
 from kintsugi.model.notice_sources import of_signal
 from kintsugi.model.signal import (
     BY_ITSELF,
@@ -23,7 +23,7 @@ from kintsugi.model.signal import (
     seen_again,
 )
 from kintsugi.store.connections import Connection, Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.notices import add_notice
 from kintsugi.store.statements import load_statements
 
@@ -87,9 +87,7 @@ class PostgresSignals:
         limit: int,
         cursor: str | None = None,
     ) -> tuple[list[Signal], str | None]:
-        before_at, before_id = decode_cursor(cursor) if cursor else (None, None)
-        if before_id is not None and _uuid(before_id) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        before_at, before_id = place_in(cursor) or (None, None)
         values = {
             "status": status,
             "kind": kind,
@@ -99,9 +97,7 @@ class PostgresSignals:
         }
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_read(row) for row in rows[:limit]]
-        more = len(rows) > limit and bool(shown)
-        return shown, encode_cursor(shown[-1].at, shown[-1].id) if more else None
+        return paged([_read(row) for row in rows], limit, lambda one: (one.at, one.id))
 
     def count_unresolved(self) -> int:
         with self._database.transaction() as connection:

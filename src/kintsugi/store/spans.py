@@ -19,7 +19,7 @@ from kintsugi.model.vault import Subject
 from kintsugi.model.verdict import Verdict
 from kintsugi.store.connections import Connection, Database
 from kintsugi.store.contents import Opener
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import decode_cursor, paged
 from kintsugi.store.custody import add_custody
 from kintsugi.store.event_rows import column_text, decode, encode
 from kintsugi.store.sealer import Sealer
@@ -152,9 +152,8 @@ class PostgresSpans:
         with self._database.transaction() as connection:
             statement = _PAGE.format(where=condition)
             rows = connection.execute(statement, [*values, limit + 1]).fetchall()
-        shown = [_read_trace(row) for row in rows[:limit]]
-        more = len(rows) > limit and bool(shown)
-        return shown, encode_cursor(shown[-1].started_at, shown[-1].trace_id) if more else None
+        found = [_read_trace(row) for row in rows]
+        return paged(found, limit, lambda one: (one.started_at, one.trace_id))
 
     def count(self, where: TraceFilter, *, ceiling: int) -> int:
         condition, values = _condition(where)

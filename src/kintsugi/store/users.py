@@ -12,7 +12,7 @@ import psycopg
 from kintsugi.errors import InvalidInput, NotFound, StateConflict
 from kintsugi.model.user import Invitation, Session, SignInFlow, User
 from kintsugi.store.connections import Database
-from kintsugi.store.cursors import decode_cursor, encode_cursor
+from kintsugi.store.cursors import paged, place_in
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -53,16 +53,12 @@ class PostgresUsers:
     def page(
         self, *, active: bool | None, limit: int, cursor: str | None = None
     ) -> tuple[list[User], str | None]:
-        at, identifier = decode_cursor(cursor) if cursor else (None, None)
-        if identifier is not None and parse_uuid(identifier) is None:
-            raise InvalidInput("the cursor is not one that this server gave out")
+        at, identifier = place_in(cursor) or (None, None)
         values = {"active": active, "before_at": at, "before_id": identifier, "limit": limit + 1}
         with self._database.transaction() as connection:
             rows = connection.execute(_SQL["page"], values).fetchall()
-        shown = [_USER.decode(record) for (record,) in rows[:limit]]
-        if len(rows) <= limit or not shown:
-            return shown, None
-        return shown, encode_cursor(shown[-1].created_at, shown[-1].id)
+        found = [_USER.decode(record) for (record,) in rows]
+        return paged(found, limit, lambda one: (one.created_at, one.id))
 
     def count(self, *, active: bool | None, ceiling: int) -> int:
         values = {"active": active, "ceiling": ceiling}
