@@ -137,7 +137,7 @@ class Site:
         self._writer.close()
         with self.shipping() as shipper:
             assert shipper.flush(timeout_seconds=30)
-            assert shipper.counters.waiting == 0
+            assert shipper.tally.waiting == 0
             # As in answer to the gateway's next report.
             shipper.send_again(self.stores.events.behind(shipper.heads()))
             until(lambda: self.stores.events.behind(shipper.heads()) == ())
@@ -217,7 +217,7 @@ def test_a_clock_that_is_years_ahead_sets_records_aside_and_says_so(site: Site) 
         site.decide(ahead_count)
         site.clock.now -= ahead
         assert shipper.flush(timeout_seconds=10)
-        assert shipper.counters.refused == ahead_count
+        assert shipper.tally.refused == ahead_count
         site.decide(2)
         assert shipper.flush(timeout_seconds=10)
     aside = (site.journal.parent / "rejected.jsonl").read_text().splitlines()

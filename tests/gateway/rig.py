@@ -37,7 +37,7 @@ from kintsugi.gateway.metrics import WorkerMetrics
 from kintsugi.gateway.server import ClientConnection
 from kintsugi.gateway.shell import Shell
 from kintsugi.gateway.upstream import Pool
-from kintsugi.ledger.journal_writer import JournalCounters
+from kintsugi.ledger.journal_writer import JournalTally
 from kintsugi.model.config import Config, Gateway, Pack
 from kintsugi.model.event import Admission, DecisionEvent, ExchangeStatus
 from kintsugi.model.verdict import Verdict
@@ -58,7 +58,7 @@ class FakeJournal:
     """Durable at the next turn of the loop, unless told to hold or to fail."""
 
     def __init__(self) -> None:
-        self.counters = JournalCounters()
+        self.tally = JournalTally()
         self.healthy = True
         self.records: list[bytes] = []
         self.error: Exception | None = None
@@ -66,10 +66,10 @@ class FakeJournal:
 
     def append(self, record: bytes, on_durable: Callable[[Exception | None], bytes | None]) -> None:
         self.records.append(record)
-        self.counters.appended += 1
+        self.tally.appended += 1
 
         def tell() -> None:
-            self.counters.durable += 1
+            self.tally.durable += 1
             on_durable(self.error)
 
         if self.held is None:

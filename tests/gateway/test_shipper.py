@@ -15,7 +15,7 @@ import pytest
 from kintsugi.gateway.control_plane import ControlPlane, backoff_seconds
 from kintsugi.gateway.kept_segments import NOTHING_KEPT, Keep
 from kintsugi.gateway.recovery import recover
-from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, Shipper, ShipperCounters
+from kintsugi.gateway.shipper import BATCH_RECORDS_MAX, Shipper, ShipperTally
 from kintsugi.ledger.journal_continuity import SeriesState, continue_series
 from kintsugi.ledger.journal_files import exclusive, list_segments
 from kintsugi.ledger.journal_segments import Disk, SegmentSeries
@@ -107,7 +107,7 @@ def test_decisions_arrive_in_order_and_nothing_else_does(
     write(writer, admitted(1), decided(1), decided(2))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=2)
+        assert shipper.tally == ShipperTally(shipped=2)
         write(writer, decided(3))
         fake.wait(lambda: len(fake.stored) == 3)
     assert fake.stored == [identifier(number) for number in (1, 2, 3)]
@@ -155,14 +155,14 @@ def test_nothing_is_dropped_while_the_control_plane_is_away(
     fake.stop()
     with shipping(journal, fake) as shipper:
         write(writer, *(decided(number) for number in range(10)))
-        until(lambda: bool(shipper.counters.last_error))
-        until(lambda: shipper.counters.waiting == 10)
+        until(lambda: bool(shipper.tally.last_error))
+        until(lambda: shipper.tally.waiting == 10)
         write(writer, *(decided(number) for number in range(10, 25)))
-        until(lambda: shipper.counters.waiting == 25)
+        until(lambda: shipper.tally.waiting == 25)
         assert not shipper.flush(timeout_seconds=0.05)
         fake.start()
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=25)
+        assert shipper.tally == ShipperTally(shipped=25)
     assert len(fake.stored) == 25
     writer.close()
 
@@ -198,7 +198,7 @@ def test_a_record_that_is_refused_by_line_is_set_aside_and_the_rest_goes_on(
     write(writer, decided(1), decided(2, "awkward"), decided(3), decided(4, "awkward"), decided(5))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=3, refused=2)
+        assert shipper.tally == ShipperTally(shipped=3, refused=2)
     assert fake.stored == [identifier(number) for number in (1, 3, 5)]
     rejected = [
         json.loads(line) for line in (journal.parent / "rejected.jsonl").read_text().splitlines()
@@ -221,7 +221,7 @@ def test_a_record_that_is_refused_without_a_name_is_found_by_halving(
     write(writer, *(decided(number, "awkward" if number == 7 else "") for number in range(20)))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=19, refused=1)
+        assert shipper.tally == ShipperTally(shipped=19, refused=1)
     writer.close()
 
 
@@ -235,7 +235,7 @@ def test_a_restart_goes_on_where_the_last_acknowledgement_was(
     write(writer, decided(3))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=3)
+        assert shipper.tally == ShipperTally(shipped=3)
     assert sum(fake.batches) == 3, "something was sent twice"
     writer.close()
 
@@ -264,7 +264,7 @@ def test_a_live_segment_stays_and_a_finished_one_goes(
         until(lambda: [name.segment for name in list_segments(journal)] == [1])
         writer.close()
         until(lambda: list_segments(journal) == [])
-        assert shipper.counters == ShipperCounters(shipped=1)
+        assert shipper.tally == ShipperTally(shipped=1)
 
 
 def test_a_segment_with_an_open_admission_stays_until_its_decision_has_arrived(
@@ -296,7 +296,7 @@ def test_what_recovery_decides_is_shipped_and_everything_is_trimmed(
         assert len(list_segments(journal)) == 1
         assert recover(journal, gateway_id="gw-1", engine_version="1").interrupted == 1
         until(lambda: list_segments(journal) == [])
-        assert shipper.counters == ShipperCounters(shipped=2)
+        assert shipper.tally == ShipperTally(shipped=2)
     assert fake.stored == [identifier(1), identifier(2)]
     assert recover(journal, gateway_id="gw-1", engine_version="1").interrupted == 0
 
@@ -325,7 +325,7 @@ def test_a_damaged_segment_is_shipped_around_and_kept(
     writer.path.write_bytes(content.replace(identifier(2).encode(), b"x" * 36))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=2)
+        assert shipper.tally == ShipperTally(shipped=2)
     assert fake.stored == [identifier(1), identifier(3)]
     assert writer.path.exists()
 
@@ -345,14 +345,12 @@ def test_a_full_state_disk_sends_nothing_twice_and_loses_nothing(
     writer = series(journal)
     write(writer, decided(1), decided(2))
     with shipping(journal, fake) as shipper:
-        until(
-            lambda: "No space left" in shipper.counters.last_error or not shipper.counters.waiting
-        )
+        until(lambda: "No space left" in shipper.tally.last_error or not shipper.tally.waiting)
         assert shipper.flush(timeout_seconds=60)
         full.clear()
         write(writer, decided(3))
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=3)
+        assert shipper.tally == ShipperTally(shipped=3)
     assert sum(fake.batches) == 3
     writer.close()
 
@@ -363,7 +361,7 @@ def test_stopping_during_an_outage_does_not_wait(journal: Path, fake: FakeContro
     writer = series(journal)
     write(writer, decided(1))
     with shipping(journal, fake) as shipper:
-        until(lambda: bool(shipper.counters.last_error))
+        until(lambda: bool(shipper.tally.last_error))
         began = time.monotonic()
         shipper.stop()
         assert time.monotonic() - began < 2
@@ -374,8 +372,8 @@ def test_the_token_is_in_no_message(journal: Path, fake: FakeControlPlane) -> No
     writer = series(journal)
     write(writer, decided(1))
     with shipping(journal, fake, token="wrong-secret") as shipper:
-        until(lambda: "401" in shipper.counters.last_error)
-        assert "wrong-secret" not in shipper.counters.last_error
+        until(lambda: "401" in shipper.tally.last_error)
+        assert "wrong-secret" not in shipper.tally.last_error
     writer.close()
 
 
@@ -466,7 +464,7 @@ def test_what_the_control_plane_misses_is_sent_again(journal: Path, fake: FakeCo
         write(writer, decided(6))
         fake.wait(lambda: len(fake.stored) == 6)
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=6), "counted once"
+        assert shipper.tally == ShipperTally(shipped=6), "counted once"
     assert [(one.range.first_seq, one.range.last_seq, one.wrong) for one in fake.told] == [
         (7, 7, ()),
         (3, 6, ()),
@@ -518,7 +516,7 @@ def test_an_older_control_plane_is_sent_records_alone(
     write(writer, decided(1), decided(2))
     with shipping(journal, fake) as shipper:
         assert shipper.flush(timeout_seconds=60)
-        assert shipper.counters == ShipperCounters(shipped=2)
+        assert shipper.tally == ShipperTally(shipped=2)
     assert fake.told == []
     writer.close()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kintsugi.gateway.control import Counters, FromWorker, Load, ToWorker, encode
+from kintsugi.gateway.control import FromWorker, Load, ToWorker, WorkerTally, encode
 from kintsugi.gateway.control import decode_from_worker as decode
 from kintsugi.gateway.settings import WorkerSettings
 from tests.gateway.process import configuration, gateway
@@ -53,7 +53,7 @@ class LoneWorker:
         self.tell(ToWorker(load=Load(path=str(path), config_version=config_version)))
         while True:
             said = self.next()
-            if said.counters is None:
+            if said.tally is None:
                 return said
 
     def next(self) -> FromWorker:
@@ -77,8 +77,8 @@ def test_a_worker_reports_what_it_loaded_and_counts_every_second(tmp_path: Path)
     assert said.in_force.config_version == "rig@1"
     assert said.in_force.revision.startswith("sha256:")
     assert said.in_force.since.tzinfo is not None
-    counters = [worker.next().counters for _ in range(2)]
-    assert counters[-1] == Counters(admitted=0, decided=0, in_flight=0, journal_healthy=True)
+    tallies = [worker.next().tally for _ in range(2)]
+    assert tallies[-1] == WorkerTally(admitted=0, decided=0, in_flight=0)
     assert worker.close() == 0  # the channel's end is an order to drain
 
 

@@ -116,7 +116,7 @@ async def test_records_are_read_back_in_the_order_they_were_appended(
         answers = await asyncio.gather(*(append(writer, number) for number in range(500)))
         assert answers == [None] * 500
     assert read_back(tmp_path) == [record(number) for number in range(500)]
-    assert writer.counters.appended == writer.counters.durable == 500
+    assert writer.tally.appended == writer.tally.durable == 500
 
 
 async def test_a_strict_append_is_answered_only_after_its_sync(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ async def test_a_bounded_append_is_answered_from_the_page_cache_and_synced_soon(
         disk.open.clear()
         assert await append(writer, 1) is None
         assert record(1) in writer.path.read_bytes()
-        assert writer.counters.durable == 0
+        assert writer.tally.durable == 0
         disk.open.set()
-        await until(lambda: writer.counters.durable == 1)
+        await until(lambda: writer.tally.durable == 1)
 
 
 async def test_one_sync_serves_everybody_who_waits(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ async def test_a_full_disk_refuses_at_once_and_loses_nothing(
         disk.bytes_left = None
         await until(lambda: writer.healthy)
         assert await append(writer, 4) is None
-        await until(lambda: writer.counters.late == 2)
+        await until(lambda: writer.tally.late == 2)
     assert read_back(tmp_path) == [record(number) for number in (1, 2, 3, 4)]
 
 
@@ -214,11 +214,11 @@ async def test_after_a_failed_sync_the_records_stand_in_a_new_segment(
     disk = FaultyDisk()
     async with writing(tmp_path, durability=durability, disk=disk) as writer:
         assert await append(writer, 1) is None
-        await until(lambda: writer.counters.durable == 1)
+        await until(lambda: writer.tally.durable == 1)
         disk.sync_errors = 2
         answer = await append(writer, 2)
         assert (answer is None) == (durability == "bounded")
-        await until(lambda: writer.counters.durable == 2 and writer.healthy)
+        await until(lambda: writer.tally.durable == 2 and writer.healthy)
         assert await append(writer, 3) is None
     assert headers(tmp_path) == ["started", "sync_failed"]
     assert read_back(tmp_path) == [record(number) for number in (1, 2, 3)]
@@ -255,7 +255,7 @@ async def test_a_disk_that_stands_still_pushes_back_and_recovers(
         disk.open.set()
         await until(lambda: writer.healthy)
         assert (await first is None) == (durability == "bounded")
-        await until(lambda: writer.counters.late == (2 if durability == "strict" else 1))
+        await until(lambda: writer.tally.late == (2 if durability == "strict" else 1))
     assert read_back(tmp_path) == [record(1), record(2)]
 
 
@@ -266,7 +266,7 @@ async def test_a_full_queue_refuses_the_record_itself(tmp_path: Path) -> None:
         disk.open.clear()
         kept = [asyncio.ensure_future(append(writer, number)) for number in (1, 2)]
         assert isinstance(await append(writer, 3), EvidenceUnavailable)
-        assert writer.counters.refused == 1
+        assert writer.tally.refused == 1
         assert not writer.healthy
         disk.open.set()
         assert await asyncio.gather(*kept) == [None, None]
@@ -346,7 +346,7 @@ async def test_durability_may_change_while_records_are_under_way(tmp_path: Path)
             if number % 3 == 0:
                 await asyncio.sleep(0)
         assert set(await asyncio.gather(*answers)) == {None}
-        await until(lambda: writer.counters.durable == 600)
+        await until(lambda: writer.tally.durable == 600)
     assert read_back(tmp_path) == [record(number) for number in range(600)]
 
 

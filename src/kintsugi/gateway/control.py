@@ -115,13 +115,12 @@ class LoadFailed(msgspec.Struct, frozen=True):
     error: str
 
 
-class Counters(msgspec.Struct, frozen=True):
+class WorkerTally(msgspec.Struct, frozen=True):
     """A worker's numbers since its gateway started, over restarts of the worker."""
 
     admitted: int
     decided: int
     in_flight: int
-    journal_healthy: bool = True
 
 
 class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -134,7 +133,7 @@ class FromWorker(msgspec.Struct, frozen=True, omit_defaults=True):
 
     in_force: InForceReport | None = None
     load_failed: LoadFailed | None = None
-    counters: Counters | None = None
+    tally: WorkerTally | None = None
     reserve: Reserve | None = None
     settle: Settle | None = None
     redeem: Redeem | None = None

@@ -20,7 +20,7 @@ from kintsugi.gateway.link import Link
 from kintsugi.gateway.mcp_exchange import McpExchange
 from kintsugi.gateway.metrics import WorkerMetrics
 from kintsugi.gateway.upstream import Limits, Origin, Pool
-from kintsugi.ledger.journal_writer import JournalCounters
+from kintsugi.ledger.journal_writer import JournalTally
 from kintsugi.model.config import Gateway
 from kintsugi.model.ids import uuid7
 
@@ -33,7 +33,7 @@ _ORIGINS_MAX = 1024
 class Journal(Protocol):
     """The part of ``JournalWriter`` that the shell needs."""
 
-    counters: JournalCounters
+    tally: JournalTally
 
     @property
     def healthy(self) -> bool:
@@ -230,13 +230,13 @@ class Shell:
         for connection in tuple(self.connections):
             connection.sweep(now)
         self.pool.sweep(now)
-        counters = self.journal.counters
+        tally = self.journal.tally
         metrics.set_gauge("kintsugi_client_connections", len(self.connections))
         if self.in_force is not None:
             metrics.set_gauge("kintsugi_held_answers", self.in_force.oversight.held)
         metrics.set_gauge("kintsugi_upstream_connections", self.pool.open_connections)
         metrics.set_gauge("kintsugi_journal_healthy", float(self.journal.healthy))
-        metrics.set_gauge("kintsugi_journal_waiting_records", counters.appended - counters.durable)
+        metrics.set_gauge("kintsugi_journal_waiting_records", tally.appended - tally.durable)
 
     # End
 
@@ -269,7 +269,7 @@ class Shell:
     def health(self) -> dict[str, object]:
         """The body of ``GET /health``; seed 001 names the first two fields."""
         in_force = self.in_force
-        counters = self.journal.counters
+        tally = self.journal.tally
         return {
             "status": "healthy" if self.ready and not self.load_error else "degraded",
             "uptime_seconds": int(self.loop.time() - self.started_at),
@@ -286,8 +286,8 @@ class Shell:
             "in_flight": self.in_flight,
             "journal": {
                 "healthy": self.journal.healthy,
-                "appended": counters.appended,
-                "durable": counters.durable,
-                "waiting": counters.appended - counters.durable,
+                "appended": tally.appended,
+                "durable": tally.durable,
+                "waiting": tally.appended - tally.durable,
             },
         }

@@ -63,7 +63,7 @@ _HEADS_MAX = 200
 _encode = msgspec.json.Encoder().encode
 
 
-class ShipperCounters(msgspec.Struct, frozen=True):
+class ShipperTally(msgspec.Struct, frozen=True):
     """Decision records of this gateway. ``decided = shipped + refused + waiting``.
 
     Attributes:
@@ -165,9 +165,9 @@ class Shipper:
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
 
     @property
-    def counters(self) -> ShipperCounters:
+    def tally(self) -> ShipperTally:
         """A snapshot; from any thread."""
-        return ShipperCounters(
+        return ShipperTally(
             self._progress.shipped,
             max(self._backlog.waiting, 0),
             self._progress.refused,

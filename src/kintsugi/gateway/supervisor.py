@@ -29,11 +29,11 @@ from kintsugi import __version__
 from kintsugi.gateway import metrics
 from kintsugi.gateway.control import (
     LINE_BYTES_MAX,
-    Counters,
     FromWorker,
     InForceReport,
     Reserve,
     ToWorker,
+    WorkerTally,
     decode_from_worker,
     encode,
 )
@@ -73,7 +73,7 @@ class WorkerSlot:
         self.in_force: InForceReport | None = None
         self.error = ""
         self.contained: tuple[str, ...] = ()
-        self.counters = Counters(admitted=0, decided=0, in_flight=0)
+        self.tally = WorkerTally(admitted=0, decided=0, in_flight=0)
         self.restart_seconds = _RESTART_SECONDS_MIN
 
     def tell(self, message: ToWorker) -> None:
@@ -91,9 +91,9 @@ class WorkerSlot:
             config_version=self.in_force.config_version,
             revision=self.in_force.revision,
             in_force_since=self.in_force.since,
-            admitted=self.counters.admitted,
-            decided=self.counters.decided,
-            in_flight=self.counters.in_flight,
+            admitted=self.tally.admitted,
+            decided=self.tally.decided,
+            in_flight=self.tally.in_flight,
             error=self.error,
             contained=self.contained,
         )
@@ -267,8 +267,8 @@ class Supervisor:
             self._reserve(slot, message.reserve)
         if message.settle is not None:
             self._counters.settle(slot.worker_id, message.settle)
-        if message.counters is not None:
-            slot.counters = message.counters
+        if message.tally is not None:
+            slot.tally = message.tally
         if message.quarantined is not None:
             self._oversight.quarantined(message.quarantined)
             self._cells.add("kintsugi_quarantines_total")
@@ -346,10 +346,10 @@ class Supervisor:
     def _gateway_report(self) -> GatewayReport:
         """What this gateway is and runs; called in the reporter's thread."""
         shipper = self._shipper
-        shipped = shipper.counters if shipper is not None else None
+        shipped = shipper.tally if shipper is not None else None
         # Of the report before: what was counted then has been looked for in the journals since.
         unjournaled = max(0, self._decided_before - shipper.journaled) if shipper else 0
-        self._decided_before = sum(slot.counters.decided for slot in self._slots)
+        self._decided_before = sum(slot.tally.decided for slot in self._slots)
         errors = [self._loading.error, *(slot.error for slot in self._slots)]
         if self._follower is not None:
             errors.insert(0, self._follower.load_error)
@@ -378,13 +378,13 @@ class Supervisor:
 
     async def _count(self) -> None:
         """Keep the numbers that only this process knows where any worker's /metrics finds them."""
-        before = self._shipper.counters.shipped if self._shipper else 0
+        before = self._shipper.tally.shipped if self._shipper else 0
         while True:
             if self._shipper is not None:
-                counters = self._shipper.counters
-                self._cells.add("kintsugi_shipped_total", counters.shipped - before)
-                self._cells.set_gauge("kintsugi_unshipped_records", counters.waiting)
-                before = counters.shipped
+                tally = self._shipper.tally
+                self._cells.add("kintsugi_shipped_total", tally.shipped - before)
+                self._cells.set_gauge("kintsugi_unshipped_records", tally.waiting)
+                before = tally.shipped
             self._cells.set_gauge("kintsugi_counters", self._counters.counters)
             self._cells.set_gauge("kintsugi_open_reservations", self._counters.reservations)
             self._cells.set_gauge("kintsugi_quarantines", self._oversight.quarantines)
@@ -424,7 +424,7 @@ class Supervisor:
         if self._shipper is not None:
             arrived = self._shipper.flush(timeout_seconds=_FLUSH_SECONDS)
             if not arrived:
-                log.warning("gateway.unshipped", records=self._shipper.counters.waiting)
+                log.warning("gateway.unshipped", records=self._shipper.tally.waiting)
             self._shipper.stop()
         if self._follower is not None:
             self._follower.stop()

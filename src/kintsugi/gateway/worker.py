@@ -26,11 +26,11 @@ from kintsugi.errors import ConfigurationInvalid, EvidenceUnavailable
 from kintsugi.gateway.carrier import Steps
 from kintsugi.gateway.control import (
     LINE_BYTES_MAX,
-    Counters,
     FromWorker,
     InForceReport,
     Load,
     LoadFailed,
+    WorkerTally,
     decode_to_worker,
     encode,
 )
@@ -250,15 +250,14 @@ class Worker:
 
     async def _report(self) -> None:
         while True:
-            self._say(FromWorker(counters=self._counters()))
+            self._say(FromWorker(tally=self._tally()))
             await asyncio.sleep(_REPORT_SECONDS)
 
-    def _counters(self) -> Counters:
-        return Counters(
+    def _tally(self) -> WorkerTally:
+        return WorkerTally(
             admitted=int(self._metrics.value("kintsugi_requests_total")),
             decided=int(self._metrics.value("kintsugi_decided_total")),
             in_flight=int(self._metrics.value("kintsugi_in_flight_requests")),
-            journal_healthy=self._journal.healthy,
         )
 
     def _say(self, message: FromWorker) -> bool:
@@ -286,7 +285,7 @@ class Worker:
         except EvidenceUnavailable as error:
             log.error("worker.journal_lost", error=str(error))
             return 1
-        self._say(FromWorker(counters=self._counters()))
+        self._say(FromWorker(tally=self._tally()))
         self._control.close()
         log.info("worker.drained")
         return 0

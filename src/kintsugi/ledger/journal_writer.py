@@ -52,7 +52,7 @@ _WATCH_SECONDS = 0.25
 
 
 @dataclass(slots=True)
-class JournalCounters:
+class JournalTally:
     """What became of the records since this writer began.
 
     Attributes:
@@ -132,7 +132,7 @@ class JournalWriter:
         disk: Disk | None = None,
         open_background_sync: OpenBackgroundSync = KernelSync.open,
     ) -> None:
-        self.counters = JournalCounters()
+        self.tally = JournalTally()
         self._loop = loop or asyncio.get_running_loop()
         self._limits = limits or JournalLimits()
         self._bounded = durability == "bounded"
@@ -212,7 +212,7 @@ class JournalWriter:
                 error replaces a record that is not written yet.
         """
         if self._closing or self._queued_bytes >= self._limits.queue_bytes_max:
-            self.counters.refused += 1
+            self.tally.refused += 1
             why = "is closed" if self._closing else "has too much waiting for the disk"
             error = EvidenceUnavailable(f"the journal {why}; the record was not taken")
             self._loop.call_soon(on_durable, error)
@@ -226,7 +226,7 @@ class JournalWriter:
         group.size += 1
         group.bytes += len(record)
         self._queued_bytes += len(record)
-        self.counters.appended += 1
+        self.tally.appended += 1
 
     async def close(self, *, timeout_seconds: float = 30.0) -> None:
         """Make everything durable and let go of the file. Later appends are refused.
@@ -250,7 +250,7 @@ class JournalWriter:
         if self._background is not None and self._background_mark is None:
             self._background.close()
             self._background = None
-        lost = self.counters.appended - self.counters.durable
+        lost = self.tally.appended - self.tally.durable
         if lost:
             log.error("journal.closed_with_loss", file=str(self.path), records=lost)
             raise EvidenceUnavailable(
@@ -369,7 +369,7 @@ class JournalWriter:
         self._advance()
 
     def _synced_behind(self) -> None:
-        self.counters.durable = self._series.durable
+        self.tally.durable = self._series.durable
         self._behind_since = None
         if not self._in_thread:
             self._recovered()
@@ -399,7 +399,7 @@ class JournalWriter:
             if group.waiters:
                 self._answer(group, None)
             else:
-                self.counters.late += group.size
+                self.tally.late += group.size
 
     def _disk_refused(self, error: OSError) -> None:
         if self._refusal is None:
@@ -415,7 +415,7 @@ class JournalWriter:
     def _recovered(self) -> None:
         if self._refusal is not None or self._slow:
             log.warning(
-                "journal.disk_accepts_again", file=str(self._series.path), late=self.counters.late
+                "journal.disk_accepts_again", file=str(self._series.path), late=self.tally.late
             )
         self._refusal = None
         self._slow = False

@@ -30,7 +30,6 @@ class CounterNeed(msgspec.Struct, frozen=True, kw_only=True):
         amount: what to reserve; 0 only reads.
         limit: what the counter may not exceed; the fact tells whether the amount fitted.
         window_seconds: the counter forgets what is older; 0 keeps it until the session ends.
-        settles: the amount is an estimate: what was really used is settled at the end.
         keeps: it counts however the exchange ends. Who may ask for nothing that is let through
             could otherwise try the policies out without a limit.
     """
@@ -39,7 +38,6 @@ class CounterNeed(msgspec.Struct, frozen=True, kw_only=True):
     amount: float
     limit: float
     window_seconds: int = 0
-    settles: bool = False
     keeps: bool = False
 
 

@@ -96,7 +96,7 @@ def test_a_request_reserves_what_it_may_need_and_settles_what_it_used() -> None:
     view = ExchangeView(user("x" * 400), model="small-1")
     requests, tokens = asked(made, Phase.INPUT, view)
     assert (requests.amount, requests.limit, requests.window_seconds) == (1, 60, 60)
-    assert (tokens.amount, tokens.settles, tokens.keeps) == (200, True, False)
+    assert (tokens.amount, tokens.keeps) == (200, False)
     bounded = msgspec.structs.replace(view, output_tokens_max=10)
     assert asked(made, Phase.INPUT, bounded)[1].amount == 110
     ended = msgspec.structs.replace(view, input_tokens=90, output_tokens=7)
@@ -114,7 +114,7 @@ def test_money_is_reserved_at_its_most_and_settled_at_its_price() -> None:
     view = ExchangeView(user("x" * 4000), model="small-1")
     (need,) = asked(made, Phase.INPUT, view)
     assert need.amount == pytest.approx(0.001 + 0.01)
-    assert (need.limit, need.window_seconds, need.settles) == (2, 3600, True)
+    assert (need.limit, need.window_seconds) == (2, 3600)
     ended = msgspec.structs.replace(view, input_tokens=500, output_tokens=100)
     assert settlements(made, Phase.INPUT, ended, ADA)[need.key] == pytest.approx(0.0015)
     free = msgspec.structs.replace(view, model="other")

@@ -132,7 +132,6 @@ class RateRule(Rule):
                     amount=tokens if is_tokens else 1,
                     limit=counted.allowed,
                     window_seconds=limit.window_seconds,
-                    settles=is_tokens,
                     keeps=not is_tokens,
                 ),
             )

@@ -78,7 +78,6 @@ class SpendRule(Rule):
                 amount=cost,
                 limit=limit.usd,
                 window_seconds=SECONDS[limit.period],
-                settles=True,
             )
             for limit, key in self._keys(exchange, facts)
         ]
