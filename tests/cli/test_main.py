@@ -114,11 +114,11 @@ def test_an_unforeseen_error_is_words_and_a_trace_only_when_asked_for(
 def test_an_error_of_the_system_is_told_in_its_own_words(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def taken(_: Any) -> NoReturn:
-        raise OSError(98, "Address already in use")
+    def full(_: Any) -> NoReturn:
+        raise OSError(28, "No space left on device")
 
-    assert run(replace(no_parts(), serve=taken), environ, ["server", "run"]) == 1
-    assert "error: [Errno 98] Address already in use" in capsys.readouterr().err
+    assert run(replace(no_parts(), serve=full), environ, ["server", "run"]) == 1
+    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
 
 
 def test_a_gateway_starts_with_what_it_was_told(environ: dict[str, str], tmp_path: Path) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from kintsugi.cli import ports
+from kintsugi.cli import ports, up
+from kintsugi.cli.main import run
 from kintsugi.cli.parts import Address
 from kintsugi.cli.ports import free_port, holder_of
 from kintsugi.errors import InvalidInput
-from tests.cli.conftest import Kt
+from tests.cli.conftest import Kt, no_parts
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who has a port")
 
@@ -90,3 +95,61 @@ def test_kt_up_says_who_has_its_port_and_what_to_do(
     assert f"port {port} is taken" in ran.err
     assert f"(process {os.getpid()})" in ran.err
     assert f"{option} 0 takes a free one" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("option", "other", "what"),
+    [
+        ("--gateway-port", "--api-port", "gateway"),
+        ("--api-port", "--gateway-port", "control plane"),
+    ],
+)
+def test_a_port_that_is_taken_after_kt_up_has_looked_is_told_in_the_same_way(
+    kt: Kt,
+    tmp_path: Path,
+    listener: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    other: str,
+    what: str,
+) -> None:
+    port = port_of(listener)
+    looks: Counter[int] = Counter()
+
+    def free_at_first(address: Address) -> int | None:
+        looks[address.port] += 1
+        return port if address.port == port and looks[port] == 1 else free_port(address)
+
+    monkeypatch.setattr(up, "free_port", free_at_first)
+    ran = kt("up", "--state", str(tmp_path / "state"), option, str(port), other, "0")
+    assert ran.code == 2
+    assert f"port {port} is taken, so the {what} cannot start: " in ran.err
+    assert "listens on it" in ran.err
+    assert f"{option} 0 takes a free one" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("server", "run"), "control plane"),
+        (("gateway", "run", "--policy-config", "p.yaml"), "gateway"),
+        (("simulate",), "simulator"),
+    ],
+)
+def test_a_part_that_is_started_alone_names_its_port_and_what_to_do(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    listener: socket.socket,
+    words: tuple[str, ...],
+    what: str,
+) -> None:
+    def binds(_: object) -> NoReturn:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+    parts = replace(no_parts(), serve=binds, run_gateway=binds, run_simulator=binds)
+    environ = {"XDG_CONFIG_HOME": str(tmp_path), "KT_STATE_DIR": str(tmp_path / "none")}
+    port = port_of(listener)
+    assert run(parts, environ, [*words, "--listen", f"127.0.0.1:{port}"]) == 2
+    told = capsys.readouterr().err
+    assert f"port {port} is taken, so the {what} cannot start: " in told
+    assert "--listen 127.0.0.1:0 takes a free one" in told

@@ -10,6 +10,7 @@ import typer
 
 from kintsugi.cli.options import StateOption, WithParentOption
 from kintsugi.cli.parts import Address, GatewayStart, program
+from kintsugi.cli.ports import listening
 
 app = typer.Typer(help="Run a gateway.", no_args_is_help=True)
 
@@ -74,7 +75,8 @@ def run(
         journal_days_max=journal_days,
         journal_bytes_max=journal_gigabytes * 1_000_000_000,
     )
-    raise typer.Exit(here.parts.run_gateway(start))
+    with listening(start.listen, "gateway"):
+        raise typer.Exit(here.parts.run_gateway(start))
 
 
 def core_count() -> int:

@@ -188,7 +188,9 @@ def run(parts: Parts, environ: Mapping[str, str], arguments: Sequence[str] | Non
             traceback.print_exc()
         report_error(str(error), next_step=next_step(error))
         return exit_code(error)
-    except OSError as error:  # a port that is taken, a disk that is full: its own words say it
+    except (
+        OSError
+    ) as error:  # a disk that is full, an address that is not ours: its own words say it
         if debug:
             traceback.print_exc()
         report_error(str(error), next_step="ask `kt doctor`")

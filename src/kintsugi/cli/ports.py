@@ -10,6 +10,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -43,6 +44,31 @@ def free_port(address: Address) -> int | None:
             raise InvalidInput(f"{address} cannot be listened on: {error.strerror}") from error
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextmanager
+def listening(address: Address, what: str) -> Iterator[None]:
+    """Run a program that listens there by itself; that its port is taken is told as ``taken`` does.
+
+    Raises:
+        InvalidInput: the port is taken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise taken(address, what, f"--listen {address._replace(port=0)} takes a free one") from (
+            error
+        )
+
+
+def taken(address: Address, what: str, instead: str) -> InvalidInput:
+    """Says whose port is taken, who has it, and what to do instead (a sentence without its end)."""
+    return InvalidInput(
+        f"port {address.port} is taken, so the {what} cannot start: {holder_of(address.port)}. "
+        f"{instead}"
+    )
 
 
 def holder_of(port: int) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from kintsugi.cli.options import StateOption, WithParentOption
 from kintsugi.cli.parts import Address, ServerStart, program
+from kintsugi.cli.ports import listening
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(help="Run the control plane.", no_args_is_help=True)
@@ -68,7 +69,8 @@ def run(
         archive_url=archive_url or here.environ.get("KT_ARCHIVE_URL", ""),
         archive_after_months=archive_after or _months(here.environ.get("KT_ARCHIVE_AFTER", "")),
     )
-    raise typer.Exit(here.parts.serve(start))
+    with listening(start.listen, "control plane"):
+        raise typer.Exit(here.parts.serve(start))
 
 
 def _months(text: str) -> int | None:

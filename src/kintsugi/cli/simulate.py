@@ -9,6 +9,7 @@ import typer
 
 from kintsugi.cli.options import WithParentOption
 from kintsugi.cli.parts import Address, SimulatorStart, program
+from kintsugi.cli.ports import listening
 
 
 def simulate(
@@ -28,4 +29,5 @@ def simulate(
 ) -> None:
     """Run a scripted provider that speaks every dialect of the gateway."""
     start = SimulatorStart(listen=Address.parse(listen), script=script, with_parent=with_parent)
-    raise typer.Exit(program(context).parts.run_simulator(start))
+    with listening(start.listen, "simulator"):
+        raise typer.Exit(program(context).parts.run_simulator(start))

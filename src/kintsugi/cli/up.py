@@ -25,7 +25,7 @@ from kintsugi.cli.init import DEFAULT_TEMPLATE, write_template
 from kintsugi.cli.options import StateOption
 from kintsugi.cli.output import Output
 from kintsugi.cli.parts import Address, program
-from kintsugi.cli.ports import free_port, holder_of
+from kintsugi.cli.ports import free_port, taken
 from kintsugi.cli.runfile import Up, held, read_up, server_path, up_path, write_json
 from kintsugi.cli.supervise import Child, Part, Supervisor
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, KintsugiError
@@ -39,6 +39,16 @@ _POLL_SECONDS = 0.03
 _PROBE_SECONDS = 0.25
 # Exit codes that say that the part was told something wrong; trying again changes nothing.
 _HOPELESS: Mapping[int, type[KintsugiError]] = {2: InvalidInput, 3: ConfigurationInvalid}
+_TITLES: Mapping[str, str] = {
+    "gateway": "gateway",
+    "server": "control plane",
+    "simulator": "simulator",
+}
+_OTHER_PORT: Mapping[str, str] = {
+    "gateway": "--gateway-port 0 takes a free one",
+    "server": "--api-port 0 takes a free one",
+    "simulator": "start again; it takes a free one each time",
+}
 _STOP_ORDER = ("gateway", "server", "simulator")  # the gateway ships to the server while it drains
 
 
@@ -115,9 +125,9 @@ def up(
     with held(folder):
         plan = Plan(
             state=folder,
-            gateway=_free(Address("127.0.0.1", gateway_port), "--gateway-port"),
-            api=_free(Address("127.0.0.1", api_port), "--api-port"),
-            simulator=_free(Address("127.0.0.1", 0), "") if simulate else None,
+            gateway=_free(Address("127.0.0.1", gateway_port), "gateway"),
+            api=_free(Address("127.0.0.1", api_port), "server"),
+            simulator=_free(Address("127.0.0.1", 0), "simulator") if simulate else None,
             workers=workers or core_count(),
             config_file=_config_file(policy_config, folder),
             simulator_script=_script(simulator_script, simulate=simulate),
@@ -181,8 +191,9 @@ class _Instance:
 
     def _note_ready(self, name: str, address: Address) -> None:
         self._ready[name] = time.monotonic() - self._began
-        title = "control plane" if name == "server" else name
-        self._output.say(f"  {title:<14} ready after {self._ready[name]:.1f} s  {address.url}")
+        self._output.say(
+            f"  {_TITLES[name]:<14} ready after {self._ready[name]:.1f} s  {address.url}"
+        )
 
     def _changed(self, child: Child, what: str) -> None:
         self._save()
@@ -198,7 +209,12 @@ class _Instance:
             self._supervisor.stopping = True
 
     def _why(self, child: Child) -> KintsugiError:
-        """Why a part does not start, in its own words."""
+        """Why a part does not start: its port, or its own words."""
+        name, plan = child.part.name, self._plan
+        listens = {"gateway": plan.gateway, "server": plan.api, "simulator": plan.simulator}
+        if (address := listens[name]) and free_port(address) is None:
+            # Somebody took it after `_free` had looked.
+            return taken(address, _TITLES[name], _OTHER_PORT[name])
         words = _last_words(child.part.log)
         message = f"{child.part.name} does not start; from {child.part.log}:\n{words}"
         return _HOPELESS.get(child.exit_code or 0, KintsugiError)(message)
@@ -267,13 +283,11 @@ def _kt(*words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "kintsugi", *words)
 
 
-def _free(address: Address, option: str) -> Address:
+def _free(address: Address, name: str) -> Address:
     """The address with a port that can be listened on."""
     port = free_port(address)
     if port is None:
-        raise InvalidInput(
-            f"port {address.port} is taken: {holder_of(address.port)}. {option} 0 takes a free one"
-        )
+        raise taken(address, _TITLES[name], _OTHER_PORT[name])
     return Address(address.host, port)
 
 

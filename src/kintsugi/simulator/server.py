@@ -97,7 +97,10 @@ def run(listen: str, script: Path | None = None) -> int:
         listen: ``HOST:PORT``; port 0 takes a free one.
 
     Returns:
-        An exit code: 0 after SIGINT or SIGTERM, 1 when it could not start.
+        An exit code: 0 after SIGINT or SIGTERM, 1 when its script cannot be used.
+
+    Raises:
+        OSError: the address cannot be used.
     """
     try:
         loaded = Script() if script is None else load_script(script)
@@ -128,13 +131,7 @@ def url_of(server: asyncio.Server) -> str:
 
 
 async def _run(host: str, port: int, script: Script) -> int:
-    try:
-        server = await serve(host, port, script)
-    except OSError as error:
-        print(  # noqa: T201
-            f"kt simulate: cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr
-        )
-        return 1
+    server = await serve(host, port, script)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
