@@ -8,6 +8,7 @@ it: an answer with escape sequences or bidirectional controls in it must not rew
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -84,18 +85,19 @@ class Output:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, gap: int = 2
 ) -> RenderableType:
-    """Rows under headings, made harmless; the sentence ``empty`` when there are none."""
-    from rich.table import Table  # here: only text output pays for it
-    from rich.text import Text
+    """Rows under headings, made harmless; the sentence ``empty`` when there are none.
 
-    grid = Table(
-        box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold", show_edge=False
-    )
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(one_line(cell(value)), style=_style(value)) for value in row))
-    return grid if grid.row_count else Text(empty)
+    Times are cut to seconds; JSON has all of them.
+    """
+    from rich.text import Text  # here: only text output pays for it
+
+    from kintsugi.cli.grid import Grid
+
+    cells = [
+        [Text(one_line(_seconds(cell(value))), style=_style(value)) for value in row]
+        for row in rows
+    ]
+    return Grid(columns, cells, gap) if cells else Text(empty)
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> RenderableType:
@@ -143,6 +145,7 @@ def drop_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 _STYLES = {
     "block": "red",
     "blocked": "red",
@@ -157,6 +160,12 @@ _STYLES = {
     "ok": "green",
     "done": "green",
 }
+
+
+def _seconds(shown: str) -> str:
+    """A time as people read it in a row: 2026-11-21 22:31:27Z."""
+    found = _TIME.fullmatch(shown)
+    return f"{found[1]} {found[2]}Z" if found else shown
 
 
 def _style(value: Any) -> str:
