@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -13,6 +14,15 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import KT, eventually, run
+
+MANUAL = Path(__file__).parents[2] / "docs" / "demo.md"
+HEADING = re.compile(r"── \d+/17 (.+?) ─+|What it came to")
+VARIES = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
+    (re.compile(r"\bgw-[0-9a-f]{8}\b|sha256:[0-9a-f]{64}"), "ID"),
+    (re.compile(r"\d+(\.\d+)?"), "0"),
+    (re.compile(r" {2,}"), " "),
+)
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -56,6 +66,32 @@ def test_the_demo_tells_one_incident_from_the_first_bad_answer_to_closed(
     lines = [one["command"] for act in ran.json["acts"] for one in act["commands"]]
     assert all(line.startswith("kt ") for line in lines)
     assert not any("kt_" in line for line in lines), "no token stands in a command"
+    # The manual shows some of the acts as they are told today.
+    told = acts_of(ran.err)
+    for title, shown in acts_of(the_manual_shows()).items():
+        rest = iter(told[title])
+        assert [line for line in shown if line not in rest] == [], title
+
+
+def the_manual_shows() -> str:
+    """What docs/demo.md quotes of the story."""
+    [block] = re.findall(r"```text\n(.*?)```", MANUAL.read_text("utf-8"), re.DOTALL)
+    return str(block)
+
+
+def acts_of(story: str) -> dict[str, list[str]]:
+    """The lines of each act, without what is another in each run: ids, numbers and times."""
+    acts: dict[str, list[str]] = {}
+    title = ""
+    for line in story.splitlines():
+        if heading := HEADING.fullmatch(line):
+            title = heading[1] or line
+            acts[title] = []
+        elif title and line:
+            for pattern, instead in VARIES:
+                line = pattern.sub(instead, line)
+            acts[title].append(line)
+    return acts
 
 
 def test_an_interrupted_demo_leaves_nothing_behind(environ: dict[str, str]) -> None:

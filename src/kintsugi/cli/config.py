@@ -150,6 +150,10 @@ def _report(client: Client, made: dict[str, Any], timeout: float, output: Output
         raise typer.Exit(1)
 
 
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
+
+
 def _told(made: dict[str, Any], rollout: Rollout) -> str:
     lines = [
         f"{made['id']}@{made['version']} "
@@ -157,7 +161,7 @@ def _told(made: dict[str, Any], rollout: Rollout) -> str:
     ]
     if rollout.in_force:
         lines.append(
-            f"in force on {', '.join(rollout.in_force)} ({rollout.worker_count} workers) "
+            f"in force on {', '.join(rollout.in_force)} ({_workers(rollout.worker_count)}) "
             f"after {rollout.seconds:.2f} s"
         )
     elif rollout.complete:

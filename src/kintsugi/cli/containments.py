@@ -290,7 +290,7 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
         said = f"{least}{traffic['in_scope']} in scope, {traffic['decided']} decided by it"
         lines.append(("traffic since then", said))
     for one in found["gateways"]:
-        where = f"{one['contained_workers']} of {one['workers']} workers"
+        where = f"in force on {one['contained_workers']} of {one['workers']} workers"
         lines.append((one["gateway_id"], where if one["connected"] else f"away; {where}"))
     if not found["gateways"]:
         lines.append(("gateways", "none is registered"))

@@ -73,15 +73,20 @@ class Grid:
 
 def widths_within(room: int, least: Sequence[int], natural: Sequence[int]) -> list[int] | None:
     """How wide each column is: as wide as it would like to be, or between that and the least;
-    None where there is too little room for the least."""
+    None where there is too little room for the least.
+
+    Columns that want little get it first, so that as few as can be are broken.
+    """
     spare = room - sum(least)
     if spare < 0:
         return None
-    wanted = [most - few for few, most in zip(least, natural, strict=True)]
-    short = sum(wanted)
-    if short <= spare:
-        return list(natural)
-    return [few + spare * want // short for few, want in zip(least, wanted, strict=True)]
+    widths = list(least)
+    wants = sorted((natural[at] - least[at], at) for at in range(len(widths)))
+    for done, (want, at) in enumerate(wants):
+        given = min(want, spare // (len(wants) - done))
+        widths[at] += given
+        spare -= given
+    return widths
 
 
 def _longest_word(text: Text) -> int:

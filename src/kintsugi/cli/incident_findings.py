@@ -14,6 +14,7 @@ from kintsugi.cli.incident_options import (
     IncidentArgument,
     ReasonOption,
     send,
+    show_one,
 )
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.errors import InvalidInput
@@ -273,7 +274,9 @@ def merge(
     dry_run: DryRunOption = False,
 ) -> None:
     """Make it a duplicate of another; can be taken back."""
-    send(kt, f"/{incident}/merge", {"into": into, "reason": reason}, dry_run=dry_run)
+    body = {"into": into, "reason": reason}
+    found = kt.post(f"/v1/incidents/{incident}/merge", body, dry_run=dry_run)
+    show_one(kt.output, found, into=into)
 
 
 @online

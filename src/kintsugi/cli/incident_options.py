@@ -39,10 +39,10 @@ def send(
     show_one(kt.output, kt.post(f"/v1/incidents{path}", body, dry_run=dry_run, keep=keep))
 
 
-def show_one(output: Output, found: Mapping[str, Any]) -> None:
-    """The incident or the entry of its timeline, as JSON or for people."""
-    page = incident_page if "moves" in found else _entry
-    output.result(found, lambda: page(found))
+def show_one(output: Output, found: Mapping[str, Any], *, into: str = "") -> None:
+    """The incident (see ``incident_page``) or the entry of its timeline, as JSON or for people."""
+    is_incident = "moves" in found
+    output.result(found, lambda: incident_page(found, into=into) if is_incident else _entry(found))
 
 
 def _entry(found: Mapping[str, Any]) -> RenderableType:

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 Line = tuple[str, Any]
 
 
-def incident_page(found: Mapping[str, Any]) -> RenderableType:
-    """One incident; what nobody has said is left out. ``--json`` has all of it."""
-    return facts(_lines(found))
+def incident_page(found: Mapping[str, Any], *, into: str = "") -> RenderableType:
+    """One incident; what nobody has said is left out. ``--json`` has all of it.
+
+    Args:
+        into: the one that it was merged into, as people name it.
+    """
+    return facts(_lines(found, into))
 
 
-def _lines(found: Mapping[str, Any]) -> Iterator[Line]:
+def _lines(found: Mapping[str, Any], into: str) -> Iterator[Line]:
     yield "incident", f"{found['reference']}  {found['title']}"
-    merged = f"; merged into {found['merged_into']}" if found["merged_into"] else ""
+    merged = f" into {into or found['merged_into']}" if found["merged_into"] else ""
     yield "state", f"{found['state']}{merged}"
     yield "may move on by", found["moves"]
     yield "severity", _severity(found)

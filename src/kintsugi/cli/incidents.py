@@ -88,7 +88,10 @@ def list_incidents(
     with kt.client() as client:
         found = list(client.all("/v1/incidents", asked, limit=limit))
     rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    empty = (
+        "no open incident; --in all shows those that have ended" if in_state == "open" else "none"
+    )
+    kt.output.result(found, lambda: table(_COLUMNS, rows, empty=empty))
 
 
 @app.command("show")
@@ -96,7 +99,10 @@ def list_incidents(
 def show(kt: Invocation, incident: IncidentArgument) -> None:
     """Show one incident with everything that is known."""
     with kt.client() as client:
-        show_one(kt.output, client.get(f"/v1/incidents/{incident}"))
+        found = client.get(f"/v1/incidents/{incident}")
+        other = found["merged_into"]
+        into = client.get(f"/v1/incidents/{other}")["reference"] if other else ""
+    show_one(kt.output, found, into=into)
 
 
 @app.command("timeline")

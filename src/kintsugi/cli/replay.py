@@ -29,6 +29,7 @@ _RESULTS = ("same", "differs", "not_reproducible")
 # Names and numbers of single exchanges, by which nobody counts.
 _PLACE = re.compile(r"\S*/\S*|\d+")
 _COLUMNS = ("event", "what")
+_VERDICT_COLUMNS = ("decisions", "verdict")
 _RULE_COLUMNS = ("decisions", "what came out otherwise, or is missing")
 
 
@@ -116,6 +117,7 @@ class Told:
         self._by = by
         self.counts: Counter[str] = Counter()
         self._by_rule: Counter[str] = Counter()
+        self._by_verdict: Counter[str] = Counter()
         self._rows: list[tuple[str, str]] = []
         self._all: list[Mapping[str, Any]] | None = [] if keeps_all else None
         self._cursor: str | None = None
@@ -131,6 +133,7 @@ class Told:
         for one in page:
             self.counts[str(one["result"])] += 1
             self._by_rule.update({whose for whose, _ in _whats(one, self._by)})
+            self._by_verdict.update(_verdicts(one))
             if self._all is not None:
                 self._all.append(one)
             if len(self._rows) < _SHOWN_MAX:
@@ -140,6 +143,7 @@ class Told:
         """As JSON."""
         found = {
             "counts": dict(self.counts),
+            "by_verdict": dict(self._by_verdict.most_common()),
             "by_rule": dict(self._by_rule.most_common()),
             "next_cursor": self._cursor,
         }
@@ -152,10 +156,21 @@ class Told:
         counts = facts((name.replace("_", " "), self.counts[name]) for name in _RESULTS)
         if not self._rows:
             return counts
-        rules = [(str(count), text) for text, count in self._by_rule.most_common()]
-        parts = [counts, "", table(_RULE_COLUMNS, rules, empty=""), ""]
-        parts.append(table(_COLUMNS, self._rows[:_SHOWN_MAX], empty=""))
-        return Group(*parts)
+        parts: list[RenderableType] = [counts]
+        for columns, found in (
+            (_VERDICT_COLUMNS, self._by_verdict),
+            (_RULE_COLUMNS, self._by_rule),
+        ):
+            rows = [(str(count), text) for text, count in found.most_common()]
+            parts += ["", table(columns, rows, empty="")] if rows else []
+        return Group(*parts, "", table(_COLUMNS, self._rows[:_SHOWN_MAX], empty=""))
+
+
+def _verdicts(one: Mapping[str, Any]) -> Iterator[str]:
+    """The verdict that was recorded and the one that came out, where they differ."""
+    for difference in one["differences"]:
+        if difference["field"] == "verdict":
+            yield f"{difference['recorded']} → {difference['replayed']}"
 
 
 def _named(what: str) -> dict[str, str]:

@@ -4,20 +4,21 @@ own."""
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from kintsugi.cli.demo.plot import FILES, Plot
+from kintsugi.cli.demo.plot import DESK, FILES, Plot
 from kintsugi.cli.demo.stage import Stage
 from kintsugi.cli.demo.story import ACTS
 from kintsugi.cli.demo.summary import summary, tell, where_to_look
@@ -64,9 +65,10 @@ def demo(
     )
     began = time.monotonic()
     stage = Stage(program(context), folder / "state", teller)
-    with _stoppable(), _wide(teller):
+    with _stoppable(), _wide(teller), chdir(folder):
         try:
-            plot = _play(stage, folder)
+            _introduce(teller, folder, stage.state)
+            plot = _play(stage)
             done = summary(stage, seconds=time.monotonic() - began)
             tell(done, teller)
             if keep:
@@ -78,18 +80,33 @@ def demo(
             raise
         finally:
             if not keep:
+                teller.tell("")
+                teller.tell("Everything that was started is being stopped.")
                 stage.stop()
                 if is_ours:
                     shutil.rmtree(folder, ignore_errors=True)
+                left = "Nothing is left of it" if is_ours else f"Its files are in {folder}"
+                teller.tell(f"{left}. `kt demo --keep` leaves it running, to look at and to try.")
 
 
-def _play(stage: Stage, folder: Path) -> Plot:
+def _introduce(teller: Teller, folder: Path, state: Path) -> None:
+    """What will be seen, and where the commands are typed."""
+    teller.say(
+        f"One incident from the first bad answer to closed, in {len(ACTS)} acts. Each line with a "
+        "name and a $ is a command that this person types, with a token of their own "
+        "(KT_API_TOKEN); below it stands what matters of its output. Ctrl-C stops everything."
+    )
+    teller.command("you", shlex.join(("cd", str(folder))))
+    teller.command("you", f"export KT_STATE_DIR={shlex.quote(str(state))}")
+
+
+def _play(stage: Stage) -> Plot:
     """Play every act; what they found."""
-    desk = folder / "desk"
+    desk = Path(DESK)
     desk.mkdir()
     for source in sorted(FILES.glob("*.yaml")):
         shutil.copyfile(source, desk / source.name)
-    with Plot(stage, desk) as plot:
+    with Plot(stage) as plot:
         for number, (title, act) in enumerate(ACTS, start=1):
             stage.begin(title, number, len(ACTS))
             act(plot)

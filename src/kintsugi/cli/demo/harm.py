@@ -45,6 +45,10 @@ def ordinary_day(plot: Plot) -> None:
         who="ana",
         only="^(workflow.)?(name|business_owner|technical_owner) ",
     )
+    stage.say(
+        "The demo plays the customers, as any OpenAI client would: "
+        f"POST {plot.gateway_url}/v1/chat/completions, with the headers x-workflow and x-user-id."
+    )
     plot.ask_around(_QUESTIONS)
     for user in ("customer-100", "customer-101"):
         plot.track(user, HARMLESS_REMARK)
@@ -127,7 +131,9 @@ def triaged(plot: Plot) -> None:
     """Two reports become one incident, with people and a severity."""
     stage, incident = plot.stage, plot.incident
     shown = "^(incident|state|severity|roles) "
-    stage.say("Each report opened a case. Ana answers the three triage questions and declares it.")
+    stage.say(
+        "Each report opened an incident. Ana answers the three triage questions and declares it."
+    )
     stage.kt(
         *("incidents", "triage", incident, "--systematic", "yes"),
         *("--regulated-or-vulnerable", "no", "--scales-silently", "yes"),

@@ -43,7 +43,7 @@ def fixed(plot: Plot) -> None:
         who="ben",
     )
     stage.say("The whole window again, by the fixed version: what comes out otherwise?")
-    told = stage.kt("replay", incident, "--with", f"{CONFIG}@4", who="ben", lines=5).value
+    told = stage.kt("replay", incident, "--with", f"{CONFIG}@4", who="ben", lines=6).value
     stage.facts["replayed"] = sum(told["counts"].values())
 
 
@@ -118,7 +118,10 @@ def reviewed(plot: Plot) -> None:
     """The review, which writes itself but for what only people know; the gates; closed."""
     stage, incident = plot.stage, plot.incident
     stage.kt(*("incidents", "review", incident, "--reason", "nothing since"), who="ana", only=STATE)
-    stage.say("The review is generated from the record. People write what only they know.")
+    stage.say(
+        "The review is generated from the record. What only people know they write: Ana fills in "
+        "three paragraphs of the file in an editor."
+    )
     draft = plot.file("review.md")
     stage.kt("incidents", "review", incident, "--format", "md", "-o", draft, who="ana")
     plot.write(draft, _written)

@@ -12,6 +12,7 @@ from kintsugi.cli.demo.traffic import Customers, Reply
 
 CONFIG = "parcel-help"
 FILES = Path(__file__).parent
+DESK = "desk"
 # Of an incident as `kt incidents` prints it, where only its state is of interest.
 STATE = "^(incident|state) "
 
@@ -26,11 +27,12 @@ class Plot:
         containment: id of the containment that stopped the leak.
         cases: ids of the regression cases of what went wrong: what was refused, what was missed.
         proposed: variants and twins of them, and whether the fix holds for each.
+        gateway_url: where customers ask.
         api_url: the control plane, and the console.
         asked: exchanges that customers have begun.
     """
 
-    def __init__(self, stage: Stage, desk: Path) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.incident = "INC-1"
         self.refused_event = ""
@@ -38,9 +40,9 @@ class Plot:
         self.containment = ""
         self.cases: list[str] = []
         self.proposed: list[dict[str, Any]] = []
+        self.gateway_url = ""
         self.api_url = ""
         self.asked = 0
-        self._desk = desk
         self._customers: Customers | None = None
 
     def __enter__(self) -> Plot:
@@ -62,13 +64,13 @@ class Plot:
             *("--policy-config", self.file("first.yaml")),
             *("--simulator-script", self.file("simulator.yaml")),
         )
-        self.api_url = up.api_url
+        self.gateway_url, self.api_url = up.gateway_url, up.api_url
         self._customers = Customers(up.gateway_url)
         self.stage.until("version 1 in force", lambda: self._runs(1))
 
     def file(self, name: str) -> str:
-        """A file on the desk of the people of the story."""
-        return str(self._desk / name)
+        """A file on the desk of the people of the story, as they type it."""
+        return f"{DESK}/{name}"
 
     def write(self, file: str, edit: Callable[[str], str]) -> None:
         """Edit a file, as a person would in an editor."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from kintsugi.cli.demo.plot import CONFIG, Plot
 
@@ -12,6 +11,7 @@ _EXIT_WRONG = 3
 _TECHNIQUES = (
     *("homoglyphs", "base64", "rot13", "framed_german", "streamed", "anthropic_messages"),
 )
+_INPUT = "^(id|state|from|went wrong on) |^ {10}"
 _CASE = "^(case|expects|reproduces|fails|replaced|state|version|characters|tests|holds on|found) ?"
 
 
@@ -61,10 +61,13 @@ def approved(plot: Plot) -> None:
     """A person decides about each case."""
     stage = plot.stage
     stage.say("A person decides about each; nothing counts by itself. Cleo reads them.")
-    for case in plot.cases:
-        stage.kt("regressions", "approve", case, who="cleo", only="^(case|state) ")
-    for one in plot.proposed:
-        _decide(plot, one)
+    _over_block, miss = plot.cases
+    stage.kt("regressions", "show", miss, who="cleo", only=_INPUT, lines=16)
+    held = [one["regression"]["id"] for one in plot.proposed if one["holds"]]
+    stage.kt("regressions", "approve", *plot.cases, *held, who="cleo", lines=12)
+    if others := [one["regression"]["id"] for one in plot.proposed if not one["holds"]]:
+        because = ("--reason", "no model of ours reads it so")
+        stage.kt("regressions", "reject", *others, *because, who="cleo")
     approved = stage.kt(
         *("regressions", "list", "--incident", plot.incident, "--status", "approved"),
         who="ana",
@@ -92,12 +95,3 @@ def proved(plot: Plot) -> None:
     stage.require(proof["passed"], "every case is red on version 2 and green on version 4")
     stage.facts["proof"] = proof["id"]
     stage.facts["proved"] = dict(Counter(one["result"] for one in proof["cases"]))
-
-
-def _decide(plot: Plot, proposed: dict[str, Any]) -> None:
-    """Approve what the fix holds for, and set aside, with the reason, what it does not."""
-    case = proposed["regression"]["id"]
-    words = ["approve", case]
-    if not proposed["holds"]:
-        words = ["reject", case, "--reason", "no model of ours answers so"]
-    plot.stage.kt("regressions", *words, who="cleo", only="^(case|state) ")

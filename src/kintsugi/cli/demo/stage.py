@@ -4,12 +4,13 @@ own that they are run on."""
 from __future__ import annotations
 
 import io
+import math
 import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from kintsugi.errors import KintsugiError
 
 _INTERRUPTED = 130
 _LINES_MAX = 6
+_CONTINUED = 4  # a line that is indented by so much more goes on with the one before
 _POLL_SECONDS = 0.05
 # What the demo's commands must not take from whoever starts it: they are about its own instance.
 _NOT_OURS = ("KT_", "KEEPTRUSTS_", "API_TOKEN", "OPENAI_API_KEY")
@@ -97,7 +99,9 @@ class Stage:
 
     def start(self, *options: str) -> Up:
         """``kt up``, and wait until it is ready."""
-        words = ("up", "--state", str(self.state), *options, "--detach")
+        words = ("up", *options, "--detach")
+        line = _typed(words)
+        self._teller.command("you", line)
         began = time.monotonic()
         # A session of its own: Ctrl-C stops the story, and the story stops this in order.
         process = subprocess.Popen(  # noqa: S603 - our own program, no shell
@@ -115,7 +119,6 @@ class Stage:
             process.communicate()  # what is half started cannot be stopped in order
             raise
         seconds = time.monotonic() - began
-        line = shlex.join(("kt", *words))
         ran = Ran("you", line, process.returncode, seconds, out, "", None)
         self._show(ran, only="gateway  |console  ")
         if (up := read_up(self.state)) is None or ran.code:
@@ -147,11 +150,13 @@ class Stage:
         Args:
             who: whose token it is run with; "you" are the administrator.
             code: the exit code that it has to have.
-            only: of its output, only the lines in which this expression is found.
+            only: of its output, only the lines in which this expression is found, and those that go
+                on with them.
 
         Raises:
             StepFailed: it came out otherwise.
         """
+        self._teller.command(who, _typed(words))
         ran = self._run(words, who, stdin)
         self._show(ran, only=only, lines=lines)
         if ran.code != code:
@@ -212,7 +217,7 @@ class Stage:
             raise KeyboardInterrupt
         return Ran(
             who=who,
-            line=shlex.join(("kt", *words)),
+            line=_typed(words),
             code=code,
             seconds=time.monotonic() - began,
             out=out.getvalue(),
@@ -222,11 +227,36 @@ class Stage:
 
     def _show(self, ran: Ran, *, only: str = "", lines: int = _LINES_MAX) -> None:
         self.acts[-1].ran.append(ran)
-        self._teller.command(ran.who, ran.line)
         printed = [line for line in (ran.out + ran.err).splitlines() if line.strip()]
-        kept = [line for line in printed if re.search(only, without_escapes(line))]
-        more = len(kept) - lines
-        self._teller.output(kept[:lines] + ([f"… {more} more lines"] if more > 0 else []))
+        self._teller.output(shortened(chosen(printed, only), lines))
+
+
+def chosen(lines: Sequence[str], only: str) -> list[str]:
+    """The lines in which an expression is found, each with those that go on with it: a value that
+    is too long for one line is indented on the next."""
+    kept: list[str] = []
+    least = math.inf
+    for line in lines:
+        bare = without_escapes(line)
+        indent = len(bare) - len(bare.lstrip())
+        if re.search(only, bare):
+            least = indent + _CONTINUED
+            kept.append(line)
+        elif indent >= least:
+            kept.append(line)
+        else:
+            least = math.inf
+    return kept
+
+
+def shortened(lines: Sequence[str], most: int) -> list[str]:
+    """At most so many lines, and how many more there are; one more is no more to read than that."""
+    more = len(lines) - most
+    return list(lines) if more <= 1 else [*lines[:most], f"… {more} more lines"]
+
+
+def _typed(words: Sequence[str]) -> str:
+    return shlex.join(("kt", *words))
 
 
 class _Terminal(io.StringIO):

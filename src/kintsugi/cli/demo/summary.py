@@ -94,8 +94,12 @@ def where_to_look(plot: Plot, teller: Teller) -> None:
         ("the answer that was refused", f"/events/{plot.refused_event}"),
         ("the answer that leaked", f"/events/{plot.leak_event}"),
         ("the containment", f"/containments/{plot.containment}"),
+        ("the case of the leak", f"/regressions/{plot.cases[-1]}"),
         ("the versions", f"/configurations/{CONFIG}"),
         ("the log", "/log"),
     ):
         teller.result(title, f"{api_url}{path}")
-    teller.say(f"export KT_STATE_DIR={state}   then: kt incidents show INC-1, … and kt down")
+    teller.tell(
+        f"For commands: cd {state.parent} and export KT_STATE_DIR={state}; then `kt incidents show "
+        "INC-1`, for one. `kt down` stops everything."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PLAIN_WIDTH = 110
-_INDENT = 4
+_HEADING_WIDTH = 78
+# A list of decisions with their ids is 79 wide: on a terminal of 80 it must not be squeezed.
+_INDENT, _INDENT_NARROW, _NARROW = 4, 1, 90
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -37,12 +40,20 @@ class Teller:
     @property
     def width(self) -> int:
         """So wide may be what commands print, in characters."""
-        return (self._rich.width if self._rich else _PLAIN_WIDTH) - _INDENT
+        return self._whole_width - self._indent
+
+    @property
+    def _whole_width(self) -> int:
+        return self._rich.width if self._rich else _PLAIN_WIDTH
+
+    @property
+    def _indent(self) -> int:
+        return _INDENT_NARROW if self._whole_width < _NARROW else _INDENT
 
     def heading(self, title: str, number: int, count: int) -> None:
         """The title of an act, and how far the story is."""
         self._write("")
-        self._write(f"── {number}/{count} {title} ".ljust(78, "─"), "bold yellow")
+        self._write(f"── {number}/{count} {title} ".ljust(_HEADING_WIDTH, "─"), "bold yellow")
 
     def title(self, title: str) -> None:
         """What stands over the lines that follow."""
@@ -50,9 +61,15 @@ class Teller:
         self._write(title, "bold yellow")
 
     def say(self, sentence: str) -> None:
-        """What is going on and why."""
-        self._write(sentence, "italic", wrap=True)
+        """What is going on and why; with time to read it."""
+        self.tell(sentence)
         time.sleep(self._pause_seconds)
+
+    def tell(self, sentence: str) -> None:
+        """The same, without waiting."""
+        indent = " " * (len(sentence) - len(sentence.lstrip()))
+        width = self._whole_width
+        self._write(textwrap.fill(sentence, width, subsequent_indent=indent), "italic")
 
     def command(self, who: str, line: str) -> None:
         """A command as it is typed, behind the name of who types it."""
@@ -61,23 +78,21 @@ class Teller:
     def output(self, lines: Sequence[str]) -> None:
         """What a command printed."""
         for line in lines:
-            if self._rich is None:
-                self._write(f"    {without_escapes(line)}")
-            else:
-                self._stream.write(f"    {line}\n")
+            shown = line if self._rich else harmless(without_escapes(line))
+            self._stream.write(f"{' ' * self._indent}{shown.rstrip()}\n")
         self._stream.flush()
 
     def result(self, name: str, value: str) -> None:
         """A line of a summary."""
         self._write(f"  {name:<34} {value}")
 
-    def _write(self, text: str, style: str = "", *, wrap: bool = False) -> None:
+    def _write(self, text: str, style: str = "") -> None:
         shown = harmless(text)
         if self._rich is None:
             self._stream.write(shown + "\n")
             self._stream.flush()
         else:
-            self._rich.print(shown, style=style or None, soft_wrap=not wrap)
+            self._rich.print(shown, style=style or None, soft_wrap=True)
 
 
 def without_escapes(line: str) -> str:

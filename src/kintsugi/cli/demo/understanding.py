@@ -42,7 +42,12 @@ def preserved(plot: Plot) -> None:
 
     freeze = stage.until("the evidence is frozen", frozen)
     stage.kt("incidents", "freezes", incident, who="ana")
-    verified = stage.kt("incidents", "verify", incident, freeze, who="ana").value
+    verified = stage.kt(
+        *("incidents", "verify", incident, freeze),
+        who="ana",
+        only="^(status|events|total|missing|verification.*) ",
+        lines=8,
+    ).value
     stage.facts["frozen_events"] = verified["events"]
     stage.kt(
         *("incidents", "blast-radius", incident),
@@ -73,7 +78,7 @@ def investigated(plot: Plot) -> None:
     )
     stage.kt("replay", plot.refused_event, who="ana")
     stage.say("And by version 1? Then it is answered. So it is the publish, and nothing else.")
-    told = stage.kt("replay", plot.refused_event, "--with", f"{CONFIG}@1", who="ana").value
+    told = stage.kt("replay", plot.refused_event, "--with", f"{CONFIG}@1", who="ana", lines=5).value
     stage.require(told["counts"] == {"differs": 1}, "version 1 decides otherwise")
     refused, leaked = f"event:{plot.refused_event}", f"event:{plot.leak_event}"
     stage.kt(
