@@ -14,7 +14,12 @@ from kintsugi.errors import ApiUnreachable
 from kintsugi.gateway import link as links
 from kintsugi.gateway.commands import Freeze
 from kintsugi.gateway.commands import Redeem as RedeemCommand
-from kintsugi.gateway.control import (
+from kintsugi.gateway.control_plane import Answer
+from kintsugi.gateway.counter_service import CounterService
+from kintsugi.gateway.link import Link
+from kintsugi.gateway.oversight import Oversight
+from kintsugi.gateway.oversight_keeper import OversightKeeper
+from kintsugi.gateway.worker_messages import (
     FromWorker,
     Quarantined,
     Redeem,
@@ -27,11 +32,6 @@ from kintsugi.gateway.control import (
     decode_to_worker,
     encode,
 )
-from kintsugi.gateway.control_plane import Answer
-from kintsugi.gateway.counter_service import CounterService
-from kintsugi.gateway.link import Link
-from kintsugi.gateway.oversight import Oversight
-from kintsugi.gateway.oversight_keeper import OversightKeeper
 from kintsugi.model.content import Identity
 from kintsugi.model.decision import Phase
 from kintsugi.model.event import Quarantine, UsedApproval

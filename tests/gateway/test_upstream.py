@@ -12,8 +12,9 @@ from typing import cast
 import msgspec
 import pytest
 
+from kintsugi.gateway.events import Headers
 from kintsugi.gateway.resolve import AddressRefusedError, NameUnknownError, Resolver, refusal
-from kintsugi.gateway.upstream import FAILURES, HEAD_BYTES_MAX, Headers, Limits, Origin, Pool
+from kintsugi.gateway.upstream import FAILURES, HEAD_BYTES_MAX, Limits, Origin, Pool
 from tests.gateway.rig import answer, read_message, until, upstream
 
 GET = b"GET /v1/x HTTP/1.1\r\nhost: rig\r\ncontent-length: 0\r\n\r\n"

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kintsugi.gateway.control import FromWorker, Load, ToWorker, WorkerTally, encode
-from kintsugi.gateway.control import decode_from_worker as decode
 from kintsugi.gateway.settings import WorkerSettings
+from kintsugi.gateway.worker_messages import FromWorker, Load, ToWorker, WorkerTally, encode
+from kintsugi.gateway.worker_messages import decode_from_worker as decode
 from tests.gateway.process import configuration, gateway
 from tests.gateway.rig import answer, client, post, read_message, upstream
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
-from urllib.parse import urlsplit
+from typing import Any, Protocol, cast
 
 import msgspec
 import structlog
@@ -21,6 +20,7 @@ from kintsugi.gateway.commands import (
     AbortUpstream,
     Admit,
     Answer,
+    AnyExchange,
     CallUpstream,
     Command,
     Correct,
@@ -56,25 +56,16 @@ from kintsugi.gateway.events import (
     UpstreamHead,
 )
 from kintsugi.gateway.gathering import Gathering
-from kintsugi.gateway.upstream import FAILURES, Call, Origin
+from kintsugi.gateway.shell import Shell
+from kintsugi.gateway.upstream import FAILURES, Call
 from kintsugi.model.event import DecisionEvent, UsedApproval
 from kintsugi.model.facts import Counter, RemoteAnswer
-
-if TYPE_CHECKING:
-    from kintsugi.gateway.shell import Shell
 
 log = structlog.get_logger(__name__)
 
 _encode = msgspec.json.Encoder().encode
 _clock_ns = time.monotonic_ns
 _set = msgspec.structs.force_setattr
-
-
-class Steps(Protocol):
-    """The exchange as the carrier sees it: ``gateway.exchange.Exchange``."""
-
-    def step(self, event: Event) -> list[Command]:
-        """Decide what follows from an event; perform nothing."""
 
 
 class Client(Protocol):
@@ -118,7 +109,13 @@ class Carrier:
     _listens = False
 
     def __init__(
-        self, shell: Shell, client: Client, exchange: Steps, *, body_bytes: int, started_ns: int
+        self,
+        shell: Shell,
+        client: Client,
+        exchange: AnyExchange,
+        *,
+        body_bytes: int,
+        started_ns: int,
     ) -> None:
         self._shell = shell
         self._client: Client | None = client
@@ -416,17 +413,3 @@ _EXECUTE: dict[type, Callable[[Carrier, Any], None]] = {
     EndStream: Carrier._end_stream,
     DropClient: Carrier._drop_client,
 }
-
-
-def parse_origin(text: str, *, allow_private_network: bool) -> tuple[Origin, bytes]:
-    """A configured origin as the pool's key, and the value of the Host header.
-
-    Raises:
-        ValueError: not ``http`` or ``https``, or no usable host or port.
-    """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f'"{text}" is no origin; write https://host or http://host:port')
-    tls = parts.scheme == "https"
-    origin = Origin(parts.hostname, parts.port or (443 if tls else 80), tls, allow_private_network)
-    return origin, parts.netloc.rpartition("@")[2].encode("ascii")

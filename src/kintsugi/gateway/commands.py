@@ -6,9 +6,11 @@ The shell adds what belongs to the connection: ``content-length`` or ``transfer-
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
-from kintsugi.gateway.events import Headers
+from kintsugi.gateway.events import Event, Headers
 from kintsugi.model.event import Admission, DecisionEvent, Quarantine
 from kintsugi.model.facts import CounterNeed
 from kintsugi.model.oversight import HeldEscalation
@@ -195,3 +197,10 @@ Command = (
     | EndStream
     | DropClient
 )
+
+
+class AnyExchange(Protocol):
+    """An exchange as whoever carries its commands out sees it."""
+
+    def step(self, event: Event) -> list[Command]:
+        """Decide what follows from an event; perform nothing."""

@@ -16,8 +16,8 @@ import msgspec
 import structlog
 
 from kintsugi.durable import write_whole
-from kintsugi.gateway.control import Reserve, Reserved, Settle
 from kintsugi.gateway.counters import CounterBook, CountersFull, Entry
+from kintsugi.gateway.worker_messages import Reserve, Reserved, Settle
 
 log = structlog.get_logger(__name__)
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from kintsugi.gateway import wire
 from kintsugi.gateway.commands import Gather, RemoteCall
 from kintsugi.gateway.events import Headers
+from kintsugi.gateway.link import Cancel
+from kintsugi.gateway.shell import Shell
 from kintsugi.gateway.upstream import FAILURES, Call, Limits
 from kintsugi.model.facts import Counter, RemoteAnswer
-
-if TYPE_CHECKING:
-    from kintsugi.gateway.link import Cancel
-    from kintsugi.gateway.shell import Shell
 
 ANSWER_BYTES_MAX = 65_536
 

@@ -12,15 +12,15 @@ from collections.abc import Callable
 import structlog
 
 from kintsugi.gateway.commands import Freeze, Redeem
-from kintsugi.gateway.control import (
+from kintsugi.gateway.oversight import Oversight
+from kintsugi.gateway.worker_messages import (
     FromWorker,
     Quarantined,
     Reserve,
     Settle,
     ToWorker,
 )
-from kintsugi.gateway.control import Redeem as RedeemWish
-from kintsugi.gateway.oversight import Oversight
+from kintsugi.gateway.worker_messages import Redeem as RedeemWish
 from kintsugi.model.event import UsedApproval
 from kintsugi.model.facts import Counter, CounterNeed
 from kintsugi.model.oversight import HeldEscalation, Resolution

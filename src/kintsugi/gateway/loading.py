@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 import structlog
 
 from kintsugi.errors import ApiRefused, ApiUnreachable, ConfigurationInvalid
-from kintsugi.gateway.control import Load, LoadFailed, ToWorker
 from kintsugi.gateway.follower import FollowedConfiguration, Follower, load_last_good
 from kintsugi.gateway.settings import GatewaySettings
+from kintsugi.gateway.worker_messages import Load, LoadFailed, ToWorker
 from kintsugi.model.config import Config
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import compile_plan

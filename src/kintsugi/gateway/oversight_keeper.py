@@ -19,8 +19,8 @@ import structlog
 
 from kintsugi.durable import write_whole
 from kintsugi.errors import ApiUnreachable
-from kintsugi.gateway.control import Quarantined, Redeem, Redeemed, ToWorker
 from kintsugi.gateway.control_plane import ControlPlane, problem_of
+from kintsugi.gateway.worker_messages import Quarantined, Redeem, Redeemed, ToWorker
 from kintsugi.model.containment import Containment
 from kintsugi.model.event import Quarantine, UsedApproval
 from kintsugi.model.oversight import HeldEscalation, OversightPush, QuarantineRecord

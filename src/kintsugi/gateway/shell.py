@@ -14,12 +14,12 @@ from typing import Protocol
 
 from kintsugi import __version__
 from kintsugi.gateway import wire
-from kintsugi.gateway.carrier import Steps, parse_origin
+from kintsugi.gateway.commands import AnyExchange
 from kintsugi.gateway.in_force import InForce
 from kintsugi.gateway.link import Link
 from kintsugi.gateway.mcp_exchange import McpExchange
 from kintsugi.gateway.metrics import WorkerMetrics
-from kintsugi.gateway.upstream import Limits, Origin, Pool
+from kintsugi.gateway.upstream import Limits, Origin, Pool, parse_origin
 from kintsugi.ledger.journal_writer import JournalTally
 from kintsugi.model.config import Gateway
 from kintsugi.model.ids import uuid7
@@ -84,8 +84,8 @@ class Shell:
         journal: Journal,
         metrics: WorkerMetrics,
         pool: Pool,
-        exchange: Callable[[InForce], Steps],
-        mcp_exchange: Callable[[InForce, Callable[[], int]], Steps] = McpExchange,
+        exchange: Callable[[InForce], AnyExchange],
+        mcp_exchange: Callable[[InForce, Callable[[], int]], AnyExchange] = McpExchange,
         worker_count: int = 1,
         link: Link | None = None,
         tick_seconds: float = TICK_SECONDS,
@@ -155,7 +155,7 @@ class Shell:
 
     # One request
 
-    def new_mcp_exchange(self, in_force: InForce) -> Steps:
+    def new_mcp_exchange(self, in_force: InForce) -> AnyExchange:
         """Make the exchange of one request to an MCP server."""
         return self._mcp_exchange(in_force, self.listening.__len__)
 

@@ -27,16 +27,6 @@ import structlog
 
 from kintsugi import __version__
 from kintsugi.gateway import metrics
-from kintsugi.gateway.control import (
-    LINE_BYTES_MAX,
-    FromWorker,
-    InForceReport,
-    Reserve,
-    ToWorker,
-    WorkerTally,
-    decode_from_worker,
-    encode,
-)
 from kintsugi.gateway.control_plane import ControlPlane
 from kintsugi.gateway.counter_service import CounterService
 from kintsugi.gateway.follower import FollowedConfiguration, Follower
@@ -49,6 +39,16 @@ from kintsugi.gateway.recovery import recover
 from kintsugi.gateway.relaxed_watch import RelaxedWatch
 from kintsugi.gateway.settings import GatewaySettings, WorkerSettings
 from kintsugi.gateway.shipper import Shipper
+from kintsugi.gateway.worker_messages import (
+    LINE_BYTES_MAX,
+    FromWorker,
+    InForceReport,
+    Reserve,
+    ToWorker,
+    WorkerTally,
+    decode_from_worker,
+    encode,
+)
 from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.journal import MissingLines
 

@@ -20,13 +20,13 @@ import ssl
 import sys
 import time
 from typing import Protocol, cast
+from urllib.parse import urlsplit
 
 import httptools
 import msgspec
 
+from kintsugi.gateway.events import Headers
 from kintsugi.gateway.resolve import AddressRefusedError, NameUnknownError, Resolver
-
-Headers = list[tuple[bytes, bytes]]
 
 HEAD_BYTES_MAX = 65_536
 _IDLE_SECONDS_MAX = 30.0
@@ -43,6 +43,20 @@ class Origin(msgspec.Struct, frozen=True):
     port: int
     tls: bool = False
     allow_private_network: bool = False
+
+
+def parse_origin(text: str, *, allow_private_network: bool) -> tuple[Origin, bytes]:
+    """A configured origin as the pool's key, and the value of the Host header.
+
+    Raises:
+        ValueError: not ``http`` or ``https``, or no usable host or port.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f'"{text}" is no origin; write https://host or http://host:port')
+    tls = parts.scheme == "https"
+    origin = Origin(parts.hostname, parts.port or (443 if tls else 80), tls, allow_private_network)
+    return origin, parts.netloc.rpartition("@")[2].encode("ascii")
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -23,17 +23,7 @@ import uvloop
 
 from kintsugi import __version__, logs
 from kintsugi.errors import ConfigurationInvalid, EvidenceUnavailable
-from kintsugi.gateway.carrier import Steps
-from kintsugi.gateway.control import (
-    LINE_BYTES_MAX,
-    FromWorker,
-    InForceReport,
-    Load,
-    LoadFailed,
-    WorkerTally,
-    decode_to_worker,
-    encode,
-)
+from kintsugi.gateway.commands import AnyExchange
 from kintsugi.gateway.exchange import Exchange
 from kintsugi.gateway.in_force import InForce, Secret
 from kintsugi.gateway.link import Link
@@ -44,6 +34,16 @@ from kintsugi.gateway.server import ClientConnection
 from kintsugi.gateway.settings import WorkerSettings
 from kintsugi.gateway.shell import Shell
 from kintsugi.gateway.upstream import Pool
+from kintsugi.gateway.worker_messages import (
+    LINE_BYTES_MAX,
+    FromWorker,
+    InForceReport,
+    Load,
+    LoadFailed,
+    WorkerTally,
+    decode_to_worker,
+    encode,
+)
 from kintsugi.ledger.journal_writer import JournalWriter
 from kintsugi.model.containment import Containment
 from kintsugi.policy.containment import Contained
@@ -67,7 +67,7 @@ class Worker:
         settings: WorkerSettings,
         loop: asyncio.AbstractEventLoop,
         *,
-        exchange: Callable[[InForce], Steps] = Exchange,
+        exchange: Callable[[InForce], AnyExchange] = Exchange,
     ) -> None:
         self._settings = settings
         self._loop = loop
