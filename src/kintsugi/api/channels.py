@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from kintsugi.api import deliveries
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.configurations import expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.deliveries import (
@@ -28,9 +27,9 @@ from kintsugi.api.deliveries import (
     TargetKey,
     routes_of,
 )
+from kintsugi.api.edits import IfMatch, etag, expected_version
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
-from kintsugi.api.webhooks import IfMatch
 from kintsugi.errors import InvalidInput
 from kintsugi.model.incident import new_id
 from kintsugi.model.notify import AnyTarget, Channel, QuietHours, Route, Secrets, Try
@@ -217,7 +216,7 @@ def _quiet_hours(wanted: list[QuietHoursModel]) -> tuple[QuietHours, ...]:
 
 
 def _shown(control: Control, target: AnyTarget) -> Response:
-    return one(_view(control, target), headers={"ETag": f'"{target.version}"'})
+    return one(_view(control, target), headers={"etag": etag(target.version)})
 
 
 def _view(control: Control, target: AnyTarget) -> ChannelView:

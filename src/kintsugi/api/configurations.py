@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import Annotated
 
 import msgspec
-from fastapi import Header, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -15,6 +14,7 @@ from kintsugi.api.answers import One, Page, one, whole
 from kintsugi.api.bound_cases import PublishGuard
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound, VersionConflict
@@ -33,10 +33,6 @@ ConfigId = Annotated[
     str, Path(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="pack.id")
 ]
 VersionNumber = Annotated[int, Path(ge=1, lt=2**31)]
-IfMatch = Annotated[
-    str | None,
-    Header(description="The ETag of the version that this change was made from.", max_length=64),
-]
 
 
 class Change(BaseModel):
@@ -59,17 +55,6 @@ class Rollback(BaseModel):
     version: Annotated[int, Field(ge=1, lt=2**31)]
     note: Annotated[str, Field(max_length=2000)] = ""
     author: Annotated[str, Field(max_length=200)] = ""
-
-
-class DryRunQuery(BaseModel):
-    """Whether to only say what would happen."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    dry_run: bool = False
-
-
-DryRun = Annotated[DryRunQuery, Query()]
 
 
 class DiffQuery(BaseModel):
@@ -314,17 +299,3 @@ def _checked(content: str, config_id: str) -> tuple[tuple[Diagnostic, ...], str,
     if report.pack is None or not report.revision:
         raise InvalidInput("body.content: holds only tests; send a whole configuration")
     return report.diagnostics, report.revision, report.pack.version
-
-
-def etag(version: int) -> str:
-    return f'"{version}"'
-
-
-def expected_version(if_match: str | None) -> int | None:
-    """The version in an If-Match header; ``*`` and none at all expect nothing in particular."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    tag = re.fullmatch(r'\s*"([0-9]{1,9})"\s*', if_match)
-    if tag is None:
-        raise InvalidInput(f"header If-Match: send one ETag as it was given, not {if_match!r}")
-    return int(tag[1])

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Path
 
-from kintsugi.api.configurations import expected_version
 from kintsugi.api.control import Control
+from kintsugi.api.edits import expected_version
 from kintsugi.errors import NotFound, VersionConflict
 from kintsugi.model.followup import Followup, FollowupFilter, FollowupKind, kind_of
 from kintsugi.model.incident import Change, Incident

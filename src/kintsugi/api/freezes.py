@@ -12,9 +12,9 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun
 from kintsugi.api.event_query import TOTAL_CEILING, EventFilters
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope

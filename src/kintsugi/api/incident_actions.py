@@ -16,8 +16,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, part, whole
-from kintsugi.api.configurations import DryRun, etag
 from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.edits import DryRun, etag
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.followups import DecideOn, FollowupId, all_of, decided, followup, kept
 from kintsugi.api.incident_changes import Edit, Editing

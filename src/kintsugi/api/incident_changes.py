@@ -11,8 +11,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.edits import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.incident_views import IncidentView, view_of
 from kintsugi.api.incidents import Doing
 from kintsugi.api.permissions import Scope

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, part, reply, whole
-from kintsugi.api.configurations import etag
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import etag
 from kintsugi.api.event_query import TOTAL_CEILING, PageQuery, TimeText
 from kintsugi.api.gate_facts import gate_facts
 from kintsugi.api.incident_views import EntryView, IncidentView, entry_view, view_of

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, part, whole
-from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.edits import IfMatch, etag, expected_version
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.incident_changes import Editing
 from kintsugi.api.incident_views import IncidentView

@@ -12,8 +12,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.edits import DryRun
 from kintsugi.api.followups import all_of, kept
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope

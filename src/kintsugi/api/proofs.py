@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, part
-from kintsugi.api.configurations import CONTENT_BYTES_MAX, CONTENT_CHARS_MAX, DryRun
+from kintsugi.api.configurations import CONTENT_BYTES_MAX, CONTENT_CHARS_MAX
 from kintsugi.api.control import Caller, Control, Ctl
+from kintsugi.api.edits import DryRun
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.incidents import IncidentKey, actor_from
 from kintsugi.api.permissions import Scope

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
-from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun
 from kintsugi.api.permissions import Scope
 from kintsugi.api.proving import Bench, judge_of, named_version
 from kintsugi.api.regression_capture import payload_for_gate

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from kintsugi.api.answers import One
 from kintsugi.api.answers import one as answer
-from kintsugi.api.configurations import DryRun, IfMatch
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun, IfMatch
 from kintsugi.api.permissions import Scope
 from kintsugi.api.proving import Bench
 from kintsugi.api.regression_verbs import ChangedRegression, answered, changed

@@ -12,16 +12,10 @@ from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
 from kintsugi.api.bound_cases import require_held
-from kintsugi.api.configurations import (
-    CONTENT_BYTES_MAX,
-    CONTENT_CHARS_MAX,
-    DryRun,
-    IfMatch,
-    etag,
-    expected_version,
-)
+from kintsugi.api.configurations import CONTENT_BYTES_MAX, CONTENT_CHARS_MAX
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.permissions import Scope
 from kintsugi.api.regression_views import RegressionView, reference_of, view_of
 from kintsugi.api.regressions import (

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import CONTENT_BYTES_MAX, DryRun, etag
+from kintsugi.api.configurations import CONTENT_BYTES_MAX
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun, etag
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.permissions import Scope, allows
 from kintsugi.api.regression_capture import Captured, Wanted, capture

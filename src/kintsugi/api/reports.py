@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun
 from kintsugi.api.event_query import TOTAL_CEILING, PageQuery, TimeText
 from kintsugi.api.incidents import IncidentKey, actor_from
 from kintsugi.api.permissions import Scope, allows

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, part
-from kintsugi.api.configurations import IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import IfMatch, etag, expected_version
 from kintsugi.api.event_query import PageQuery
 from kintsugi.api.permissions import Scope
 from kintsugi.api.problems import FieldError, Invalid

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.configurations import DryRun
 from kintsugi.api.control import Caller, Ctl
+from kintsugi.api.edits import DryRun
 from kintsugi.api.followups import all_of, kept
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope

@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from fastapi import Header, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api import deliveries
 from kintsugi.api.answers import One, Page, one, whole
-from kintsugi.api.configurations import expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.deliveries import (
@@ -28,6 +27,7 @@ from kintsugi.api.deliveries import (
     TargetKey,
     routes_of,
 )
+from kintsugi.api.edits import IfMatch, etag, expected_version
 from kintsugi.api.permissions import Scope
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput
@@ -37,8 +37,6 @@ from kintsugi.notify.egress import check_url
 from kintsugi.notify.signing import check_secret, make_secret
 
 routes = Routes("webhooks")
-
-IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=100)]
 
 
 class NewWebhook(BaseModel):
@@ -204,7 +202,7 @@ def redeliver_to_webhook(control: Ctl, key: TargetKey, wanted: Redeliver) -> Res
 
 
 def _shown(control: Control, target: AnyTarget) -> Response:
-    return one(_view(control, target), headers={"ETag": f'"{target.version}"'})
+    return one(_view(control, target), headers={"etag": etag(target.version)})
 
 
 def _shown_once(request: Request, view: WebhookView, secret: str, *, status: int = 200) -> Response:

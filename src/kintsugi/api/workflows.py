@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import Meta, One, Page, one, reply, whole
-from kintsugi.api.configurations import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
+from kintsugi.api.edits import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.permissions import Scope
 from kintsugi.api.pins import PIN_CHARS_MAX
 from kintsugi.api.problems import FieldError, Invalid, did_you_mean
