@@ -243,3 +243,15 @@ def test_nothing_is_made_of_what_does_not_count(client: TestClient, miss: str) -
 def test_another_configuration_is_refused(client: TestClient, miss: str) -> None:
     refused = do(client, miss, "minimise", 422, config_version="other@1")
     assert "no version of shop" in refused["detail"]
+
+
+def test_the_name_of_a_variant_is_not_taken_for_a_password(
+    client: TestClient, stores: Stores
+) -> None:
+    publish(stores, OPEN)
+    key = added(client, stored(stores, OPEN, ATTACK), "block")
+    # "policy.passed: base64" looks like the password of something.
+    client.put(f"{AT}/{key}", json={"name": "INC-000001: policy.passed"})
+    told = do(client, key, "variants", techniques=["base64"])
+    [one] = told["relatives"]
+    assert one["regression"]["case"]["name"] == "INC-000001: policy.passed (base64)"

@@ -101,3 +101,47 @@ def test_what_cannot_be_attempted_says_why(kt_online: Kt, miss: str) -> None:
     assert refused.code == 1
     assert "not attempted" in refused.err
     assert "name a configuration that puts it right" in refused.err
+
+
+def test_a_file_that_says_nothing_is_not_taken_for_none(
+    kt_online: Kt, miss: str, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(" \n")
+    strange = tmp_path / "strange.yaml"
+    strange.write_bytes(b"a: \xff")
+    for command in (
+        ("add", "--incident", "INC-1"),
+        ("edit", miss),  # or an editor would open
+        ("run", miss),  # or it would run on what is published
+    ):
+        refused = kt_online("regressions", *command, "--file", str(empty))
+        assert (refused.code, "is empty" in refused.err) == (2, True), command
+        refused = kt_online("regressions", *command, "--file", str(strange))
+        assert "is no text in UTF-8: byte 4" in refused.err
+        refused = kt_online("regressions", *command, "--file", str(tmp_path / "none"))
+        assert "No such file" in refused.err
+
+
+def test_what_to_run_is_said_in_the_words_of_the_command(
+    kt_online: Kt, miss: str, tmp_path: Path
+) -> None:
+    refused = kt_online("regressions", "run")
+    assert refused.code == 2
+    assert "--incident INC-7" in refused.err
+    file = tmp_path / "shop.yaml"
+    file.write_text(CONFIG)
+    refused = kt_online("regressions", "run", miss, "--with", "shop@1", "--file", str(file))
+    assert refused.code == 2
+
+
+def test_relatives_are_found_by_an_id_as_people_write_it(kt_online: Kt, miss: str) -> None:
+    made = kt_online("regressions", "variants", miss, "--technique", "leetspeak", "--json").json
+    [kept] = [one["regression"]["id"] for one in made["relatives"]]
+    for option in ("--of", "--from"):
+        found = kt_online("regressions", "list", option, "reg-1", "--json").json
+        assert [one["id"] for one in found] == [kept]
+    refused = kt_online("regressions", "list", "--status", "finished")
+    assert refused.code == 2
+    assert "query.state: Input should be 'proposed', 'approved'" in refused.err
+    assert "literal[" not in refused.err

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 
-from kintsugi.errors import InvalidInput, NotFound, VersionConflict
+from kintsugi.errors import InvalidInput, NotFound, StateConflict, VersionConflict
 from kintsugi.ledger.leaves import RegressionLeaf, regression_leaf
 from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.regression import (
@@ -137,7 +139,7 @@ def test_pages_and_scans_are_narrowed(stores: Stores) -> None:
         (RegressionFilter(incident="nonsense"), []),
         (RegressionFilter(config_id="billing"), [3]),
         (RegressionFilter(kind="twin"), [2]),
-        (RegressionFilter(parent="reg-000001"), [2]),
+        (RegressionFilter(parent="reg-1"), [2]),
         (RegressionFilter(state="approved"), [4]),
         (RegressionFilter(source=EVENT), [1, 2, 3]),
         (RegressionFilter(source=OTHER), [4]),
@@ -219,3 +221,32 @@ def test_what_was_kept_lies_sealed_under_its_subjects_key(stores: Stores, maker:
     assert (found.case, "is gone" in found.lost) == (NO_CASE, True)
     assert found.digest == kept().digest
     assert stores.regressions.get(case.id, 1).case == made(1).case
+
+
+def test_what_is_there_already_is_kept_once(stores: Stores) -> None:
+    [first] = add(stores, made())
+    with pytest.raises(StateConflict, match=f"{first.id} is this case already; it is proposed"):
+        stores.regressions.require_new(made())
+    with pytest.raises(StateConflict, match="is this case already"):
+        stores.regressions.add([made(text="new"), made()], now=NOON, once=True)
+    assert len(list(stores.regressions.scan(RegressionFilter()))) == 1
+    other = CaseSource("event", EVENT[:-1] + "9", "", "support@3", "sha256:r")
+    anew = (made(text="new"), made(source=other))
+    assert len(stores.regressions.add(anew, now=NOON, once=True)) == 2
+    gone = msgspec.structs.replace(first, state="rejected", changed="rejected")
+    stores.regressions.change(first.id, lambda _: gone)
+    assert len(stores.regressions.add([made()], now=NOON, once=True)) == 1
+
+
+def test_of_several_who_add_the_same_at_once_one_has_it(stores: Stores) -> None:
+    begin = Barrier(4)
+
+    def add_once(_: int) -> bool:
+        begin.wait()
+        try:
+            return bool(stores.regressions.add([made()], now=NOON, once=True))
+        except StateConflict:
+            return False
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(add_once, range(4))) == [False, False, False, True]

@@ -213,7 +213,7 @@ def test_the_side_is_where_the_deciding_policy_found_it() -> None:
 
 def test_a_variant_is_named_after_its_case_and_expects_the_same() -> None:
     variant = made(asked("say it"))["base64"]
-    assert variant.name == "shop: base64"
+    assert variant.name == "shop (base64)"
     assert variant.expected == CaseExpected(verdict="block")
 
 

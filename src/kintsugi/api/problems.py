@@ -215,13 +215,21 @@ def field_errors(
     error: RequestValidationError, models: Mapping[str, Sequence[type[BaseModel]]]
 ) -> list[FieldError]:
     """Everything that a request model refused, with the nearest known name for unknown ones."""
-    return [_field_error(found, models) for found in error.errors()]
+    return [_field_error(found, models) for found in error.errors() if not _of_nothing(found)]
+
+
+def _of_nothing(found: Mapping[str, Any]) -> bool:
+    """Whether it only says that a word is not the empty one, which stands for none: what it could
+    have been is said beside it."""
+    return bool(found["type"] == "literal_error" and found["ctx"]["expected"] == "''")
 
 
 def _field_error(
     found: Mapping[str, Any], models: Mapping[str, Sequence[type[BaseModel]]]
 ) -> FieldError:
     place = tuple(str(step) for step in found["loc"])
+    if found["type"] == "literal_error" and place[-1].startswith("literal["):
+        place = place[:-1]  # which of several lists of words it is not in tells nobody anything
     where = ".".join(place)
     if found["type"] == "extra_forbidden":
         known = _known_names(models.get(place[0], ()), place[1:-1])

@@ -13,7 +13,7 @@ from kintsugi.api.arrival import arrived
 from kintsugi.api.control import Control
 from kintsugi.api.proving import Bench
 from kintsugi.api.report_intake import events_of
-from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound, StateConflict
+from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound
 from kintsugi.gateway.in_force import InForce
 from kintsugi.incidents.regressions import Deed, through_gate
 from kintsugi.model.config import Case, CaseExpected, CaseInput, Position
@@ -21,7 +21,7 @@ from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.incident import Incident
-from kintsugi.model.regression import CaseSource, Regression, RegressionFilter, SourceKind
+from kintsugi.model.regression import CaseSource, Regression, SourceKind
 from kintsugi.model.report import Report
 from kintsugi.model.vault import Subject
 from kintsugi.replay.capture import Reproduced, case_of, reproduced, that_matter
@@ -232,13 +232,14 @@ def _of_one(
     court = _court(bench, draft, incident, courts)
     gated, again = _best(event, payload, name, told.expected, wanted.keep, court)
     one = through_gate(draft, gated, wanted.keep, deed)
-    _require_new(control, one)
+    control.stores.regressions.require_new(one)
+    red, why = _tried(one.case, court)
     return Captured(
         regression=one,
         incident=incident,
         reproduced=again.yes if not isinstance(court, str) else None,
-        red=_red(one.case, court),
-        why=again.why,
+        red=red,
+        why=again.why or why,
         because=told.because,
         found=gated.found,
     )
@@ -303,7 +304,8 @@ def _written(control: Control, wanted: Wanted, deed: Deed) -> Captured:
         raise InvalidInput("incident: name the incident that this case is for: --incident INC")
     incident = control.stores.incidents.get(wanted.incident)
     if wanted.expected != CaseExpected():
-        case = msgspec.structs.replace(case, expected=canonical(wanted.expected))
+        case = msgspec.structs.replace(case, expected=wanted.expected)
+    case = msgspec.structs.replace(case, expected=canonical(case.expected))
     if wanted.name:
         case = msgspec.structs.replace(case, name=wanted.name)
     made = CaseSource("hand", "")
@@ -339,13 +341,14 @@ def _without_event(
     )
     court = _court(bench, draft, incident, {})
     one = through_gate(draft, gated, wanted.keep, deed)
-    _require_new(control, one)
+    control.stores.regressions.require_new(one)
+    red, why = _tried(one.case, court)
     return Captured(
         regression=one,
         incident=incident,
         reproduced=None,
-        red=_red(one.case, court),
-        why=court if isinstance(court, str) else "",
+        red=red,
+        why=why,
         because=because,
         found=gated.found,
     )
@@ -385,14 +388,19 @@ def _court(
     return courts[key]
 
 
-def _red(case: Case, court: InForce | str) -> bool | None:
-    """Whether a case fails, as it has to; None where it could not be run."""
+def _tried(case: Case, court: InForce | str) -> tuple[bool | None, str]:
+    """Whether a case fails, as it has to, and why it does not; None where it could not be run."""
     if isinstance(court, str):
-        return None
+        return None, court
     result = run_case(court, Located("regressions", case, "", Position()), 1)
-    if result.outcome not in (CaseOutcome.PASS, CaseOutcome.FAIL):
-        return None
-    return not result.passed
+    if result.passed:
+        return False, (
+            f"it was {result.verdict} on that configuration already: a case that cannot fail "
+            "proves nothing; say what else must come out (kt regressions edit)"
+        )
+    if result.outcome is not CaseOutcome.FAIL:
+        return None, f"it cannot be run: {result.why}"
+    return True, ""
 
 
 def payload_for_gate(control: Control, event: DecisionEvent, deed: Deed) -> Payload:
@@ -410,13 +418,3 @@ def payload_for_gate(control: Control, event: DecisionEvent, deed: Deed) -> Payl
         digest_after=event.payload_digest,
     )
     return control.stores.events.reveal(event.id, entry)
-
-
-def _require_new(control: Control, one: Regression) -> None:
-    """Refuse what is there already: the same content for the same incident."""
-    source = one.source.event_id or one.source.id
-    where = RegressionFilter(incident=one.incident_id, config_id=one.config_id, source=source)
-    page, _ = control.stores.regressions.page(where, limit=100)
-    for before in page:
-        if before.digest == one.digest and before.state in ("proposed", "approved"):
-            raise StateConflict(f"{before.id} is this case already; it is {before.state}")

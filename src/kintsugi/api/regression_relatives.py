@@ -238,6 +238,7 @@ def make_variants(
             passing.append(variant.technique)
         else:
             made.append(draft)
+            digests.add(draft.digest)
     views = _kept(control, made, sides, green, dry_run=query.dry_run)
     return one(
         RelativesView(
@@ -294,12 +295,13 @@ def make_twins(
     digests = _digests(control, parent)
     made, known = [], []
     for number, twin in enumerate(found.proposed, 1):
-        named = msgspec.structs.replace(twin.case, name=f"{parent.case.name}: twin {number}")
+        named = msgspec.structs.replace(twin.case, name=f"{parent.case.name} (twin {number})")
         draft = _twin(control, parent, twin.technique, named, twin.event_id, deed)
         if draft.digest in digests:
             known.append(twin.technique)
         else:
             made.append(draft)
+            digests.add(draft.digest)
     views = _kept(control, made, sides, sides.newest, dry_run=query.dry_run)
     return one(
         RelativesView(
@@ -421,7 +423,7 @@ def _kept(
 ) -> list[RelativeView]:
     kept = made
     if made and not dry_run:
-        kept = control.stores.regressions.add(made, now=control.clock())
+        kept = control.stores.regressions.add(made, now=control.clock(), once=True)
     views = []
     for each in kept:
         result = run_one(green, each.case)

@@ -181,7 +181,7 @@ def add(
     captured = capture(control, asked, deed)
     kept = [each.regression for each in captured]
     if not dry_run:
-        kept = control.stores.regressions.add(kept, now=deed.now)
+        kept = control.stores.regressions.add(kept, now=deed.now, once=True)
     cases = [
         _captured(each, view_of(stored, each.incident.reference))
         for each, stored in zip(captured, kept, strict=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from kintsugi.api.answers import One, one
+from kintsugi.api.arrival import arrived
 from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import EventFilters
@@ -25,6 +26,7 @@ from kintsugi.gateway.oversight import made_ready
 from kintsugi.model.config import Config
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
+from kintsugi.model.event_filter import EventFilter
 from kintsugi.model.tokens import Token
 from kintsugi.policy.containment import Contained, pin_of, pinned_config
 from kintsugi.policy.plan import revision
@@ -64,14 +66,30 @@ class Replays(msgspec.Struct, frozen=True):
 
 @routes.add("POST", "/v1/replays", Scope.REPLAYS_RUN, answer=One[Replays])
 def replay_decisions(control: Ctl, caller: Caller, asked: Replay) -> Response:
-    """Judge recorded decisions again, newest first, a page at a time."""
+    """Judge recorded decisions again, newest first, a page at a time. An event or an incident that
+    is named has to be there."""
     where = asked.filter.where(now=control.clock())
     judges = _Judges(control)
     if asked.config_version:
         judges.get(asked.config_version)  # or it is refused before anything is read
     page = control.stores.events.page(where, limit=asked.limit, cursor=asked.cursor)
+    if not page.events:
+        _require_named(control, where)
     found = [_replayed(control, caller, event.id, asked, judges) for event in page.events]
     return one(Replays(found, page.next_cursor))
+
+
+def _require_named(control: Control, where: EventFilter) -> None:
+    """Refuse what is named and not there, which is not the same as nothing to judge.
+
+    Raises:
+        NotFound: there is no such event or incident.
+        NotStoredYet: its gateway has still to ship the event.
+    """
+    if where.event:
+        arrived(control, where.event)
+    if where.incident:
+        control.stores.incidents.get(where.incident)
 
 
 def _replayed(

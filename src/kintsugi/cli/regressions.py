@@ -385,6 +385,10 @@ def run(
 
     Exit code 3 when one does not hold.
     """
+    if not regressions and not incident:
+        raise typer.BadParameter("say what to run: cases (REG-12 REG-13), or --incident INC-7")
+    if by and file:
+        raise typer.BadParameter("say what to run on: --with, or --file")
     body = {
         "ids": regressions or [],
         "incident": incident,
@@ -451,12 +455,21 @@ def _kept(keep: Sequence[str] | None) -> dict[str, str]:
 
 
 def _read(file: Path) -> str:
+    """What a file says.
+
+    Raises:
+        InvalidInput: it cannot be read, or says nothing: then it would be taken for none.
+    """
     try:
-        if str(file) == "-":
-            return typer.get_text_stream("stdin").read()
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file}: {error}") from error
+        standard = str(file) == "-"
+        text = typer.get_text_stream("stdin").read() if standard else file.read_text("utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file}: is no text in UTF-8: byte {error.start + 1}") from error
+    if not text.strip():
+        raise InvalidInput(f"{file}: is empty")
+    return text
 
 
 def _in_editor(before: Mapping[str, Any]) -> str:
@@ -508,6 +521,7 @@ def _captured(told: Mapping[str, Any]) -> RenderableType:
 def _made(one: Mapping[str, Any], *, dry_run: bool) -> RenderableType:
     case = one["regression"]
     words = {True: "yes", False: "no", None: "not attempted"}
+    step = "kt regressions approve" if one["red"] else "kt regressions edit"
     return facts(
         [
             ("case", case["id"] or "(dry run)"),
@@ -517,7 +531,7 @@ def _made(one: Mapping[str, Any], *, dry_run: bool) -> RenderableType:
             ("fails there, as it has to", words[one["red"]]),
             ("why", one["why"]),
             ("replaced", _counts(case["redacted"])),
-            ("next", "" if dry_run else f"kt regressions approve {case['id']}"),
+            ("next", "" if dry_run else f"{step} {case['id']}"),
         ]
     )
 

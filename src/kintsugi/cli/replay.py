@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kintsugi.cli.arrival import WaitForEventOption, once_stored
 from kintsugi.cli.client import Client
 from kintsugi.cli.filters import Where, event_filters
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.output import facts, json_text, table
+from kintsugi.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,28 +76,41 @@ def replay(
             show_default=False,
         ),
     ] = None,
+    wait_seconds: WaitForEventOption = 30,
 ) -> None:
     """Judge recorded decisions again, with the gateway's own code and nothing but the record.
 
     The result is `same`, `differs` with what came out otherwise and why, or `not_reproducible`
     with what the record lacks. No model and no tool is called. Exit code 3 when a decision differs
-    under its own configuration.
+    under its own configuration, 1 when what is named is not there. An event that its gateway has
+    still to ship is waited for.
     """
     chosen = {**where, **_named(what)}
     if not chosen:
         raise typer.BadParameter("say what to judge again: an event, a trace, INC-7, or a filter")
-    told = Told(by=by, keeps_all=kt.as_json and to is None)
+    told = Told(by=by, keeps_all=kt.output.json and to is None)
+
+    def asked(client: Client, body: dict[str, Any]) -> Any:
+        return once_stored(
+            lambda: client.post("/v1/replays", body), wait_seconds=wait_seconds, say=kt.output.say
+        )
+
     with (
         kt.client() as client,
         _opened(to, adds=bool(after)) as file,
     ):
-        for page, cursor in _pages(client, chosen, by, limit, after):
+        for page, cursor in _pages(lambda body: asked(client, body), chosen, by, limit, after):
             told.take(page, cursor)
             if file is not None:
                 file.writelines(json_text(one, indent=0) + "\n" for one in page)
                 file.flush()
             if cursor is not None:
                 kt.output.say(f"{told.count} judged again; --after {cursor} goes on from here")
+    if not told.count and not after:
+        nothing = "no decision matches; kt events tail shows what is stored"
+        if what:
+            raise NotFound(f"{what}: {nothing}")
+        kt.output.say(nothing)
     kt.output.result(told.document(), told.page)
     if told.counts["differs"] and not by:
         raise typer.Exit(_EXIT_WRONG)
@@ -142,7 +157,7 @@ class Told:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         found = {
-            "counts": dict(self.counts),
+            "counts": {name: self.counts[name] for name in _RESULTS},
             "by_verdict": dict(self._by_verdict.most_common()),
             "by_rule": dict(self._by_rule.most_common()),
             "next_cursor": self._cursor,
@@ -182,13 +197,17 @@ def _named(what: str) -> dict[str, str]:
 
 
 def _pages(
-    client: Client, chosen: Mapping[str, str], by: str, limit: int, after: str
+    ask: Callable[[dict[str, Any]], Any],
+    chosen: Mapping[str, str],
+    by: str,
+    limit: int,
+    after: str,
 ) -> Iterator[tuple[list[dict[str, Any]], str | None]]:
     """A page at a time with where the next begins, so that a long replay shows how far it is."""
     body: dict[str, Any] = {"filter": chosen, "config_version": by, "cursor": after or None}
     left = limit
     while left > 0:
-        told = client.post("/v1/replays", {**body, "limit": min(left, _PAGE)})
+        told = ask({**body, "limit": min(left, _PAGE)})
         yield told["replays"], told["next_cursor"]
         left -= len(told["replays"])
         body["cursor"] = told["next_cursor"]

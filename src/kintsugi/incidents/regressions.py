@@ -18,6 +18,8 @@ from kintsugi.model.strength import weakened
 from kintsugi.replay.capture import texts_chars
 from kintsugi.replay.redaction_gate import FoundSensitive, Gated
 
+# What a replacement has in common with what it replaces.
+_SAME = {"config_id": "configuration", "kind": "kind", "incident_id": "incident"}
 _REPLACE = "add another case and have it approved, then: kt regressions replace OLD NEW"
 
 
@@ -213,10 +215,11 @@ def replaced(before: Regression, by: Regression, deed: Deed) -> Regression:
             )
         )
     blockers += [
-        Blocker("by", "elsewhere", f"{by.id} has another {name}", "name one of the same")
-        # What was lost may have lost its incident, too.
-        for name in ("config_id", "kind") + (() if before.lost else ("incident_id",))
+        Blocker("by", "elsewhere", f"{by.id} is of another {what}", "name one of the same")
+        for name, what in _SAME.items()
         if getattr(by, name) != getattr(before, name)
+        # What was lost may have lost its incident, too.
+        and not (before.lost and name == "incident_id")
     ]
     refuse(f"replace {before.id}", blockers)
     gone = msgspec.structs.replace(before, state="replaced", replaced_by=by.id)

@@ -228,6 +228,11 @@ class Unfinished(msgspec.Struct, frozen=True, omit_defaults=True):
     state: str
     waits: int = 0
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it stood waiting for facts or for a person."""
+        return self.state in ("gathering", "holding")
+
 
 class DecisionEvent(
     msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True

@@ -157,12 +157,27 @@ class RegressionFilter(msgspec.Struct, frozen=True):
 class RegressionStore(Protocol):
     """Regression cases. Every version is kept, each with a leaf in the log."""
 
-    def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
+    def add(
+        self, new: Sequence[Regression], *, now: datetime, once: bool = False
+    ) -> list[Regression]:
         """Keep these, which get their ids here, all or none. What names no subject has that of its
         parent.
 
+        Args:
+            once: refuse them where one is there already, as ``require_new`` does; of several who
+                ask for the same at once, one has it.
+
         Raises:
+            StateConflict: one is there already; the message names it.
             KeyUnavailable: something sensitive is kept in one, and there is no key to seal it with.
+        """
+
+    def require_new(self, one: Regression) -> None:
+        """Refuse what is proposed or approved already with the same content, of the same source,
+        for the same incident and configuration.
+
+        Raises:
+            StateConflict: it is; the message names it.
         """
 
     def get(self, regression_id: str, version: int | None = None) -> Regression:
@@ -233,6 +248,12 @@ def case_digest(case: Case) -> str:
 def regression_id(number: int) -> str:
     """``REG-000012``."""
     return f"REG-{number:06d}"
+
+
+def canonical_id(identifier: str) -> str:
+    """An id as it is stored, of one as people write it (``reg-12``); what is none stays."""
+    number = regression_number(identifier)
+    return regression_id(number) if number is not None else identifier
 
 
 def regression_number(identifier: str) -> int | None:

@@ -12,7 +12,8 @@ from kintsugi.model.config import Case, Config, Diagnostic
 from kintsugi.model.event import DecisionEvent, ExchangeStatus
 from kintsugi.policy.plan import revision
 from kintsugi.replay.coverage import measure
-from kintsugi.replay.driver import Carried, carry, put_in_force
+from kintsugi.replay.driver import Carried, FactsUnused, carry, put_in_force
+from kintsugi.replay.endpoints import CaseUnusable
 from kintsugi.replay.results import CaseOutcome, CaseResult, Mismatch, RunReport
 from kintsugi.replay.sources import Located
 from kintsugi.replay.visible_text import error_message, strings, visible_text
@@ -76,6 +77,8 @@ def run_case(in_force: InForce, located: Located, number: int) -> CaseResult:
         return base
     try:
         carried = carry(in_force, case, number)
+    except (CaseUnusable, FactsUnused) as error:
+        return _could_not_run(base, str(error))
     except Exception as error:  # noqa: BLE001  # outer edge: one broken case must not end the run
         return _could_not_run(base, f"{type(error).__name__}: {error}")
     event = carried.event

@@ -28,7 +28,6 @@ from kintsugi.replay.differences import ReplayDifference, differences
 from kintsugi.replay.driver import drive
 from kintsugi.replay.recorded_wire import (
     EVIDENCE_UNAVAILABLE,
-    WAITING,
     RecordedAnswer,
     RecordedWire,
     judged_answer,
@@ -285,7 +284,7 @@ def _answered(event: DecisionEvent, payload: Payload) -> RecordedAnswer:
     if chunking is not None:
         came_whole = chunking.whole
     elif event.unfinished is not None:
-        came_whole = event.unfinished.state in WAITING
+        came_whole = event.unfinished.waiting
     elif event.status is ExchangeStatus.REJECTED:
         came_whole = bool(body) if event.dialect == _MCP else judged_answer(event)
     else:

@@ -11,6 +11,8 @@ from kintsugi.model.incident import Enforcement
 from kintsugi.model.overrides import Override
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.reasons import parse_reason_code
+from kintsugi.policy.rules import KINDS
+from kintsugi.policy.shapes import canonical_kind
 
 _WORDS = ", ".join(verdict.value for verdict in Verdict)
 
@@ -67,7 +69,7 @@ def canonical(expected: CaseExpected) -> CaseExpected:
     Raises:
         InvalidInput: a word is not known.
     """
-    verdict, reason_code = expected.verdict, expected.reason_code
+    verdict, reason_code, policy = expected.verdict, expected.reason_code, expected.policy
     try:
         verdict = Verdict.parse(verdict).value if verdict is not None else None
     except ValueError:
@@ -78,7 +80,15 @@ def canonical(expected: CaseExpected) -> CaseExpected:
         raise InvalidInput(
             f'expected.reason_code: "{reason_code}" is not known; kt reasons lists them all'
         ) from None
-    return msgspec.structs.replace(expected, verdict=verdict, reason_code=reason_code)
+    policy = canonical_kind(policy) if policy is not None else None
+    if policy is not None and policy not in KINDS:
+        raise InvalidInput(
+            f'expected.policy: "{expected.policy}" is no kind of policy; use one of: '
+            f"{', '.join(KINDS)}"
+        )
+    return msgspec.structs.replace(
+        expected, verdict=verdict, reason_code=reason_code, policy=policy
+    )
 
 
 # Let through, but changed or watched: what should have happened instead may be either.

@@ -63,8 +63,6 @@ _ENCODED: Final = "upstream.encoded"
 _GARBAGE: Final = b"data: {\n\n"
 _LEFT: Final = (ExchangeStatus.CLIENT_ABORTED, ExchangeStatus.INTERRUPTED)
 _OF_ANSWERS: Final = (Phase.TOOL, Phase.OUTPUT)
-#: Where an exchange stands that waits for facts or for a person.
-WAITING: Final = (State.GATHERING.value, State.HOLDING.value)
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True):
@@ -244,7 +242,7 @@ class RecordedWire:
         """What a wait brought, or the end if this was what was waited for then."""
         self._waits += 1
         ended = self._recorded.unfinished
-        here = ended is not None and ended.state in WAITING and ended.waits == self._waits
+        here = ended is not None and ended.waiting and ended.waits == self._waits
         if here and not self._calls:
             return self._broken()
         if isinstance(command, Gather):
@@ -347,7 +345,7 @@ class RecordedWire:
     def _ends_unread(self) -> bool:
         """Whether nothing hangs on what the answer said: it was never read to its end."""
         recorded = self._recorded
-        if recorded.unfinished is not None and recorded.unfinished.state in WAITING:
+        if recorded.unfinished is not None and recorded.unfinished.waiting:
             return False
         unread = (ExchangeStatus.UPSTREAM_FAILED, ExchangeStatus.REJECTED, *_LEFT)
         return recorded.status in unread or not judged_answer(recorded)

@@ -64,14 +64,15 @@ def reproduces(case: Case, incident: InForce, candidate: InForce | None) -> Call
         if not failed.policy_name:
             raise NotReproducible(
                 f"no policy of {incident.config_version} decided it, so every text would do the "
-                "same, an empty one too; name a configuration that puts it right"
+                "same, an empty one too; name a configuration that puts it right: --with "
+                "CONFIG@VERSION"
             )
         return lambda shorter: decided(incident, shorter) == failed
     right = run_one(candidate, case)
     if not right.passed:
         raise NotReproducible(
             f"it does not pass on {candidate.config_version} either ({_said(right)}); name a "
-            "configuration that puts it right"
+            "configuration that puts it right: --with CONFIG@VERSION"
         )
     return lambda shorter: (
         decided(incident, shorter) == failed and run_one(candidate, shorter).passed

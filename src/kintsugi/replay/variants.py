@@ -81,7 +81,7 @@ def variants(case: Case, side: Side = "request") -> Iterator[Variant]:
     for name, technique in TECHNIQUES.items():
         made = technique.make(case, side)
         if made is not None and made != case.input:
-            named = msgspec.structs.replace(case, name=f"{case.name}: {name}", input=made)
+            named = msgspec.structs.replace(case, name=f"{case.name} ({name})", input=made)
             yield Variant(name, named)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from kintsugi.errors import NotFound
 from kintsugi.ledger.leaves import RegressionLedgerLeaf, ledger_leaf
 from kintsugi.model.log import StoredLeaf
-from kintsugi.model.regression import Regression, regression_number
+from kintsugi.model.regression import Regression, canonical_id, regression_number
 from kintsugi.model.regression_ledger import (
     Binding,
     BoundFilter,
@@ -78,7 +78,7 @@ class MemoryRegressionLedger:
             (position, one)
             for position, one in reversed(list(enumerate(self._entries, 1)))
             if position < before
-            and where.regression.upper() in ("", one.regression_id)
+            and canonical_id(where.regression) in ("", one.regression_id)
             and where.config_id in ("", one.config_id)
             and (not where.incidents or one.incident_id in where.incidents)
         ]

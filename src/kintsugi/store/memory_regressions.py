@@ -15,6 +15,7 @@ from kintsugi.model.notice_sources import of_regression, of_regressions
 from kintsugi.model.regression import (
     Regression,
     RegressionFilter,
+    canonical_id,
     erased,
     regression_id,
     regression_number,
@@ -24,7 +25,7 @@ from kintsugi.store.cursors import before_of, paged
 from kintsugi.store.memory_lock import LOCK
 from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
-from kintsugi.store.regression_moves import StandsIn, entries_after
+from kintsugi.store.regression_moves import StandsIn, entries_after, refuse_known
 from kintsugi.store.regressions import check_version
 
 
@@ -49,8 +50,12 @@ class MemoryRegressions:
         # Of each its versions, oldest first, by number.
         self._cases: dict[int, list[Regression]] = {}
 
-    def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
+    def add(
+        self, new: Sequence[Regression], *, now: datetime, once: bool = False
+    ) -> list[Regression]:
         with LOCK:
+            for one in new if once else ():
+                self.require_new(one)
             kept = []
             for one in new:
                 subject = one.subject
@@ -65,6 +70,19 @@ class MemoryRegressions:
             for one in kept:
                 self._add_leaf(regression_leaf(one), now=now)
             return kept
+
+    def require_new(self, one: Regression) -> None:
+        source = one.source.event_id or one.source.id
+        where = RegressionFilter(incident=one.incident_id, config_id=one.config_id)
+        same = (
+            each
+            for each in self.scan(where)
+            if each.digest == one.digest
+            and each.state in ("proposed", "approved")
+            and source in (each.source.id, each.source.event_id)
+        )
+        if (known := next(same, None)) is not None:
+            refuse_known(known)
 
     def get(self, regression_id: str, version: int | None = None) -> Regression:
         for one in self.history(regression_id):
@@ -174,6 +192,6 @@ def _is(one: Regression, where: RegressionFilter) -> bool:
         and where.config_id in ("", one.config_id)
         and where.state in ("", one.state)
         and where.kind in ("", one.kind)
-        and where.parent.upper() in ("", one.parent)
-        and where.source in ("", one.source.id, one.source.event_id)
+        and canonical_id(where.parent) in ("", one.parent)
+        and canonical_id(where.source) in ("", one.source.id, one.source.event_id)
     )

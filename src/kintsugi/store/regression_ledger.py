@@ -16,7 +16,7 @@ import msgspec
 
 from kintsugi.errors import VersionConflict
 from kintsugi.ledger.leaves import leaf_data, ledger_leaf
-from kintsugi.model.regression import Regression, regression_number
+from kintsugi.model.regression import Regression, canonical_id, regression_number
 from kintsugi.model.regression_ledger import (
     Binding,
     BoundFilter,
@@ -128,7 +128,7 @@ class PostgresRegressionLedger:
             "any_incident": not where.incidents,
             "incidents": _uuids(where.incidents),
             "config_id": where.config_id,
-            "regression": where.regression.upper(),
+            "regression": canonical_id(where.regression),
             "before": before_of(cursor, ledger_position),
             "limit": limit + 1,
         }

@@ -1,11 +1,11 @@
-"""What the change of a case that binds comes to in the regression ledger. Pure; both stores of
-cases ask it in the transaction of the change."""
+"""What both stores of cases ask in the transaction of a change: whether a case is new, and what the
+change of one that binds comes to in the regression ledger. Pure."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
-from kintsugi.errors import Blocked
+from kintsugi.errors import Blocked, StateConflict
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.incident import new_id
 from kintsugi.model.regression import Regression
@@ -32,6 +32,15 @@ class StandsIn(NamedTuple):
 
     entry: LedgerEntry | None
     case: Regression
+
+
+def refuse_known(same: Regression) -> NoReturn:
+    """Refuse to keep a case that is there already.
+
+    Raises:
+        StateConflict: always.
+    """
+    raise StateConflict(f"{same.id} is this case already; it is {same.state}")
 
 
 def entries_after(

@@ -28,6 +28,7 @@ from kintsugi.model.regression import (
     NO_CASE,
     Regression,
     RegressionFilter,
+    canonical_id,
     erased,
     regression_id,
     regression_number,
@@ -41,6 +42,7 @@ from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notices
 from kintsugi.store.own_keys import OwnKeys
 from kintsugi.store.regression_ledger import add_entry_leaves, follow_case, hold_bound
+from kintsugi.store.regression_moves import refuse_known
 from kintsugi.store.sealer import subject_text
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
@@ -73,11 +75,15 @@ class PostgresRegressions:
         self._database = database
         self._keys = OwnKeys(keyring)
 
-    def add(self, new: Sequence[Regression], *, now: datetime) -> list[Regression]:
+    def add(
+        self, new: Sequence[Regression], *, now: datetime, once: bool = False
+    ) -> list[Regression]:
         if not new:
             return []
         with self._database.transaction() as connection:
             connection.execute(_SQL["lock_numbers"])
+            for one in new if once else ():
+                self._require_new(connection, one)
             row = connection.execute(_SQL["last_number"]).fetchone()
             last = row[0] if row else 0
             kept = [self._add(connection, last + at, one, now=now) for at, one in enumerate(new, 1)]
@@ -88,6 +94,10 @@ class PostgresRegressions:
             for one in kept:
                 add_leaf(connection, regression_leaf(one), now=now)
         return kept
+
+    def require_new(self, one: Regression) -> None:
+        with self._database.transaction() as connection:
+            self._require_new(connection, one)
 
     def get(self, regression_id: str, version: int | None = None) -> Regression:
         with self._database.transaction() as connection:
@@ -190,6 +200,17 @@ class PostgresRegressions:
                     self._keys.remove(connection, data_key)
                 connection.execute(_SQL["forget_source"], [number])
         return len(rows)
+
+    def _require_new(self, connection: Connection, one: Regression) -> None:
+        values = {
+            "incident": parse_uuid(one.incident_id),
+            "config_id": one.config_id,
+            "source": one.source.event_id or one.source.id,
+            "digest": one.digest,
+        }
+        row = connection.execute(_SQL["same"], values).fetchone()
+        if row is not None:
+            refuse_known(self._read(connection, _Row(*row)))
 
     def _add(
         self, connection: Connection, number: int, new: Regression, *, now: datetime
@@ -340,6 +361,6 @@ def _values(where: RegressionFilter) -> dict[str, Any]:
         "config_id": where.config_id,
         "state": where.state,
         "kind": where.kind,
-        "parent": where.parent.upper(),
-        "source": where.source,
+        "parent": canonical_id(where.parent),
+        "source": canonical_id(where.source),
     }

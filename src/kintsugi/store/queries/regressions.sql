@@ -53,6 +53,20 @@ JOIN kintsugi.regression_versions AS v ON v.number = r.number
 WHERE r.number = %s
 ORDER BY v.version DESC
 
+-- name: same
+SELECT
+    r.number, r.source_id, r.event_id, r.subject, r.data_key,
+    v.version, v.digest, v.record, v.content, v.sealed
+FROM kintsugi.regressions AS r
+JOIN kintsugi.regression_versions AS v ON v.number = r.number AND v.version = r.version
+WHERE r.incident_id = %(incident)s::uuid
+  AND r.config_id = %(config_id)s
+  AND r.state IN ('proposed', 'approved')
+  AND (r.source_id = %(source)s OR r.event_id = %(source)s)
+  AND v.digest = %(digest)s
+ORDER BY r.number
+LIMIT 1
+
 -- name: newest_first
 SELECT
     r.number, r.source_id, r.event_id, r.subject, r.data_key,
