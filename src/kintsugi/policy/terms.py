@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from kintsugi.model.content import Part
@@ -198,3 +198,34 @@ def check_distance(distance_max: int) -> None:
         raise OptionInvalid(
             "max_distance", f"{distance_max} is out of range", f"use 0 to {DISTANCE_MAX}"
         )
+
+
+def own_terms(
+    terms: Mapping[int, str], *, name: str, path: str, reason_code: str, distance_max: int
+) -> tuple[list[Recogniser], list[FuzzyTerm]]:
+    """What finds the words and phrases of an option: ``name_1`` for the first, and so on.
+
+    Args:
+        terms: by their places in the option at ``path``.
+        distance_max: typing errors that a term may have; 0 finds it as it is written.
+
+    Raises:
+        OptionInvalid: a term is empty or too long.
+    """
+    exactly: list[Recogniser] = []
+    nearly: list[FuzzyTerm] = []
+    for place, term in terms.items():
+        called, where = f"{name}_{place + 1}", f"{path}.{place}"
+        if distance_max:
+            nearly.append(
+                FuzzyTerm(
+                    term,
+                    distance_max=distance_max,
+                    name=called,
+                    path=where,
+                    reason_code=reason_code,
+                )
+            )
+        else:
+            exactly.append(exact(term, name=called, path=where, reason_code=reason_code))
+    return exactly, nearly

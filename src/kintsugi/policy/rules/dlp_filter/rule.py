@@ -10,7 +10,7 @@ from kintsugi.policy.automata import Pattern
 from kintsugi.policy.recogniser import Recogniser, own_patterns
 from kintsugi.policy.redaction import Redaction
 from kintsugi.policy.rule import Rule, RuleKind, TextRuleOptions
-from kintsugi.policy.terms import FuzzyRecogniserRule, FuzzyTerm, check_distance, exact
+from kintsugi.policy.terms import FuzzyRecogniserRule, check_distance, own_terms
 
 
 class Options(TextRuleOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,22 +75,15 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
     recognisers = own_patterns(
         options.detect_patterns, name="pattern", path="detect_patterns", reason_code=_PATTERN
     )
-    fuzzy: list[FuzzyTerm] = []
     check_distance(options.max_distance)
-    for number, term in enumerate(options.blocked_terms, start=1):
-        name, path = f"term_{number}", f"blocked_terms.{number - 1}"
-        if options.fuzzy_matching and options.max_distance:
-            fuzzy.append(
-                FuzzyTerm(
-                    term,
-                    distance_max=options.max_distance,
-                    name=name,
-                    path=path,
-                    reason_code=_TERM,
-                )
-            )
-        else:
-            recognisers.append(exact(term, name=name, path=path, reason_code=_TERM))
+    terms, fuzzy = own_terms(
+        dict(enumerate(options.blocked_terms)),
+        name="term",
+        path="blocked_terms",
+        reason_code=_TERM,
+        distance_max=options.max_distance if options.fuzzy_matching else 0,
+    )
+    recognisers += terms
     for level in _LEVELS[options.sensitivity_level]:
         recognisers += [
             Recogniser(Pattern(name, regex, ignore_case=False), _MARKED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Self
 
 from kintsugi.model.config import Config
@@ -12,6 +11,7 @@ from kintsugi.model.decision import Phase
 from kintsugi.model.facts import Facts, Need, RemoteNeed
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Sighting
+from kintsugi.policy.diagnostics import nearest
 from kintsugi.policy.remote import answer_of, check_pointer, check_target, check_timeout
 from kintsugi.policy.rule import (
     Detection,
@@ -153,12 +153,11 @@ def build(options: Options, phase: Phase) -> Rule:
         )
     provider = PROVIDERS.get(options.provider)
     if provider is None:
-        near = get_close_matches(options.provider, PROVIDERS, n=1)
         raise OptionInvalid(
             "provider",
             f'unknown service "{options.provider}"',
             f"use one of: {', '.join(PROVIDERS)}; webhook with reply: reads any JSON",
-            near[0] if near else "",
+            nearest(options.provider, PROVIDERS),
         )
     if options.reply is not None:
         check_pointer(options.reply.scores, "reply.scores")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import msgspec
 
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern
+from kintsugi.policy.diagnostics import nearest
 from kintsugi.policy.recogniser import Recogniser, RecogniserRule
 from kintsugi.policy.redaction import Redaction
 from kintsugi.policy.rule import OptionInvalid, Rule, RuleKind, TextRuleOptions
@@ -91,12 +90,11 @@ def _entity(word: str) -> str | None:
 def _named(word: str, path: str) -> str:
     name = _entity(word)
     if name is None:
-        near = get_close_matches(word.lower(), sorted(_NAMES | set(ALIASES)), n=1)
         raise OptionInvalid(
             path,
             f'unknown entity "{word}"',
             f"use one of: {', '.join(sorted(_NAMES))}",
-            near[0] if near else "",
+            nearest(word, sorted(_NAMES | set(ALIASES))),
         )
     return name
 

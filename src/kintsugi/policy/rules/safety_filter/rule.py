@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Literal
 
 from kintsugi.model.decision import Phase
 from kintsugi.model.verdict import Verdict
 from kintsugi.policy.automata import Pattern
+from kintsugi.policy.diagnostics import nearest
 from kintsugi.policy.recogniser import Recogniser
 from kintsugi.policy.rule import OptionInvalid, OptionNote, Rule, RuleKind, TextRuleOptions
 from kintsugi.policy.rules.safety_filter.categories import CATEGORIES, GENERAL, INDUSTRY, WISH
-from kintsugi.policy.terms import FuzzyRecogniserRule, FuzzyTerm, check_distance, exact
+from kintsugi.policy.terms import FuzzyRecogniserRule, check_distance, own_terms
 
 Industry = Literal[
     "general", "critical_infrastructure", "automotive", "education", "law_enforcement"
@@ -63,24 +63,18 @@ def build(options: Options, phase: Phase) -> Rule:  # noqa: ARG001
         for category in _chosen(options)
         for regex in CATEGORIES[category]
     ]
-    fuzzy: list[FuzzyTerm] = []
-    for index, phrase in enumerate(options.block_if):
-        if _category(phrase) is not None:
-            continue
-        name, path = f"block_if_{index + 1}", f"block_if.{index}"
-        if options.fuzzy_matching and options.max_distance:
-            fuzzy.append(
-                FuzzyTerm(
-                    phrase,
-                    distance_max=options.max_distance,
-                    name=name,
-                    path=path,
-                    reason_code=_UNSAFE,
-                )
-            )
-        else:
-            recognisers.append(exact(phrase, name=name, path=path, reason_code=_UNSAFE))
-    return FuzzyRecogniserRule(recognisers, fuzzy)
+    phrases, fuzzy = own_terms(
+        {
+            place: phrase
+            for place, phrase in enumerate(options.block_if)
+            if _category(phrase) is None
+        },
+        name="block_if",
+        path="block_if",
+        reason_code=_UNSAFE,
+        distance_max=options.max_distance if options.fuzzy_matching else 0,
+    )
+    return FuzzyRecogniserRule([*recognisers, *phrases], fuzzy)
 
 
 def _chosen(options: Options) -> list[str]:
@@ -101,12 +95,11 @@ def _category(word: str) -> str | None:
 def _named(word: str, index: int) -> str:
     name = _category(word)
     if name is None:
-        near = get_close_matches(word.lower(), sorted(CATEGORIES), n=1)
         raise OptionInvalid(
             f"categories.{index}",
             f'unknown category "{word}"',
             f"use one of: {', '.join(sorted(CATEGORIES))}",
-            near[0] if near else "",
+            nearest(word, sorted(CATEGORIES)),
         )
     return name
 
