@@ -10,7 +10,7 @@ import pytest
 from kintsugi.cli.explain import explain, read_event
 from kintsugi.errors import InvalidInput
 from kintsugi.model.decision import Evaluation, Finding, Mode, Phase
-from kintsugi.model.event import Attempt, DecisionEvent, ExchangeStatus, Payload
+from kintsugi.model.event import Attempt, DecisionEvent, ExchangeStatus, Payload, Unfinished
 from kintsugi.model.verdict import Verdict
 from tests.cli.conftest import ControlPlane, Kt, event
 
@@ -119,6 +119,14 @@ def test_a_decision_of_no_policy_is_explained_too() -> None:
     shown = explain(allowed)
     assert "no policy" in shown
     assert shown.endswith("no policy ran")
+
+
+def test_an_exchange_that_was_left_says_what_was_going_on() -> None:
+    left = msgspec.structs.replace(
+        EVENT, status=ExchangeStatus.INTERRUPTED, unfinished=Unfinished("holding", waits=1)
+    )
+    assert "  ended while    waiting for a person\n" in explain(left)
+    assert "ended while" not in explain(EVENT)
 
 
 def test_every_call_of_a_target_is_told_with_what_became_of_it() -> None:

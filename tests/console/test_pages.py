@@ -219,7 +219,13 @@ def test_an_unknown_decision_is_an_error_page(client: TestClient) -> None:
     answer = client.get("/events/nope")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "not_found" in answer.text
-    assert client.get("/nowhere").status_code == 404
+
+
+def test_a_page_that_does_not_exist_says_where_to_look(client: TestClient) -> None:
+    answer = client.get("/incidents/INC-1")
+    assert answer.status_code == 404
+    assert "There is no page at this address" in answer.text
+    assert "`kt incidents show INC-1`" in answer.text
 
 
 def test_the_api_answers_a_browser_with_problems_all_the_same(client: TestClient) -> None:
@@ -368,7 +374,11 @@ def test_the_page_of_a_decision_shows_everything_on_its_record(
         *("tenant-0", "answering-model", "tools/call", "transfer_money", "first-target"),
         *("upstream.reset", "strip_tools", "stripped: run_shell", "read_file", "exit code 2"),
         *("/messages/3", "sha256:action", "the client waited", "/escalations/escalation-0"),
-        *("containment-0, containment-1", "support-prod@9", "Ended while</dt><dd>holding"),
+        *(
+            "containment-0, containment-1",
+            "support-prod@9",
+            "Ended while</dt><dd>waiting for a person",
+        ),
         *("by rita", "agent bot-7", "/quarantines/quarantine-0", "account-0", "61 before it"),
         *("refused", "may fit in 9 s", "answered 200 with 3 characters", "fail_mode: allow"),
         *("sim-echo", "simulator / sim", "support", "w1", "12 / 71", "0.41 ms", "12 ms"),

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from kintsugi.api.permissions import Scope
 from kintsugi.incidents.commands import Act
 from kintsugi.incidents.opening import opened
+from kintsugi.incidents.relations import merged
 from kintsugi.model.incident import Actor
 from kintsugi.model.stores import Stores
 from tests.api.test_api_regressions import ATTACK, published, stored
@@ -55,6 +56,20 @@ def test_a_decision_becomes_a_case_and_a_person_decides(
     weaker = {**edited, "version": "3", "verdict": "allow"}
     refused = rita.post("/regressions/REG-000001/edit", data=weaker)
     assert (refused.status_code, "it is approved" in refused.text) == (409, True)
+
+
+def test_the_incident_that_others_were_merged_into_is_proposed_for_the_case(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    act = Act(Actor("ana", "ana/1", may_command=True), NOON, reason="the same leak")
+    duplicate = opened("Once more", act, state="reported", events=[event_id])
+    [made] = published.incidents.change([], lambda _: (duplicate,), now=NOON)
+    rita = sign_in(anonymous, published, *DECIDING)
+    assert 'value="INC-' not in rita.get(f"/events/{event_id}").text, "it is in two incidents"
+    published.incidents.change(
+        [made.id, "INC-1"], lambda found: merged(found[0], found[1], act), now=NOON
+    )
+    assert 'value="INC-000001"' in rita.get(f"/events/{event_id}").text
 
 
 def test_what_cannot_become_a_case_says_why_on_the_page_of_the_decision(

@@ -38,6 +38,7 @@ def explain(event: DecisionEvent, *, columns: int = 100) -> str:
         ("what to do", reason.help if reason else ""),
         ("time", _time(event)),
         ("outcome", _outcome(event)),
+        ("ended while", event.unfinished.doing if event.unfinished else ""),
         ("model", _model(event)),
         ("MCP server", _mcp(event)),
         ("who", _who(event)),

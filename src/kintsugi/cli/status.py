@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -241,6 +241,16 @@ def _strangers(count: int) -> str:
     return f"{count}; see `kt workflows unregistered`" if count else ""
 
 
+def numbers(named: Mapping[str, Any] | None) -> str:
+    """``server 12, gateway_workers 14 15``; what is not there is left out."""
+    told = [
+        " ".join([name, *map(str, value if isinstance(value, list | tuple) else [value])])
+        for name, value in (named or {}).items()
+        if value is not None
+    ]
+    return ", ".join(told)
+
+
 def _text(found: Status) -> RenderableType:
     from rich.console import Group  # here: only text output pays for it
 
@@ -254,9 +264,9 @@ def _text(found: Status) -> RenderableType:
             ("gateway", found.gateway_url),
             ("console", found.api_url),
             ("state", found.state),
-            ("pids", msgspec.to_builtins(found.pids)),
-            ("counters", msgspec.to_builtins(found.counters)),
-            ("restarts", found.restarts or ""),
+            ("pids", numbers(msgspec.to_builtins(found.pids))),
+            ("counters", numbers(msgspec.to_builtins(found.counters))),
+            ("restarts", numbers(found.restarts)),
             ("unregistered workflows", _strangers(found.unregistered_workflows)),
             ("problems", "\n".join(found.problems)),
         ]

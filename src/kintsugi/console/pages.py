@@ -21,6 +21,7 @@ from kintsugi.api.control import Caller, Control, Ctl, RawBody
 from kintsugi.api.events import reveal
 from kintsugi.api.permissions import Access, Scope, allows
 from kintsugi.api.problems import Problem
+from kintsugi.api.report_intake import incident_of
 from kintsugi.api.signals import view_of as signal_view
 from kintsugi.api.tail import turns
 from kintsugi.api.traces import view_of_trace
@@ -45,6 +46,10 @@ _REFRESH_SECONDS = 1.0
 # Of each list on the pages for people.
 _WAITING_MAX = 200
 _RESOLVED_MAX = 50
+_NO_PAGE = (
+    "There is no page at this address. Incidents and proofs have none yet: "
+    "`kt incidents show INC-1` and `kt proofs show PRF-1` show them on a terminal."
+)
 _API_ADDRESSES = ("/v1/", "/openapi.json", "/health", "/readyz", "/metrics")
 
 
@@ -133,7 +138,8 @@ def event_shown(
 
 def _only_incident(control: Control, event: DecisionEvent) -> str:
     tied = control.stores.incidents.incidents_of(event.id)
-    return tied[0].reference if len(tied) == 1 else ""
+    own = {incident_of(control, one.id).reference for one in tied}
+    return own.pop() if len(own) == 1 else ""
 
 
 @routes.add("GET", "/traces/{trace_id}", Scope.EVENTS_READ)
@@ -227,7 +233,7 @@ def show_problem(request: Request, problem: Problem) -> Response | None:
         now=control.clock(),
         version=__version__,
         status=problem.status,
-        detail=problem.detail,
+        detail=_NO_PAGE if problem.code == "route.unknown" else problem.detail,
         code=problem.code,
         reference=problem.reference,
     )

@@ -233,6 +233,20 @@ class Unfinished(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it stood waiting for facts or for a person."""
         return self.state in ("gathering", "holding")
 
+    @property
+    def doing(self) -> str:
+        """What was going on, as people read it."""
+        return _DOING.get(self.state, self.state)
+
+
+_DOING = {
+    "gathering": "gathering facts",
+    "holding": "waiting for a person",
+    "calling": "calling upstream",
+    "pausing": "pausing before the next attempt",
+    "reading": "reading the answer",
+}
+
 
 class DecisionEvent(
     msgspec.Struct, frozen=True, tag_field="kind", tag="decision", omit_defaults=True
