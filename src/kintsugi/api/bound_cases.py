@@ -6,7 +6,7 @@ not bind (any more) cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from kintsugi.errors import Blocked, Forbidden, NotFound
 from kintsugi.ledger.leaves import content_digest
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.config import CaseExpected
+from kintsugi.model.containment import Containment
 from kintsugi.model.incident import Incident
 from kintsugi.model.notice import notice
 from kintsugi.model.proof import CaseRun
@@ -57,9 +58,24 @@ def bound_cases(stores: Stores, config_id: str) -> list[LedgerEntry]:
     return stores.ledger.bound(BoundFilter(config_id=config_id, gateways=tuple(following)))
 
 
-def breaches(stores: Stores, judge: Judge, entries: Sequence[LedgerEntry]) -> list[Breach]:
-    """Run cases that bind on a configuration: those that it does not meet."""
-    court = Court(judge)
+def binds(entry: LedgerEntry, config_id: str, following: Collection[str]) -> bool:
+    """Whether a case binds a configuration that these gateways follow, as in ``bound_cases``."""
+    return entry.config_id == config_id or any(one in following for one in entry.gateways)
+
+
+def breaches(
+    stores: Stores,
+    judge: Judge,
+    entries: Sequence[LedgerEntry],
+    *,
+    under: Sequence[Containment] = (),
+) -> list[Breach]:
+    """Run cases that bind on a configuration: those that it does not meet.
+
+    Args:
+        under: containments that all of them are taken to be in the scope of.
+    """
+    court = Court(judge, under)
     found: list[Breach] = []
     for start in range(0, len(entries), _STRETCH):
         for entry, regression in _kept(stores, entries[start : start + _STRETCH]):

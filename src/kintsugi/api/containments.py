@@ -19,6 +19,7 @@ from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.event_query import LIMIT_MAX
 from kintsugi.api.incidents import actor_from
+from kintsugi.api.loosened import broken_by
 from kintsugi.api.permissions import Scope
 from kintsugi.api.pins import Pinned, check_room, pinned_by
 from kintsugi.api.reconciliation import AWAY_AFTER
@@ -251,6 +252,9 @@ def apply_containment(
         expires_at=now + timedelta(seconds=wanted.expires_in_seconds),
         incident_id=wanted.incident_id,
     )
+    if full.loosens:
+        broken = broken_by(control.all_stores, containment)
+        containment = msgspec.structs.replace(containment, breaks=broken)
     preview = _preview(control, scope, now)
     if query.dry_run:
         told = DeclaredIncident("not_attempted", why="dry run") if wanted.declare else None

@@ -7,6 +7,7 @@ it; its content goes along only where the containment is put to use.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from kintsugi.model.containment import Containment, ContainmentScope, Lever
 from kintsugi.model.stores import Stores
 from kintsugi.model.workflow import Prompt
 from kintsugi.policy.containment import pinned_config
-from kintsugi.policy.diff import Direction, compare
+from kintsugi.policy.diff import Difference, Direction, compare
 from kintsugi.policy.parse import parse_config
 
 #: Every gateway holds what is pinned, so it is bounded; `kt config rollback` takes any length.
@@ -26,6 +27,8 @@ PIN_CHARS_MAX: Final = 250_000
 PINS_MAX: Final = 20
 _NAMES = ("pin-policy", "pin-prompt")
 _IN_FORCE_MAX: Final = 1000
+# Pairs of what is pinned and what is newest; each takes some milliseconds to compare.
+_COMPARED_MAX: Final = 64
 
 
 class PinnedChange(msgspec.Struct, frozen=True):
@@ -103,6 +106,18 @@ def with_content(stores: Stores, containment: Containment) -> Containment:
     )
 
 
+def is_weaker_now(stores: Stores, lever: Lever) -> bool:
+    """Whether it pins a version that is not known to be as strict as the newest one is now."""
+    if lever.name != "pin-policy":
+        return False
+    try:
+        kept = version_named(stores, lever.config_version)
+        newest = stores.configurations.get(kept.id)
+    except NotFound:  # restored from a backup that is older than it
+        return True
+    return _weaker_than(newest.content, kept.content)
+
+
 def version_named(stores: Stores, name: str) -> ConfigurationVersion:
     """A version of a configuration by ``ID@V``.
 
@@ -127,8 +142,7 @@ def _policy(stores: Stores, lever: Lever) -> tuple[Lever, Pinned, Config]:
         raise InvalidInput(f"body.lever.config_version: {error}") from None
     _check_length(kept.content, "body.lever.config_version")
     difference = compare(now, pinned_config(wanted, now))
-    # What is only different cannot be told to be as strict.
-    weaker = any(one.direction != "tightened" for one in difference.changes)
+    weaker = _is_weaker(difference)
     found = Pinned(
         "policy",
         kept.id,
@@ -140,6 +154,20 @@ def _policy(stores: Stores, lever: Lever) -> tuple[Lever, Pinned, Config]:
     )
     full = msgspec.structs.replace(lever, weaker=weaker, content=kept.content)
     return full, found, now
+
+
+def _is_weaker(difference: Difference) -> bool:
+    """What is only different cannot be told to be as strict."""
+    return any(one.direction != "tightened" for one in difference.changes)
+
+
+@lru_cache(_COMPARED_MAX)
+def _weaker_than(newest: str, kept: str) -> bool:
+    try:
+        now, wanted = parse_config(newest), parse_config(kept)
+    except ConfigurationInvalid:
+        return True
+    return _is_weaker(compare(now, pinned_config(wanted, now)))
 
 
 def _prompt(stores: Stores, lever: Lever, scope: ContainmentScope) -> tuple[Lever, Pinned]:

@@ -3,6 +3,7 @@ changed in that, and whether the configurations in force meet them."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from kintsugi.api.answers import One, Page, one, part
 from kintsugi.api.bound_cases import Breach, breaches
 from kintsugi.api.control import Ctl
 from kintsugi.api.event_query import PageQuery
+from kintsugi.api.loosened import loosened_now
 from kintsugi.api.permissions import Scope
 from kintsugi.api.proving import Bench
 from kintsugi.api.routing import Routes
@@ -30,10 +32,10 @@ routes = Routes("regressions")
 
 _BESIDE_MAX = 100
 
-# ``covered``: every case that binds holds. ``broken``: one does not. Where nothing binds:
-# ``relaxed``, it was closed with a waiver; ``not_asked``, its severity asks for no proof;
-# ``uncovered``, neither.
-CoverageState = Literal["covered", "broken", "relaxed", "uncovered", "not_asked"]
+# ``covered``: every case that binds holds. ``broken``: one does not. ``loosened``: one does not in
+# the scope of a containment. Where nothing binds: ``relaxed``, it was closed with a waiver;
+# ``not_asked``, its severity asks for no proof; ``uncovered``, neither.
+CoverageState = Literal["covered", "broken", "loosened", "relaxed", "uncovered", "not_asked"]
 
 
 class LedgerQuery(PageQuery):
@@ -62,6 +64,7 @@ class BoundView(msgspec.Struct, frozen=True):
 
     Attributes:
         breach: why the version in force does not meet it; null where it does.
+        loosened_by: ids of the containments in whose scope it does not hold now.
     """
 
     regression_id: str
@@ -71,6 +74,7 @@ class BoundView(msgspec.Struct, frozen=True):
     in_force: str
     proof_id: str
     breach: Breach | None
+    loosened_by: tuple[str, ...] = ()
 
 
 class CoverageView(msgspec.Struct, frozen=True):
@@ -132,22 +136,25 @@ def list_coverage(control: Ctl, query: Annotated[PageQuery, Query()]) -> Respons
     found, cursor = control.stores.incidents.page(
         IncidentFilter("closed"), limit=max(query.limit, 1), cursor=query.cursor
     )
-    views = coverage(control.stores, seen_among(control.stores, [each.id for each in found]))
+    incidents = seen_among(control.stores, [each.id for each in found])
+    views = coverage(control.stores, incidents, now=control.clock())
     return part(views, cursor)
 
 
-def coverage(stores: Stores, incidents: list[Incident]) -> list[CoverageView]:
+def coverage(stores: Stores, incidents: list[Incident], *, now: datetime) -> list[CoverageView]:
     """How each of these is covered; every configuration is compiled once."""
     families = {incident.id: stores.incidents.family(incident.id) for incident in incidents}
     wanted = tuple(each for family in families.values() for each in family)
     bound = stores.ledger.bound(BoundFilter(incidents=wanted)) if wanted else []
     broken, in_force = _tried(stores, bound)
+    loosened = loosened_now(stores, bound, now=now) if bound else {}
     return [
         _view(
             incident,
             [one for one in bound if one.incident_id in families[incident.id]],
             broken,
             in_force,
+            loosened,
         )
         for incident in incidents
     ]
@@ -171,6 +178,7 @@ def _view(
     bound: list[LedgerEntry],
     broken: dict[str, Breach],
     in_force: dict[str, str],
+    loosened: dict[str, tuple[str, ...]],
 ) -> CoverageView:
     cases = tuple(
         BoundView(
@@ -181,6 +189,7 @@ def _view(
             in_force[one.config_id],
             one.proof_id,
             broken.get(one.regression_id),
+            loosened.get(one.regression_id, ()),
         )
         for one in bound
     )
@@ -201,6 +210,8 @@ def _state(
 ) -> CoverageState:
     if any(one.breach for one in cases):
         return "broken"
+    if any(one.loosened_by for one in cases):
+        return "loosened"
     if any(one.case_kind == "case" for one in cases):
         return "covered"
     if waiver is not None:

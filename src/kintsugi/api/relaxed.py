@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from kintsugi.api.gate_facts import gate_facts
+from kintsugi.api.pins import is_weaker_now
 from kintsugi.errors import ConfigurationInvalid, NotFound
 from kintsugi.incidents.gates import gates_of, waived_now
 from kintsugi.model.configurations import ConfigurationVersion
@@ -111,13 +112,15 @@ def relaxed_elsewhere(stores: Stores, *, now: datetime) -> list[RelaxedView]:
 def _bypasses(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
     records = stores.gateways.list()
     for one in stores.containments.in_force(now=now, limit=_BYPASSES_MAX):
-        if not one.lever.loosens:
+        if not (one.lever.loosens or is_weaker_now(stores, one.lever)):
             continue
         setting = f"bypass: {', '.join(one.lever.policies) or 'every policy'}"
         meaning = "what it finds in scope goes through"
         if one.lever.name == "pin-policy":
             setting = f"pinned: {one.lever.config_version}"
             meaning = "the policies of another version decide in its scope"
+        if one.breaks is not None:
+            meaning += f", and {one.breaks.count} regression cases do not hold there"
         until = one.expires_at.astimezone(UTC).date()
         yield RelaxedView(
             source="containment",

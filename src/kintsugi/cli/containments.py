@@ -276,7 +276,10 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
     shown = dict(found["containment"])
     shown["lever"] = " ".join(_words(shown["lever"]))
     shown["scope"] = _scope(shown["scope"])
+    broken = shown.pop("breaks", None)
     lines = [("status", found["status"]), *flat(shown)]
+    if broken is not None:
+        lines.append(("breaks", _broken(broken)))
     preview = found.get("preview")
     if preview is not None:
         least = "at least " if preview["at_least"] else ""
@@ -297,6 +300,13 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
     elif found["everywhere"] and "seconds" in found:
         lines.append(("in force everywhere", f"after {found['seconds']:.2f} s"))
     return facts(lines)
+
+
+def _broken(broken: Mapping[str, Any]) -> str:
+    """The regression cases of closed incidents that do not hold in its scope."""
+    names = broken["regression_ids"]
+    more = ", ..." if broken["count"] > len(names) else ""
+    return f"{broken['count']} regression cases of closed incidents: {', '.join(names)}{more}"
 
 
 def _pinned(pinned: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -144,6 +144,7 @@ def _words(told: Notice) -> str:
     if thing == "containment":
         scope = data.get("scope") or {}
         over = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everybody"
-        return f"containment {data['lever']} {act}: {over}"
+        broken = f"; {data['breaks']} regression cases broken" if data.get("breaks") else ""
+        return f"containment {data['lever']} {act}: {over}{broken}"
     by = f" by {data['policy_name']}: {data['reason_code']}" if data.get("policy_name") else ""
     return f"{thing} {act}{by}"

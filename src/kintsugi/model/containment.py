@@ -119,6 +119,17 @@ class Bypassed(msgspec.Struct, frozen=True):
         return self.exchanges - untouched
 
 
+class BrokenCases(msgspec.Struct, frozen=True):
+    """Regression cases of closed incidents that hold in force, and not under a containment.
+
+    Attributes:
+        regression_ids: the first hundred of them.
+    """
+
+    count: int
+    regression_ids: tuple[str, ...]
+
+
 class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
     """One containment.
 
@@ -129,6 +140,7 @@ class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
             request that nobody approves lapses then.
         incident_id: which it belongs to; empty for none.
         approved_by: the second person, where the lever loosens. Its time runs from then on.
+        breaks: where the lever loosens: what bound then and would not hold in its scope.
         bypassed: of a bypass that is over: what it let through.
     """
 
@@ -146,6 +158,7 @@ class Containment(msgspec.Struct, frozen=True, omit_defaults=True):
     release_reason: str = ""
     approved_at: datetime | None = None
     approved_by: str = ""
+    breaks: BrokenCases | None = None
     bypassed: Bypassed | None = None
     bypassed_at: datetime | None = None
 

@@ -132,6 +132,8 @@ def of_containment(
     }
     if act in ("requested", "applied"):
         data["actor"] = containment.approved_by or containment.created_by
+        if containment.breaks is not None:
+            data["breaks"] = containment.breaks.count
     if act == "released":
         data |= {"actor": containment.released_by, "reason": containment.release_reason}
     if act == "judged" and containment.bypassed is not None:

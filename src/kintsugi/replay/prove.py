@@ -13,11 +13,13 @@ from typing import Final
 import msgspec
 
 from kintsugi import __version__
-from kintsugi.errors import ConfigurationInvalid
+from kintsugi.errors import ConfigurationInvalid, InvalidInput
 from kintsugi.gateway.in_force import InForce
 from kintsugi.model.config import Position
+from kintsugi.model.containment import Containment
 from kintsugi.model.proof import CaseProof, CaseRun, Proof, ProofResult, ProofRun, Side
 from kintsugi.model.regression import Regression
+from kintsugi.policy.containment import Contained
 from kintsugi.replay.case_runner import run_case
 from kintsugi.replay.compiled import compiled
 from kintsugi.replay.results import CaseOutcome, CaseResult
@@ -108,9 +110,13 @@ def _green_runs(charges: Sequence[Charge], at: datetime) -> Iterator[ProofRun]:
 
 
 class Court:
-    """A configuration, compiled; or why it cannot be."""
+    """A configuration, compiled; or why it cannot be.
 
-    def __init__(self, judge: Judge) -> None:
+    Args:
+        under: containments that every case is taken to be in the scope of, with what they pin.
+    """
+
+    def __init__(self, judge: Judge, under: Sequence[Containment] = ()) -> None:
         self._judge = judge
         self._in_force: InForce | None = None
         self._revision = ""
@@ -118,9 +124,12 @@ class Court:
         self._tried = 0
         if judge.content is not None:
             try:
-                _, self._in_force, self._revision = compiled(judge.content)
-            except ConfigurationInvalid as error:
+                _, ready, self._revision = compiled(judge.content)
+                contained = [Contained(one, ready.config, judge.config_id) for one in under]
+            except (ConfigurationInvalid, InvalidInput) as error:
                 self._error = str(error)
+            else:
+                self._in_force = ready.under(tuple(contained)) if contained else ready
 
     @property
     def same_engine(self) -> bool:
