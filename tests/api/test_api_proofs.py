@@ -125,6 +125,32 @@ def acts(stores: Stores) -> list[tuple[str, str]]:
     return [(one.act, one.regression_id) for one in reversed(found)]
 
 
+def test_a_severity_that_was_lowered_to_close_without_proof_shows(client: TestClient) -> None:
+    publish(client, OLD)
+    key = declared(client)
+    do(client, key, "override-severity", severity="high", reason="it leaked")
+    in_review(client, key)
+    do(client, key, "override-severity", severity="low", reason="it was nothing")
+    do(client, key, "close")
+    [one] = client.get("/v1/regressions/coverage").json()["data"]
+    assert (one["state"], one["severest"], one["severity"]) == ("lowered", "high", "low")
+    assert one["lowered_by"].startswith("test/")
+
+
+def test_a_proof_stands_in_the_timeline_of_its_incident(
+    client: TestClient, stores: Stores, key: str
+) -> None:
+    add_case(stores, client, key)
+    prove(client, key)
+    publish(client, NEW)
+    prove(client, key)
+    entries = client.get(f"/v1/incidents/{key}/timeline").json()["data"]
+    assert [one["text"] for one in entries if one["text"].startswith("PRF")] == [
+        "PRF-000002: proved: 1 proved",
+        "PRF-000001: not proved: 1 still red",
+    ]
+
+
 @pytest.fixture
 def key(client: TestClient) -> str:
     """An incident of the time when the first version was in force."""

@@ -55,7 +55,8 @@ def closed(client: TestClient, stores: Stores) -> str:
 
 def asked(client: TestClient, lever: dict[str, Any], **params: str) -> dict[str, Any]:
     body = {"lever": lever, "scope": {"workflow": "triage"}, "reason": "blocks all"}
-    made = client.post(AT, json={**body, "incident_id": declared(client)}, params=params)
+    short = f"inc-{int(declared(client).rpartition('-')[2])}"
+    made = client.post(AT, json={**body, "incident_id": short}, params=params)
     assert made.status_code in (200, 201), made.text
     found: dict[str, Any] = made.json()["data"]
     return found
@@ -93,7 +94,11 @@ def test_what_a_containment_breaks_is_told_before_and_while_it_is_in_force(
     leaf, other = (containment_leaf(one, now=NOON) for one in (kept, without))
     assert leaf.record_digest != other.record_digest
     [shown] = relaxed_elsewhere(stores, now=NOON)
-    assert "1 regression cases do not hold there" in shown.meaning
+    assert "1 regression case does not hold there" in shown.meaning
+
+    entries = client.get(f"/v1/incidents/{kept.incident_id}/timeline").json()["data"]
+    words = f"containment {lever['name']} applied: workflow triage; 1 regression cases broken"
+    assert words in [one["text"] for one in entries]
 
     watch = UnprovenWatch(stores, clock)
     watch.look_once()
@@ -103,6 +108,8 @@ def test_what_a_containment_breaks_is_told_before_and_while_it_is_in_force(
     assert "REG-000001" in summary
     assert client.get("/v1/status").json()["data"]["unproven"] == [summary]
     assert coverage(client) == ["loosened"]
+    [view] = client.get("/v1/regressions/coverage").json()["data"]
+    assert [one["loosened_by"] for one in view["cases"]] == [[name], []]
 
     client.post(f"{AT}/{name}/release", json={"reason": "mended"})
     watch.look_once()

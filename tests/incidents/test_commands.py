@@ -10,6 +10,7 @@ import pytest
 
 from kintsugi.errors import Blocked, InvalidInput
 from kintsugi.incidents import judgement, notes, opening, people, relations
+from kintsugi.incidents.severity import LEVELS
 from kintsugi.incidents.taxonomies import known_label, taxonomies
 from kintsugi.model.incident import Change, Entry, Triage, Verdicts, new_id
 from kintsugi.model.verdict import Verdict
@@ -99,6 +100,39 @@ def test_anyone_raises_a_severity_and_the_commander_lowers_it() -> None:
     with pytest.raises(Blocked, match="commander"):
         judgement.overridden(found, None, act(BO))
     assert judgement.overridden(found, None, act()).incident.severity == "high"
+
+
+def test_assessing_lower_is_the_commanders_too_and_what_it_once_was_is_kept() -> None:
+    found = judgement.assessed(incident(), {"impact": 2}, act(BO)).incident
+    assert (found.severity, found.severest) == ("high", "high")
+    known = dict.fromkeys(LEVELS, 0)
+    with pytest.raises(Blocked, match="commander"):
+        judgement.assessed(found, known, act(BO))
+    lowered = judgement.assessed(found, known, act()).incident
+    assert (lowered.severity, lowered.severest) == ("low", "high")
+    # Under an override nothing is lowered by it.
+    kept = judgement.overridden(found, "critical", act(BO)).incident
+    assert judgement.assessed(kept, known, act(BO)).incident.severity == "critical"
+    assert kept.severest == "critical"
+
+
+def test_what_is_serious_does_not_end_by_merging_it_into_what_is_less_or_over() -> None:
+    grave = judgement.overridden(incident("contained"), "critical", act()).incident
+    minor = msgspec.structs.replace(OTHER, state="declared")
+    minor = judgement.overridden(minor, "low", act()).incident
+    with pytest.raises(Blocked, match="is low, and INC-000042 is critical"):
+        relations.merged(grave, minor, act())
+    assert relations.merged(minor, grave, act())[0].incident.state == "merged"
+    # One that nobody has assessed asks for as much as a high one.
+    open_still = msgspec.structs.replace(OTHER, state="declared")
+    with pytest.raises(Blocked, match="is not assessed, and INC-000042 is critical"):
+        relations.merged(grave, open_still, act())
+    for state in ("closed", "not_an_incident"):
+        over = msgspec.structs.replace(OTHER, state=state)
+        with pytest.raises(Blocked, match="over: what was declared goes its own way"):
+            relations.merged(incident("declared"), over, act())
+        # A report of it that comes late is a duplicate all the same.
+        assert relations.merged(incident("reported"), over, act())[0].incident.state == "merged"
 
 
 def test_a_near_miss_needs_what_caught_it_and_over_blocking_is_harm() -> None:

@@ -34,8 +34,11 @@ _BESIDE_MAX = 100
 
 # ``covered``: every case that binds holds. ``broken``: one does not. ``loosened``: one does not in
 # the scope of a containment. Where nothing binds: ``relaxed``, it was closed with a waiver;
-# ``not_asked``, its severity asks for no proof; ``uncovered``, neither.
-CoverageState = Literal["covered", "broken", "loosened", "relaxed", "uncovered", "not_asked"]
+# ``lowered``, its severity asked for a proof once; ``not_asked``, it never did; ``uncovered``, none
+# of these.
+CoverageState = Literal[
+    "covered", "broken", "loosened", "relaxed", "lowered", "uncovered", "not_asked"
+]
 
 
 class LedgerQuery(PageQuery):
@@ -82,6 +85,8 @@ class CoverageView(msgspec.Struct, frozen=True):
 
     Attributes:
         waiver: who answers for the learning gate, where nothing binds.
+        severest: the highest severity that it was ever given.
+        lowered_by: who gave it the one that counts, where it was higher before.
     """
 
     incident_id: str
@@ -91,6 +96,8 @@ class CoverageView(msgspec.Struct, frozen=True):
     state: CoverageState
     cases: tuple[BoundView, ...]
     waiver: Waiver | None
+    severest: Severity | None = None
+    lowered_by: str = ""
 
 
 @routes.add(
@@ -202,7 +209,16 @@ def _view(
         _state(incident, cases, waiver),
         cases,
         None if cases else waiver,
+        incident.severest,
+        _lowered_by(incident),
     )
+
+
+def _lowered_by(incident: Incident) -> str:
+    if incident.severest in (None, incident.severity):
+        return ""
+    given = incident.override or incident.assessment
+    return given.by if given is not None else ""
 
 
 def _state(
@@ -216,4 +232,7 @@ def _state(
         return "covered"
     if waiver is not None:
         return "relaxed"
-    return "uncovered" if "learning" in duties_of(incident.severity).gates else "not_asked"
+    if "learning" in duties_of(incident.severity).gates:
+        return "uncovered"
+    once = incident.severest or incident.severity
+    return "lowered" if "learning" in duties_of(once).gates else "not_asked"

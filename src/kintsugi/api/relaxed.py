@@ -120,7 +120,8 @@ def _bypasses(stores: Stores, *, now: datetime) -> Iterator[RelaxedView]:
             setting = f"pinned: {one.lever.config_version}"
             meaning = "the policies of another version decide in its scope"
         if one.breaks is not None:
-            meaning += f", and {one.breaks.count} regression cases do not hold there"
+            several = "case does" if one.breaks.count == 1 else "cases do"
+            meaning += f", and {one.breaks.count} regression {several} not hold there"
         until = one.expires_at.astimezone(UTC).date()
         yield RelaxedView(
             source="containment",

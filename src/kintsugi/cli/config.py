@@ -98,7 +98,8 @@ def apply(
 ) -> None:
     """Make a new version and wait until every connected gateway runs it.
 
-    Exit code 3 when the file has errors; nothing is changed then.
+    Exit code 3 when the file has errors, or regression cases of closed incidents that bind it do
+    not hold on it; nothing is changed then.
     """
     content = _read(file)
     with kt.client() as client:

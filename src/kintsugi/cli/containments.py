@@ -295,7 +295,7 @@ def _told(found: Mapping[str, Any]) -> RenderableType:
     for one in found["gateways"]:
         where = f"in force on {one['contained_workers']} of {one['workers']} workers"
         lines.append((one["gateway_id"], where if one["connected"] else f"away; {where}"))
-    if not found["gateways"]:
+    if not found["gateways"] and found["status"] != "dry_run":
         lines.append(("gateways", "none is registered"))
     elif found["everywhere"] and "seconds" in found:
         lines.append(("in force everywhere", f"after {found['seconds']:.2f} s"))
@@ -306,7 +306,8 @@ def _broken(broken: Mapping[str, Any]) -> str:
     """The regression cases of closed incidents that do not hold in its scope."""
     names = broken["regression_ids"]
     more = ", ..." if broken["count"] > len(names) else ""
-    return f"{broken['count']} regression cases of closed incidents: {', '.join(names)}{more}"
+    cases = "1 regression case" if broken["count"] == 1 else f"{broken['count']} regression cases"
+    return f"{cases} of closed incidents: {', '.join(names)}{more}"
 
 
 def _pinned(pinned: Mapping[str, Any] | None) -> list[tuple[str, str]]:

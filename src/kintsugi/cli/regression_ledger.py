@@ -49,7 +49,8 @@ def ledger(
 def coverage(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show every closed incident, the cases that keep it covered, and whether they hold now.
 
-    Exit code 3 when a case that binds does not hold on the newest version.
+    Exit code 3 when a case that binds does not hold on the newest version, or in the scope of a
+    containment that is in force.
     """
     with kt.client() as client:
         found = list(client.all("/v1/regressions/coverage", limit=limit))
@@ -63,7 +64,7 @@ def coverage(kt: Invocation, limit: LimitOption = 50) -> None:
         for one in found
     ]
     kt.output.result(found, lambda: table(_COVERAGE_COLUMNS, rows, empty="no incident is closed"))
-    if any(one["state"] == "broken" for one in found):
+    if any(one["state"] in ("broken", "loosened") for one in found):
         raise typer.Exit(_EXIT_WRONG)
 
 
@@ -74,12 +75,18 @@ def _note(one: Mapping[str, Any]) -> str:
 
 def _why(one: Mapping[str, Any]) -> str:
     """What does not hold, or who answers for it that nothing binds."""
-    broken = [each["breach"] for each in one["cases"] if each["breach"]]
-    if broken:
-        told = (
-            f"{each['regression_id']}: expected {each['expected']}; {each['came']}"
-            for each in broken
-        )
-        return "; ".join(told)
-    waiver = one["waiver"]
-    return f"waived by {waiver['owner']}: {waiver['reason']}" if waiver else ""
+    told = [
+        f"{each['regression_id']}: expected {each['breach']['expected']}; {each['breach']['came']}"
+        for each in one["cases"]
+        if each["breach"]
+    ]
+    told += [
+        f"{each['regression_id']}: not in the scope of {', '.join(each['loosened_by'])}"
+        for each in one["cases"]
+        if each["loosened_by"]
+    ]
+    if one["state"] == "lowered":
+        told.append(f"it was {one['severest']}; lowered by {one['lowered_by']}")
+    if waiver := one["waiver"]:
+        told.append(f"waived by {waiver['owner']}: {waiver['reason']}")
+    return "; ".join(told)

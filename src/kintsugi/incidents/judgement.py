@@ -59,9 +59,16 @@ def triaged(incident: Incident, answers: Triage, act: Act) -> Change:
 
 
 def assessed(incident: Incident, factors: Mapping[str, int], act: Act) -> Change:
-    """Score the factors; an override, if there is one, stays."""
+    """Score the factors; an override, if there is one, stays. Lowering the severity is the
+    commander's.
+
+    Raises:
+        Blocked: not in command.
+    """
     still_open(incident, f"assess {incident.reference}")
     severity, steps = compute(factors)
+    if incident.override is None and _is_lower(severity, incident.severity):
+        refuse(f"lower the severity of {incident.reference}", in_command(incident, act))
     assessment = Assessment(dict(factors), severity, steps, act.actor.reference, act.now)
     told = entry(
         incident,
@@ -75,7 +82,8 @@ def assessed(incident: Incident, factors: Mapping[str, int], act: Act) -> Change
             "steps": list(steps),
         },
     )
-    return changed(incident, [told], act, assessment=assessment)
+    severest = _severest(incident, severity)
+    return changed(incident, [told], act, assessment=assessment, severest=severest)
 
 
 def overridden(incident: Incident, severity: Severity | None, act: Act) -> Change:
@@ -91,7 +99,7 @@ def overridden(incident: Incident, severity: Severity | None, act: Act) -> Chang
     before = incident.severity
     computed = incident.assessment.severity if incident.assessment else None
     after = severity or computed
-    if before is not None and (after is None or ORDER.index(after) < ORDER.index(before)):
+    if before is not None and (after is None or _is_lower(after, before)):
         found += in_command(incident, act)
     refuse("override the severity", found)
     override = (
@@ -104,7 +112,7 @@ def overridden(incident: Incident, severity: Severity | None, act: Act) -> Chang
         act,
         detail={"before": before, "after": after, "computed": computed},
     )
-    return changed(incident, [told], act, override=override)
+    return changed(incident, [told], act, override=override, severest=_severest(incident, after))
 
 
 def judged(incident: Incident, verdicts: Verdicts, act: Act) -> Change:
@@ -325,6 +333,15 @@ def waived(incident: Incident, gate: Gate, owner: str, expires_at: datetime, act
         detail={"gate": gate, "owner": owner.strip(), "expires_at": expires_at},
     )
     return changed(incident, [told], act, waivers=(*incident.waivers, given))
+
+
+def _is_lower(after: Severity, before: Severity | None) -> bool:
+    return before is not None and ORDER.index(after) < ORDER.index(before)
+
+
+def _severest(incident: Incident, given: Severity | None) -> Severity | None:
+    known = (incident.severest, incident.severity, given)
+    return max((one for one in known if one is not None), key=ORDER.index, default=None)
 
 
 def _shown(value: Triage | Verdicts) -> dict[str, Any]:

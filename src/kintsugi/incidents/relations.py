@@ -6,7 +6,7 @@ found under the other one as well, and it can be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kintsugi.errors import Blocked, InvalidInput
@@ -20,10 +20,12 @@ from kintsugi.incidents.commands import (
     wanted_reason,
 )
 from kintsugi.incidents.lifecycle import MERGEABLE
+from kintsugi.incidents.severity import ORDER, UNASSESSED
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.event import DecisionEvent
-from kintsugi.model.incident import Change, Incident, IncidentLink, LinkKind
+from kintsugi.model.incident import Change, Incident, IncidentLink, LinkKind, State
 
+_NOT_DECLARED: Final[frozenset[State]] = frozenset({"reported", "triage", "not_an_incident"})
 _OTHER_WAY: Final[dict[LinkKind, LinkKind]] = {
     "recurrence_of": "recurred_in",
     "recurred_in": "recurrence_of",
@@ -49,6 +51,7 @@ def merged(incident: Incident, into: Incident, act: Act) -> tuple[Change, Change
         found.append(
             Blocker("into", "merged", f"{into.reference} is itself merged", "name its target")
         )
+    found += _escapes(incident, into)
     refuse(f"merge {incident.reference} into {into.reference}", found)
     gone = entry(
         incident,
@@ -74,6 +77,18 @@ def merged(incident: Incident, into: Incident, act: Act) -> tuple[Change, Change
         reached={**incident.reached, "merged": act.happened_at},
     )
     return first, changed(into, [come], act)
+
+
+def _escapes(incident: Incident, into: Incident) -> Iterator[Blocker]:
+    """What has to be there to close an incident is not got around by merging it."""
+    if incident.state not in _NOT_DECLARED and into.state in ("closed", "not_an_incident"):
+        told = f"{into.reference} is over: what was declared goes its own way"
+        yield Blocker("into", "over", told, "link them, or reopen the other one first")
+    severity, other = incident.severity, into.severity
+    if severity is not None and ORDER.index(severity) > ORDER.index(other or UNASSESSED):
+        told = f"{into.reference} is {other or 'not assessed'}, and {incident.reference} is "
+        hint = "merge the other way, or raise the other one first"
+        yield Blocker("into", "less_severe", f"{told}{severity}", hint)
 
 
 def unmerged(incident: Incident, into: Incident, act: Act) -> tuple[Change, Change]:

@@ -19,6 +19,8 @@ from kintsugi.model.incident import Gate, Role
 from kintsugi.model.signal import Severity
 
 ORDER: Final[tuple[Severity, ...]] = ("low", "medium", "high", "critical")
+# What nobody has assessed is treated as.
+UNASSESSED: Final[Severity] = "high"
 SCORE_MAX: Final = 3
 
 LEVELS: Final[Mapping[str, tuple[str, str, str, str]]] = MappingProxyType(
@@ -122,7 +124,7 @@ DUTIES: Final[Mapping[Severity, SeverityDuties]] = MappingProxyType(
 
 def duties_of(severity: Severity | None) -> SeverityDuties:
     """What it asks for; one that nobody has assessed is treated as high."""
-    return DUTIES[severity or "high"]
+    return DUTIES[severity or UNASSESSED]
 
 
 def compute(factors: Mapping[str, int]) -> tuple[Severity, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from kintsugi.model.incident import Entry, EntryKind, Incident, new_id
+from kintsugi.model.incident_keys import number_in
 from kintsugi.model.notice import Notice
 
 #: Of the open incidents, so many are told of what nobody said they have to do with.
@@ -36,6 +37,7 @@ _KINDS: Final[Mapping[str, EntryKind]] = {
     "escalation.rejected": "escalation",
     "escalation.expired": "escalation",
     "evidence.exported": "evidence",
+    "regression.proved": "regression",
     "regression.proposed": "regression",
     "regression.approved": "regression",
     "regression.rejected": "regression",
@@ -75,7 +77,7 @@ def filled_since(incident: Incident) -> datetime:
 def _concerns(told: Notice, incident: Incident) -> bool:
     named = str(told.data.get("incident_id") or "")
     if named or told.type == "evidence.exported":
-        return named.lower() in (incident.id, incident.reference.lower())
+        return named.lower() == incident.id or number_in(named) == incident.number
     names = _names(told)
     positive = _POSITIVE.get(told.type.partition(".")[0])
     compared = {
@@ -136,6 +138,10 @@ def _words(told: Notice) -> str:
             return f"over: {data['summary']} ({data.get('resolution', '')})"
         case "evidence.exported":
             return f"{data['type']} written: {data['events']:,} events, sha256:{data['sha256']}"
+        case "regression.proved":
+            came = ", ".join(f"{count} {name}" for name, count in data["results"].items())
+            passed = "proved" if data["passed"] else "not proved"
+            return f"{data['proof_id']}: {passed}: {came.replace('_', ' ') or 'no case'}"
     thing, _, act = told.type.partition(".")
     if thing == "regression":
         several = f" and {data['cases'] - 1} more" if data.get("cases", 1) > 1 else ""

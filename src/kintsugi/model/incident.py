@@ -284,6 +284,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
             policies and models. Empty while nothing is frozen.
         outcome: what triage made of it; None while it is open.
         no_actions: why nothing has to be done, where somebody has decided so.
+        severest: the highest severity that it was ever given, computed or by a person.
         visibility: as a person decided; None as severity and categories say
             (``model/incident_access.py``).
         people: who may see it without a role in it, where it is restricted.
@@ -327,6 +328,7 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     people: tuple[str, ...] = ()
     scope: dict[str, tuple[str, ...]] = {}
     hypotheses: tuple[Hypothesis, ...] = ()
+    severest: Severity | None = None
 
     @property
     def reference(self) -> str:
