@@ -16,10 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from starlette.testclient import TestClient
 
 from kintsugi.api.erasure_places import RegressionCases
+from kintsugi.api.permissions import Scope
 from kintsugi.api.unproven import UNPROVEN, UnprovenWatch
 from kintsugi.errors import NotFound
 from kintsugi.ledger.regression_copy import LedgerCopy, bind_again
 from kintsugi.model.config import Case
+from kintsugi.model.containment import Containment
 from kintsugi.model.regression import CaseSource, KeptSensitive, Regression
 from kintsugi.model.regression_ledger import BoundFilter, LedgerEntry
 from kintsugi.model.stores import Stores
@@ -52,6 +54,7 @@ class LedgerMachine(RuleBasedStateMachine):
         app = control_plane(self._stores, Path(self._folder.name), self._clock)
         self._client = TestClient(app, follow_redirects=False)
         self._client.headers.update(bearer(make_token(self._stores)))
+        self._second = make_token(self._stores, Scope.CONTAINMENTS_APPROVE)
         self._file = Path(self._folder.name) / "regression-ledger.jsonl"
         self._backups: list[dict[tuple[str, str], Any]] = []
         # Every case that ever bound, as strict as it ever was.
@@ -182,6 +185,30 @@ class LedgerMachine(RuleBasedStateMachine):
         elif after is not None and after != before:
             assert [one for one in self._binding(name) if not self._holds(one, after)] == []
 
+    @rule(version=st.integers(0, 3))
+    def loosen(self, version: int) -> None:
+        """A bypass of everything, or an earlier version in place of the newest one."""
+        lever: dict[str, Any] = {"name": "bypass"}
+        if version:
+            lever = {"name": "pin-policy", "config_version": f"support@{version}"}
+        made = self._post(
+            "/v1/containments", lever=lever, reason="blocks all", declare="Over-block"
+        )
+        if made.status_code != 201:
+            return
+        told = made.json()["data"]["containment"]
+        path = f"/v1/containments/{told['id']}/approve"
+        self._client.post(path, json={}, headers=bearer(self._second))
+        kept = self._stores.containments.get(told["id"])
+        if kept.lever.loosens:
+            names = kept.breaks.regression_ids if kept.breaks is not None else ()
+            assert sorted(names) == self._lets_through(kept)
+
+    @rule()
+    def tighten_again(self) -> None:
+        for one in self._stores.containments.in_force(now=self._clock(), limit=99):
+            self._post(f"/v1/containments/{one.id}/release", reason="mended")
+
     @rule()
     def erase(self) -> None:
         RegressionCases(self._stores, self._clock).erase(ADA, erasure_id="e")
@@ -253,6 +280,10 @@ class LedgerMachine(RuleBasedStateMachine):
             for entry in entries:
                 if not self._holds(entry, (0, runs)):
                     assert (where, entry.regression_id) in told or where in unknown
+        for one in self._stores.containments.in_force(now=self._clock(), limit=99):
+            subject = f"containment:{one.id}"
+            told_of_it = sorted({name for where, name in told if where == subject})
+            assert told_of_it == self._lets_through(one)
 
     # Helpers.
 
@@ -313,6 +344,28 @@ class LedgerMachine(RuleBasedStateMachine):
         if expected.policy and not stopped:
             return False
         return expected.verdict == ("block" if stopped else "allow")
+
+    def _lets_through(self, one: Containment) -> list[str]:
+        """The cases that hold, and would not under a containment, worked out from their words."""
+        found = set()
+        for config_id in ("support", "sales"):
+            newest = self._maybe_newest(config_id)
+            pins, _, version = one.lever.config_version.rpartition("@")
+            if newest is None or pins not in ("", config_id):
+                continue
+            for entry in self._binding(config_id):
+                if not self._holds(entry, newest):
+                    continue
+                if pins:
+                    kept = self._stores.configurations.get(pins, int(version))
+                    terms = tuple(term for term in TERMS if term in kept.content)
+                    held = self._holds(entry, (0, terms))
+                else:
+                    kept_case = self._kept_as_bound(entry)
+                    held = kept_case is not None and kept_case.case.expected.verdict == "allow"
+                if not held:
+                    found.add(entry.regression_id)
+        return sorted(found)
 
     def _kept_as_bound(self, entry: LedgerEntry) -> Regression | None:
         kept = self._stores.regressions.named([entry.regression_id]).get(entry.regression_id)

@@ -15,7 +15,14 @@ from kintsugi.api.permissions import Scope
 from kintsugi.api.relaxed import relaxed_elsewhere
 from kintsugi.api.unproven import UNPROVEN, UnprovenWatch
 from kintsugi.ledger.leaves import containment_leaf
-from kintsugi.model.containment import BrokenCases, Containment, ContainmentScope, Lever, LeverName
+from kintsugi.model.containment import (
+    BrokenCases,
+    Bypassed,
+    Containment,
+    ContainmentScope,
+    Lever,
+    LeverName,
+)
 from kintsugi.model.regression_ledger import BoundFilter
 from kintsugi.model.stores import Stores
 from kintsugi.policy.parse import parse_config
@@ -192,8 +199,9 @@ def test_every_lever_that_could_let_through_what_must_be_stopped_is_watched(
     lever = LEVERS.get(name, Lever(name, config_version="support@1", content=OLD))
     later = NOON + timedelta(hours=1)
     containment = Containment(
-        "c", lever, ContainmentScope(), "", "", "", NOON, later, approved_at=NOON
-    )
+        "c", lever, ContainmentScope(), "", "", "", NOON, later, approved_at=NOON,
+        bypassed=Bypassed(0, {}, {}),
+    )  # fmt: skip
     run = Court(Judge("support", "support@2", NEW), [containment]).try_one(one)
     assert run.met is not None
     assert run.met or may_loosen(containment)

@@ -15,6 +15,7 @@ from kintsugi.api.relaxed import relaxed_elsewhere
 from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.ids import uuid7
 from kintsugi.model.stores import Stores
+from kintsugi.policy import containment
 from kintsugi.policy.containment import Contained
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
@@ -196,7 +197,7 @@ def test_traffic_says_how_often_the_pinned_version_decided(
 
 
 def test_decisions_under_a_pin_are_judged_again_the_same(
-    client: TestClient, stores: Stores
+    client: TestClient, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(stores, STRICT, LOOSE)
     made = applied(client, pinning())["containment"]["id"]
@@ -224,6 +225,9 @@ def test_decisions_under_a_pin_are_judged_again_the_same(
     [found] = client.post("/v1/replays", json={"filter": {}}).json()["data"]["replays"]
     assert (found["result"], found["verdict"], found["same_engine"]) == ("same", "block", True)
     assert found["config_version"] == "demo@1"
+    # What is pinned is compiled once, not for each page.
+    monkeypatch.setattr(containment, "compile_plan", pytest.fail)
+    assert client.post("/v1/replays", json={"filter": {}}).status_code == 200
     asked = {"filter": {}, "config_version": "demo@2"}
     [found] = client.post("/v1/replays", json=asked).json()["data"]["replays"]
     assert (found["result"], found["verdict"]) == ("differs", "flag")

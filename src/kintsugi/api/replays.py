@@ -21,8 +21,6 @@ from kintsugi.api.permissions import Scope
 from kintsugi.api.pins import version_named, with_content
 from kintsugi.api.routing import Routes
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound
-from kintsugi.gateway.in_force import InForce
-from kintsugi.gateway.oversight import made_ready
 from kintsugi.model.config import Config
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
@@ -101,8 +99,9 @@ def _replayed(
         # Who asks for a version asks for its own policies, not for those that were pinned then.
         pinned = not name and bool(event.pinned_from)
         name = name or (event.pinned_from if pinned else judges.name_of(event))
-        in_force, judged_by = judges.get(name)
-        contained = judges.contained(event, in_force, pinned=pinned)
+        judge = judges.get(name)
+        contained = judges.contained(event, judge, pinned=pinned)
+        judged_by = judge.revision
         if (pin := pin_of(contained)) is not None:
             judged_by = judges.revision_under(pin, name)
     except (NotFound, InvalidInput, ConfigurationInvalid) as error:
@@ -110,7 +109,7 @@ def _replayed(
     return replay(
         event,
         _payload(control, caller, event),
-        in_force,
+        judge.in_force,
         revision=judged_by,
         contained=contained,
         recorded_by=judges.recorded_by(event, name),
@@ -139,12 +138,12 @@ class _Judges:
 
     def __init__(self, control: Control) -> None:
         self._control = control
-        self._named: dict[str, tuple[InForce, str]] = {}
+        self._named: dict[str, Compiled] = {}
         self._contained: dict[tuple[str, str], tuple[Contained, ...]] = {}
         self._names: dict[str, str] = {}
 
-    def get(self, name: str) -> tuple[InForce, str]:
-        """A configuration by ``ID@V``, and its revision.
+    def get(self, name: str) -> Compiled:
+        """A configuration by ``ID@V``, in force under that name.
 
         Raises:
             InvalidInput: it is no such name.
@@ -152,11 +151,11 @@ class _Judges:
             ConfigurationInvalid: this release cannot read it.
         """
         if name not in self._named:
-            _, in_force, digest = self._compiled(name)
-            in_force.config_version = name
+            found = self._compiled(name)
+            found.in_force.config_version = name
             if len(self._named) >= _NAMED_MAX:
                 self._named.clear()
-            self._named[name] = in_force, digest
+            self._named[name] = found
         return self._named[name]
 
     def revision_under(self, pin: Contained, name: str) -> str:
@@ -171,7 +170,7 @@ class _Judges:
         """The configuration that an event was decided by, where that is another one and known."""
         try:
             name = self.name_of(event)
-            return None if name == judged_by else self.get(name)[0].config
+            return None if name == judged_by else self.get(name).in_force.config
         except (NotFound, InvalidInput, ConfigurationInvalid):
             return None
 
@@ -203,7 +202,7 @@ class _Judges:
         return self._names[name]
 
     def contained(
-        self, event: DecisionEvent, in_force: InForce, *, pinned: bool
+        self, event: DecisionEvent, judge: Compiled, *, pinned: bool
     ) -> tuple[Contained, ...]:
         """The containments that an event was under.
 
@@ -212,11 +211,11 @@ class _Judges:
         """
         found: list[Contained] = []
         for identifier in event.containments:
-            key = (identifier, in_force.config_version)
+            key = (identifier, judge.in_force.config_version)
             if key not in self._contained:
                 kept = self._control.stores.containments.get(identifier)
                 kept = with_content(self._control.stores, kept)
-                config_id = in_force.config_version.rpartition("@")[0]
-                self._contained[key] = made_ready((kept,), in_force.config, config_id)
+                config_id = judge.in_force.config_version.rpartition("@")[0]
+                self._contained[key] = judge.contained(kept, config_id)
             found += [one for one in self._contained[key] if pinned or one.pinned is None]
         return tuple(found)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
 import msgspec
 
 from kintsugi import __version__
-from kintsugi.errors import ConfigurationInvalid, InvalidInput
+from kintsugi.errors import ConfigurationInvalid
 from kintsugi.gateway.in_force import InForce
 from kintsugi.model.config import Position
 from kintsugi.model.containment import Containment
 from kintsugi.model.proof import CaseProof, CaseRun, Proof, ProofResult, ProofRun, Side
 from kintsugi.model.regression import Regression
-from kintsugi.policy.containment import Contained
 from kintsugi.replay.case_runner import run_case
 from kintsugi.replay.compiled import compiled
 from kintsugi.replay.results import CaseOutcome, CaseResult
@@ -124,12 +124,13 @@ class Court:
         self._tried = 0
         if judge.content is not None:
             try:
-                _, ready, self._revision = compiled(judge.content)
-                contained = [Contained(one, ready.config, judge.config_id) for one in under]
-            except (ConfigurationInvalid, InvalidInput) as error:
+                ready = compiled(judge.content)
+            except ConfigurationInvalid as error:
                 self._error = str(error)
             else:
-                self._in_force = ready.under(tuple(contained)) if contained else ready
+                self._revision = ready.revision
+                found = [ready.contained(one, judge.config_id) for one in under]
+                self._in_force = ready.in_force.under(tuple(chain.from_iterable(found)))
 
     @property
     def same_engine(self) -> bool:
