@@ -40,6 +40,7 @@ class IncidentView(msgspec.Struct, frozen=True):
         version: send it as If-Match with a change.
         commander: who commands it now; empty while nobody does.
         severity: the override where there is one, else the computed one; null while neither is.
+        severest: the highest that it was ever given; null where nobody has given one.
         reached: when it last came into each state.
         moves: the verbs that lead on from here.
         update_due_at: when somebody should tell where things stand; null when it has ended.
@@ -57,6 +58,7 @@ class IncidentView(msgspec.Struct, frozen=True):
     title: str
     state: State
     severity: Severity | None
+    severest: Severity | None
     commander: str
     outcome: Outcome | None
     summary: str
@@ -134,6 +136,7 @@ def view_of(incident: Incident, *, now: datetime) -> IncidentView:
         title=incident.title,
         state=incident.state,
         severity=incident.severity,
+        severest=incident.severest or incident.severity,
         commander=commanders[0] if commanders else "",
         outcome=incident.outcome,
         summary=incident.summary,

@@ -59,11 +59,12 @@ def _lines(found: Mapping[str, Any], into: str) -> Iterator[Line]:
 
 
 def _severity(found: Mapping[str, Any]) -> str:
-    override = found["override"]
-    if override is None:
-        return str(found["severity"] or "")
-    computed = (found["assessment"] or {}).get("severity", "none")
-    return f"{found['severity']}, in place of {computed}: {override['reason']}"
+    override, told = found["override"], str(found["severity"] or "")
+    if override is not None:
+        computed = (found["assessment"] or {}).get("severity", "none")
+        told += f", in place of {computed}: {override['reason']}"
+    once = found["severest"]
+    return told if once in (None, found["severity"]) else f"{told}; it was {once} once"
 
 
 def _held(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
