@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from kintsugi.api.bound_cases import Breach, binds, breaches
 from kintsugi.api.pins import with_content
 from kintsugi.api.proving import judge_of
+from kintsugi.errors import NotFound
 from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.containment import BrokenCases, Containment
 from kintsugi.model.regression_ledger import BoundFilter, LedgerEntry
@@ -52,7 +53,14 @@ def loosened_by(
     for newest in stores.configurations.list():
         entries = [one for one in bound if binds(one, newest.id, following.get(newest.id, ()))]
         if entries and pins in ("", newest.id):
-            yield Loosened(with_content(stores, containment), newest, entries)
+            yield Loosened(_full(stores, containment), newest, entries)
+
+
+def _full(stores: Stores, containment: Containment) -> Containment:
+    try:
+        return with_content(stores, containment)
+    except NotFound:  # what it pins was taken out of the database; no gateway can be given it
+        return containment
 
 
 def let_through(stores: Stores, one: Loosened) -> list[Breach]:
