@@ -60,11 +60,11 @@ def _lines(found: Mapping[str, Any], into: str) -> Iterator[Line]:
 
 def _severity(found: Mapping[str, Any]) -> str:
     override, told = found["override"], str(found["severity"] or "")
+    computed = (found["assessment"] or {}).get("severity", "none")
     if override is not None:
-        computed = (found["assessment"] or {}).get("severity", "none")
         told += f", in place of {computed}: {override['reason']}"
     once = found["severest"]
-    return told if once in (None, found["severity"]) else f"{told}; it was {once} once"
+    return told if once in (None, found["severity"], computed) else f"{told}; it was {once} once"
 
 
 def _held(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
