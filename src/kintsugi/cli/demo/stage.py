@@ -116,7 +116,9 @@ class Stage:
         try:
             out, _ = process.communicate()
         except KeyboardInterrupt:
-            process.communicate()  # what is half started cannot be stopped in order
+            # What is half started cannot be stopped in order.
+            self._teller.tell("Interrupted. It is stopped as soon as it is up.")
+            process.communicate()
             raise
         seconds = time.monotonic() - began
         ran = Ran("you", line, process.returncode, seconds, out, "", None)
