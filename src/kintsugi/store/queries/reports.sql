@@ -96,9 +96,6 @@ FROM kintsugi.report_files AS f
 LEFT JOIN kintsugi.data_keys AS k ON k.id = f.data_key
 WHERE f.report_id = %s AND f.digest = %s
 
--- name: announce
-SELECT pg_notify('kt_incidents', '')
-
 -- name: incident
 SELECT record FROM kintsugi.incidents WHERE id = %s
 
