@@ -78,10 +78,7 @@ from kintsugi.api import (
     workflows,
 )
 from kintsugi.api.answers import reply
-from kintsugi.api.archive_worker import ArchiveWorker
 from kintsugi.api.auth import Authenticator
-from kintsugi.api.background import Background
-from kintsugi.api.bypasses import BYPASSES_EVERY_SECONDS, BypassJudge
 from kintsugi.api.control import Control
 from kintsugi.api.erasure_places import (
     ExportedFiles,
@@ -89,32 +86,15 @@ from kintsugi.api.erasure_places import (
     ReportedSpans,
     ReportFiles,
 )
-from kintsugi.api.export_worker import ExportWorker
 from kintsugi.api.feed import ChangeFeed
-from kintsugi.api.freeze_worker import FreezeWorker
 from kintsugi.api.idempotency import Idempotency
 from kintsugi.api.metrics import ApiMetrics, CountRequests
 from kintsugi.api.permissions import Access
-from kintsugi.api.reminders import REMINDERS_EVERY_SECONDS, Reminders
-from kintsugi.api.retention_worker import (
-    RETENTION_EVERY_SECONDS,
-    RETENTION_PAUSE_SECONDS,
-    Retention,
-)
 from kintsugi.api.routing import GuardedRoute, Routes
-from kintsugi.api.searching import (
-    SEARCHING_EVERY_SECONDS,
-    SEARCHING_PAUSE_SECONDS,
-    Searching,
-)
-from kintsugi.api.unproven import UNPROVEN_EVERY_SECONDS, UnprovenWatch
-from kintsugi.api.vault_worker import VaultWorker
-from kintsugi.ledger.regression_copy import FILE as LEDGER_COPY
-from kintsugi.ledger.regression_copy import LedgerCopy
+from kintsugi.api.workers import workers_of
 from kintsugi.model.erasure import ErasurePlace
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.stores import Stores
-from kintsugi.notify.worker import NotifyWorker
 
 RESOURCES: tuple[Routes, ...] = (
     events.routes,
@@ -209,10 +189,6 @@ def build_api(
     """
     feed = ChangeFeed(stores.changes)
     metrics = ApiMetrics()
-    worker = ExportWorker(stores, feed, state_dir, clock, log_key_file=log_key_file)
-    freezer = FreezeWorker(stores, feed, clock)
-    archiver = ArchiveWorker(stores, feed, clock, after_months=archive_after_months)
-
     control = Control(
         stores=stores,
         all_stores=stores,
@@ -232,55 +208,7 @@ def build_api(
             *more_places,
         ),
     )
-    bypasses = Background(
-        "bypasses",
-        (BypassJudge(stores, clock).judge_once,),
-        feed,
-        channel="oversight",
-        look_every_seconds=BYPASSES_EVERY_SECONDS,
-    )
-    vault = VaultWorker(
-        stores, feed, state_dir, clock, places=control.places, holds=control.holding
-    )
-    reminders = Background(
-        "reminders",
-        (Reminders(stores, clock).look_once,),
-        feed,
-        channel="incidents",
-        look_every_seconds=REMINDERS_EVERY_SECONDS,
-    )
-    keeper = Background(
-        "retention",
-        (Retention(stores, clock, state_dir).work_once,),
-        feed,
-        channel="retention",
-        look_every_seconds=RETENTION_EVERY_SECONDS,
-        pause_seconds=RETENTION_PAUSE_SECONDS,
-    )
-    proofs_watch = Background(
-        "unproven",
-        (
-            LedgerCopy(stores.ledger, state_dir / LEDGER_COPY).follow_once,
-            UnprovenWatch(stores, clock).look_once,
-        ),
-        feed,
-        channel="incidents",
-        look_every_seconds=UNPROVEN_EVERY_SECONDS,
-    )
-    searching = Background(
-        "searching",
-        (Searching(stores.events).work_once,),
-        feed,
-        channel="events",
-        look_every_seconds=SEARCHING_EVERY_SECONDS,
-        pause_seconds=SEARCHING_PAUSE_SECONDS,
-    )
-    notify = NotifyWorker(stores, feed, clock)
-
-    workers = (
-        *(worker, vault, notify, bypasses, freezer, archiver, reminders, keeper),
-        *(proofs_watch, searching),
-    )
+    workers = workers_of(control, archive_after_months=archive_after_months)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
