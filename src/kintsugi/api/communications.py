@@ -19,9 +19,8 @@ from kintsugi.api.followups import FollowupId, decided, followup, kept
 from kintsugi.api.incident_changes import Edit, Editing
 from kintsugi.api.incidents import Doing
 from kintsugi.api.permissions import Scope
-from kintsugi.api.relative_time import parse_due
+from kintsugi.api.relative_time import due_in
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput
 from kintsugi.incidents import communications
 from kintsugi.incidents.communications import Writing, standing
 from kintsugi.incidents.drafts import DraftField
@@ -309,10 +308,8 @@ def waiting(control: Control, incident: Incident, audience: str) -> list[Communi
 
 
 def _writing(draft: Draft, now: datetime) -> Writing:
-    try:
-        due = parse_due(draft.next_update_at, now=now) if draft.next_update_at else None
-    except ValueError as error:
-        raise InvalidInput(f"body.next_update_at: {error}") from None
+    promised = draft.next_update_at
+    due = due_in("next_update_at", promised, now=now) if promised else None
     return Writing(draft.fields, draft.body, due)
 
 

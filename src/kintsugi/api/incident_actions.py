@@ -24,10 +24,9 @@ from kintsugi.api.incident_changes import Edit, Editing
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
-from kintsugi.api.relative_time import parse_due
+from kintsugi.api.relative_time import due_in
 from kintsugi.api.routing import Routes
 from kintsugi.api.sight import seen_among
-from kintsugi.errors import InvalidInput
 from kintsugi.incidents import actions
 from kintsugi.model.action import ACTION_KINDS, Action, ActionKind, ActionState
 from kintsugi.model.followup import INCIDENTS_MAX, FollowupFilter
@@ -223,7 +222,7 @@ def list_incident_actions(control: Ctl, incident_id: IncidentKey) -> Response:
 def agree_action(control: Ctl, caller: Caller, query: DryRun, agreement: ActionOf) -> Response:
     """Agree on something to be done because of an incident."""
     act = agreement.act(control, caller)
-    due = _due(agreement.due_at, act.now) if agreement.due_at else None
+    due = due_in("due_at", agreement.due_at, now=act.now) if agreement.due_at else None
     new = actions.NewAction(
         agreement.title, agreement.kind, agreement.detail, agreement.owner, due, agreement.ticket
     )
@@ -278,7 +277,7 @@ def assign_action(edit: Editing, action_id: FollowupId, given: Owner) -> Respons
 def reschedule_action(edit: Editing, action_id: FollowupId, given: Date) -> Response:
     """Give it another date, and say why."""
     act = edit.act(given)
-    due = _due(given.due_at, act.now)
+    due = due_in("due_at", given.due_at, now=act.now)
     return _decided(
         edit, action_id, lambda found, action: actions.rescheduled(found, action, due, act)
     )
@@ -341,10 +340,3 @@ def _shown(control: Control, action: Action, *, status: int = 200) -> Response:
     headers = {"etag": etag(action.version)}
     [shown] = views_of(control, [action])
     return one(shown, status=status, headers=headers)
-
-
-def _due(text: str, now: datetime) -> datetime:
-    try:
-        return parse_due(text, now=now)
-    except ValueError as error:
-        raise InvalidInput(f"body.due_at: {error}") from None

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
 
@@ -15,9 +14,8 @@ from kintsugi.api.gate_facts import closed
 from kintsugi.api.incident_changes import Editing, Name, verb_of
 from kintsugi.api.incidents import Doing, IncidentKey, Title, Words
 from kintsugi.api.permissions import Scope
-from kintsugi.api.relative_time import parse_time
+from kintsugi.api.relative_time import parse_time, time_in
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput
 from kintsugi.incidents import judgement, people
 from kintsugi.incidents.lifecycle import TRANSITIONS, Move, Transition, moved
 from kintsugi.model.incident import (
@@ -297,15 +295,7 @@ def attest_incident_gate(edit: Editing, incident_id: IncidentKey, given: Vouchin
 def waive_incident_gate(edit: Editing, incident_id: IncidentKey, given: Waiving) -> Response:
     """Relax a gate for a time; it shows as relaxed until then."""
     act = edit.act(given)
-    expires_at = _ahead("expires_at", given.expires_at, act.now)
+    expires_at = time_in("expires_at", given.expires_at, now=act.now)
     return edit.changed(
         incident_id, lambda found: judgement.waived(found, given.gate, given.owner, expires_at, act)
     )
-
-
-def _ahead(name: str, text: str, now: datetime) -> datetime:
-    """A time that may lie ahead."""
-    try:
-        return parse_time(text, now=now)
-    except ValueError as error:
-        raise InvalidInput(f"body.{name}: {error}") from None

@@ -19,9 +19,8 @@ from kintsugi.api.incident_changes import Editing
 from kintsugi.api.incident_views import IncidentView
 from kintsugi.api.incidents import Doing, IncidentKey
 from kintsugi.api.permissions import Scope
-from kintsugi.api.relative_time import parse_time
+from kintsugi.api.relative_time import time_in
 from kintsugi.api.routing import Routes
-from kintsugi.errors import InvalidInput
 from kintsugi.incidents import obligations
 from kintsugi.incidents.drafts import DraftField, draft, draft_text
 from kintsugi.incidents.rules import REMINDER, Catalogue, catalogue, fields, rule_of
@@ -295,10 +294,7 @@ def decide_incident_moment(
 ) -> Response:
     """Decide when the organisation became aware, and the like; clocks start from it."""
     act = edit.act(decision)
-    try:
-        moment_at = parse_time(decision.moment_at, now=act.now)
-    except ValueError as error:
-        raise InvalidInput(f"body.moment_at: {error}") from None
+    moment_at = time_in("moment_at", decision.moment_at, now=act.now)
     return edit.changed(
         incident_id, lambda found: obligations.moment_decided(found, decision.kind, moment_at, act)
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+from kintsugi.errors import InvalidInput
 
 _AGO = re.compile(r"[0-9]{1,6}[smhdw]")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -58,3 +61,24 @@ def parse_due(text: str, *, now: datetime) -> datetime:
     if _AGO.fullmatch(text):
         raise ValueError(f'"{text}" lies behind; write +{text} for so long from now')
     return parse_time(text, now=now)
+
+
+def time_in(name: str, text: str, *, now: datetime) -> datetime:
+    """What a field of a body says, as ``parse_time`` reads it.
+
+    Raises:
+        InvalidInput: it names the field, and what is wrong.
+    """
+    return _in_body(parse_time, name, text, now)
+
+
+def due_in(name: str, text: str, *, now: datetime) -> datetime:
+    """The same, as ``parse_due`` reads it."""
+    return _in_body(parse_due, name, text, now)
+
+
+def _in_body(read: Callable[..., datetime], name: str, text: str, now: datetime) -> datetime:
+    try:
+        return read(text, now=now)
+    except ValueError as error:
+        raise InvalidInput(f"body.{name}: {error}") from None
