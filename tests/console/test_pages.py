@@ -378,6 +378,7 @@ def test_the_page_of_a_decision_shows_everything_on_its_record(
             "containment-0, containment-1",
             "support-prod@9",
             "Ended while</dt><dd>waiting for a person",
+            "was never judged",
         ),
         *("by rita", "agent bot-7", "/quarantines/quarantine-0", "account-0", "61 before it"),
         *("refused", "may fit in 9 s", "answered 200 with 3 characters", "fail_mode: allow"),

@@ -10,6 +10,7 @@ from kintsugi.incidents.commands import Act
 from kintsugi.incidents.opening import opened
 from kintsugi.incidents.relations import merged
 from kintsugi.model.incident import Actor
+from kintsugi.model.proof import CaseProof, Proof, ProofResult
 from kintsugi.model.stores import Stores
 from tests.api.test_api_regressions import ATTACK, published, stored
 from tests.console.test_oversight_pages import form_key, sign_in
@@ -56,6 +57,34 @@ def test_a_decision_becomes_a_case_and_a_person_decides(
     weaker = {**edited, "version": "3", "verdict": "allow"}
     refused = rita.post("/regressions/REG-000001/edit", data=weaker)
     assert (refused.status_code, "it is approved" in refused.text) == (409, True)
+
+
+def test_a_case_says_what_the_newest_proof_found(
+    anonymous: TestClient, published: Stores, event_id: str
+) -> None:
+    rita = sign_in(anonymous, published, *DECIDING)
+    form = {"form_key": form_key(rita.get(f"/events/{event_id}").text), "incident": "INC-1"}
+    assert rita.post(f"/events/{event_id}/regression", data=form).status_code == 303
+    assert "Newest proof" not in rita.get("/regressions/REG-000001").text
+    incident = published.incidents.get("INC-1")
+    results: tuple[ProofResult, ...] = ("still_red", "proved")
+    for result in results:
+        case = CaseProof("REG-000001", 1, "case", "sha256:0", result, "demo@1", "demo@2")
+        published.proofs.add(
+            Proof(
+                id="",
+                incident_id=incident.id,
+                reference=incident.reference,
+                at=NOON,
+                by="ana",
+                passed=result == "proved",
+                cases=(case,),
+                runs=(),
+            )
+        )
+    text = rita.get("/regressions/REG-000001").text
+    assert "PRF-000002: failed then, holds now, from demo@1 to demo@2" in text
+    assert "kt proofs show PRF-000002" in text
 
 
 def test_the_incident_that_others_were_merged_into_is_proposed_for_the_case(

@@ -26,6 +26,7 @@ from kintsugi.api.regressions import (
     add,
     page_of_regressions,
 )
+from kintsugi.api.report_intake import incident_of
 from kintsugi.console.contexts import Shell
 from kintsugi.console.forms import FORM_BYTES_MAX, Form, read_form
 from kintsugi.console.frame import Con, Console, page_routes
@@ -39,6 +40,7 @@ from kintsugi.errors import (
     StateConflict,
     VersionConflict,
 )
+from kintsugi.model.proof import RESULTS, ProofFilter
 from kintsugi.model.regression import CaseState
 from kintsugi.model.tokens import Token
 from kintsugi.model.verdict import Verdict
@@ -98,6 +100,15 @@ class RegressionsPage(Shell, frozen=True, kw_only=True):
     older: str
 
 
+class ShownProof(msgspec.Struct, frozen=True):
+    """What the newest proof of its incident says of a case, and the versions that it ran on."""
+
+    id: str
+    told: str
+    red: str
+    green: str
+
+
 class RegressionPage(Shell, frozen=True, kw_only=True):
     """One case.
 
@@ -109,6 +120,7 @@ class RegressionPage(Shell, frozen=True, kw_only=True):
         expected: the other expectations as fields of a form, with their names and values.
         stands: what would come of approving it as it is: nothing, or everything in the way. None
             where nobody decides about it here, and where ``problem`` says why it was refused.
+        proof: the newest of its incident; None where there is none, or the case is not in it.
         may_edit, may_decide: whether this caller may, in this state.
         problem: why the last attempt was refused, a line for each thing; empty otherwise.
     """
@@ -121,6 +133,7 @@ class RegressionPage(Shell, frozen=True, kw_only=True):
     verdict: str
     expected: tuple[tuple[str, str, str], ...]
     stands: tuple[str, ...] | None
+    proof: ShownProof | None
     may_edit: bool
     may_decide: bool
     problem: tuple[str, ...]
@@ -312,6 +325,7 @@ def _page(
             if not case.masked or name in _WORDS
         ),
         stands=_stands(control, caller, case.id) if may_decide and not problem else None,
+        proof=_newest_proof(control, case),
         may_edit=allows(caller.scopes, Scope.REGRESSIONS_WRITE)
         and case.state in ("proposed", "approved"),
         may_decide=may_decide,
@@ -319,3 +333,15 @@ def _page(
         form_key=form_key,
     )
     return render(console.templates, page, status=status)
+
+
+def _newest_proof(control: Control, case: RegressionView) -> ShownProof | None:
+    if not case.incident:  # lost with another database
+        return None
+    own = incident_of(control, case.incident_id).id
+    proofs, _ = control.stores.proofs.page(ProofFilter(incidents=(own,)), limit=1)
+    for proof in proofs:
+        for one in proof.cases:
+            if one.regression_id == case.id:
+                return ShownProof(proof.id, RESULTS[one.result], one.red, one.green)
+    return None
