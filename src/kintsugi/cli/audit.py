@@ -10,7 +10,7 @@ import typer
 from kintsugi.cli.export_job import ExportRequest, download, run_job
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing
 
 app = typer.Typer(help="Who called what, and what became of it.", no_args_is_help=True)
 
@@ -45,8 +45,7 @@ def list_audit(
     asked = {name: value for name, value in given.items() if value}
     with kt.client() as client:
         found = list(client.all("/v1/audit", asked, limit=limit))
-    rows = ([entry.get(column) for column in _COLUMNS] for entry in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("export")

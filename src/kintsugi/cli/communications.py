@@ -12,7 +12,7 @@ import typer
 from kintsugi.cli.incident_options import AtOption, DryRunOption, IncidentArgument, ReasonOption
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing, table
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
@@ -82,8 +82,7 @@ def list_messages(
     said = {name: value for name, value in asked.items() if value}
     with kt.client() as client:
         found = list(client.all("/v1/communications", said, limit=limit))
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("show")
@@ -219,8 +218,7 @@ def _post(kt: Invocation, path: str, body: Mapping[str, Any], *, dry_run: bool =
 
 def _show(output: Output, found: Mapping[str, Any], fields: bool = False) -> None:
     if fields:
-        rows = ([one.get(column) for column in _FIELD_COLUMNS] for one in found["fields"])
-        output.result(found, lambda: table(_FIELD_COLUMNS, rows, empty="none"))
+        output.result(found, lambda: listing(_FIELD_COLUMNS, found["fields"]))
         return
     missing = [one["name"] for one in found["fields"] if one["status"] == "missing"]
     pairs = [

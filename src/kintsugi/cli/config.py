@@ -11,7 +11,7 @@ import typer
 from kintsugi.cli.client import Client
 from kintsugi.cli.in_force import Rollout, wait_until_in_force
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.output import Output, facts, harmless, table
+from kintsugi.cli.output import Output, facts, harmless, listing
 from kintsugi.errors import ApiRefused, Blocked, ConfigurationInvalid, InvalidInput
 
 app = typer.Typer(help="Configurations and their versions.", no_args_is_help=True)
@@ -182,8 +182,7 @@ def _version(client: Client, config_id: str, version: int | None) -> dict[str, A
 
 def _show_versions(output: Output, client: Client, path: str) -> None:
     found = client.get(path)
-    rows = ([version.get(column) for column in _VERSION_COLUMNS] for version in found)
-    output.result(found, lambda: table(_VERSION_COLUMNS, rows, empty="none"))
+    output.result(found, lambda: listing(_VERSION_COLUMNS, found))
 
 
 def _read(file: Path) -> str:

@@ -8,7 +8,7 @@ import typer
 
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import table
+from kintsugi.cli.output import listing
 
 app = typer.Typer(help="Who did what with evidence.", no_args_is_help=True)
 
@@ -37,5 +37,4 @@ def list_custody(
     parameters = {name: value for name, value in given.items() if value}
     with kt.client() as client:
         found = list(client.all("/v1/custody", parameters, limit=limit))
-    rows = ([entry.get(column) for column in _COLUMNS] for entry in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))

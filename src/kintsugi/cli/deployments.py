@@ -10,7 +10,7 @@ from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import AtOption
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing
 
 app = typer.Typer(help="Deployments, as pipelines report them.", no_args_is_help=True)
 
@@ -54,5 +54,4 @@ def list_deployments(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show what was reported of late, newest first."""
     with kt.client() as client:
         found = list(client.all("/v1/deployments", None, limit=limit))
-    rows = ([one[column] for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))

@@ -11,7 +11,7 @@ from rich.console import Group
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing, table
 from kintsugi.errors import InvalidInput
 
 ClassificationOption = Annotated[
@@ -106,8 +106,7 @@ def overrides(
     """Show who decided what in place of a policy, and why; newest first."""
     with kt.client() as client:
         found = list(client.all("/v1/overrides", {"by": by, "outcome": outcome}, limit=limit))
-    rows = ([one.get(column) for column in _OVERRIDES] for one in found)
-    kt.output.result(found, lambda: table(_OVERRIDES, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_OVERRIDES, found))
 
 
 @online
@@ -115,8 +114,7 @@ def proposals(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show the regression cases that decisions ask for."""
     with kt.client() as client:
         found = list(client.all("/v1/overrides/proposals", {}, limit=limit))
-    rows = ([one.get(column) for column in _PROPOSALS] for one in found)
-    kt.output.result(found, lambda: table(_PROPOSALS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_PROPOSALS, found))
 
 
 @online

@@ -11,7 +11,7 @@ from kintsugi.cli.escalation_reviews import ClassificationOption, IncidentOption
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing
 
 app = typer.Typer(help="Decisions that wait for a person.", no_args_is_help=True)
 add_to(app)
@@ -50,8 +50,7 @@ def list_escalations(
     parameters = {} if status == "all" else {"status": status}
     with kt.client() as client:
         found = list(client.all("/v1/escalations", parameters, limit=limit))
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("show")

@@ -12,7 +12,7 @@ from kintsugi.cli.export_job import ExportRequest, Job, download, run_job
 from kintsugi.cli.filters import Where, event_filters
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing
 from kintsugi.errors import KintsugiError
 
 app = typer.Typer(help="Exports as jobs.", no_args_is_help=True)
@@ -26,8 +26,7 @@ def list_exports(kt: Invocation, limit: LimitOption = 50) -> None:
     """Show export jobs, newest first."""
     with kt.client() as client:
         jobs = list(client.all("/v1/exports", limit=limit))
-    rows = ([job.get(column) for column in _COLUMNS] for job in jobs)
-    kt.output.result(jobs, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(jobs, lambda: listing(_COLUMNS, jobs))
 
 
 @app.command("create")

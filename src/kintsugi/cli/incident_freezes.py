@@ -12,7 +12,7 @@ from kintsugi.cli.filters import Where, event_filters
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing
 from kintsugi.errors import KintsugiError
 
 _COLUMNS = ("id", "status", "events", "late", "missing", "asked_at")
@@ -68,8 +68,7 @@ def freezes(kt: Invocation, incident: IncidentArgument) -> None:
     """Show what is frozen for an incident, newest first."""
     with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/freezes")
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="nothing is frozen"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found, empty="nothing is frozen"))
 
 
 @online

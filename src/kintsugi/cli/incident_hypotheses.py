@@ -8,7 +8,7 @@ import typer
 
 from kintsugi.cli.incident_options import DryRunOption, IncidentArgument, ReasonOption, send
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.output import table
+from kintsugi.cli.output import listing, table
 
 _COLUMNS = ("hypothesis", "state", "for", "against", "text", "reason")
 _CHANGES = ("rank", "kind", "name", "score", "why", "told_by")
@@ -104,8 +104,7 @@ def controls(kt: Invocation, incident: IncidentArgument) -> None:
     """Show which policies caught its events, which let them pass, and which failed."""
     with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/controls")
-    rows = ([one[column] for column in _CONTROLS] for one in found["controls"])
-    kt.output.result(found, lambda: table(_CONTROLS, rows, empty="no events"))
+    kt.output.result(found, lambda: listing(_CONTROLS, found["controls"], empty="no events"))
 
 
 def _links(one: dict[str, Any], stance: str) -> str:

@@ -12,7 +12,7 @@ from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import AtOption, IncidentArgument, ReasonOption
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing
 from kintsugi.errors import InvalidInput
 
 _RECORDS = ("key", "system", "status", "found_in", "settled_by", "settled_at", "why", "evidence")
@@ -85,8 +85,7 @@ def records(
     with kt.client() as client:
         asked = {"status": status}
         found = list(client.all(f"/v1/incidents/{incident}/records", asked, limit=limit))
-    rows = ([one.get(column) for column in _RECORDS] for one in found)
-    kt.output.result(found, lambda: table(_RECORDS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_RECORDS, found))
 
 
 @online
@@ -145,8 +144,7 @@ def people(
             kt.output.say(f"written to {output}")
             return
         found = list(client.all(path, {"status": status}, limit=limit))
-    rows = ([one.get(column) for column in _PEOPLE] for one in found)
-    kt.output.result(found, lambda: table(_PEOPLE, rows, empty="nobody"))
+    kt.output.result(found, lambda: listing(_PEOPLE, found, empty="nobody"))
 
 
 @online
@@ -194,8 +192,7 @@ def told(
 
 
 def _show(output: Output, found: Any, columns: tuple[str, ...]) -> None:
-    rows = ([one.get(column) for column in columns] for one in found)
-    output.result(found, lambda: table(columns, rows, empty="none"))
+    output.result(found, lambda: listing(columns, found))
 
 
 def _radius(found: dict[str, Any]) -> list[tuple[str, Any]]:

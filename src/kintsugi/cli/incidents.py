@@ -26,7 +26,7 @@ from kintsugi.cli.incident_options import (
 )
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import table
+from kintsugi.cli.output import listing, table
 from kintsugi.cli.similar import similar
 from kintsugi.incidents.lifecycle import TRANSITIONS, Transition
 
@@ -118,8 +118,7 @@ def timeline(
     asked = {"order": order, "pinned": "true" if pinned else "false"}
     with kt.client() as client:
         found = list(client.all(f"/v1/incidents/{incident}/timeline", asked, limit=limit))
-    rows = ([one.get(column) for column in _ENTRY_COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_ENTRY_COLUMNS, rows, empty="nothing"))
+    kt.output.result(found, lambda: listing(_ENTRY_COLUMNS, found, empty="nothing"))
 
 
 @app.command("gates")

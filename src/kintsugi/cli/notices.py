@@ -8,7 +8,7 @@ import typer
 
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import JsonOption, LimitOption
-from kintsugi.cli.output import Output, table
+from kintsugi.cli.output import Output, listing
 from kintsugi.model.notice_types import NOTICE_TYPES
 
 app = typer.Typer(help="What was told, and every type of it.", no_args_is_help=True)
@@ -26,8 +26,7 @@ def list_notices(
     """Show what was told of the last thirty days, newest first."""
     with kt.client() as client:
         found = list(client.all("/v1/notices", {"type": type_name}, limit=limit))
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("types")
@@ -38,5 +37,4 @@ def types(as_json: JsonOption = False) -> None:
         for name, one in NOTICE_TYPES.items()
     ]
     columns = ("type", "severity", "text")
-    rows = ([one[column] for column in columns] for one in found)
-    Output(json=as_json).result(found, lambda: table(columns, rows, empty="none"))
+    Output(json=as_json).result(found, lambda: listing(columns, found))

@@ -10,7 +10,7 @@ from kintsugi.cli.gateways import flat
 from kintsugi.cli.incident_options import AtOption, DryRunOption, IncidentArgument, send
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing, table
 from kintsugi.errors import InvalidInput
 
 app = typer.Typer(
@@ -40,8 +40,7 @@ def list_obligations(
             found = client.get(f"/v1/incidents/{incident}/obligations")
         else:
             found = list(client.all("/v1/obligations", {"status": status}, limit=limit))
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="nothing is owed"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found, empty="nothing is owed"))
 
 
 @app.command("show")

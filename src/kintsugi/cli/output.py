@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
@@ -98,6 +98,13 @@ def table(
         for row in rows
     ]
     return Grid(columns, cells, gap) if cells else Text(empty)
+
+
+def listing(
+    columns: Sequence[str], found: Iterable[Mapping[str, Any]], *, empty: str = "none"
+) -> RenderableType:
+    """A table of things by the names of their fields; one that a thing has not is left empty."""
+    return table(columns, ([one.get(name) for name in columns] for one in found), empty=empty)
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> RenderableType:

@@ -8,7 +8,7 @@ import typer
 
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing
 
 app = typer.Typer(help="What policies have frozen.", no_args_is_help=True)
 
@@ -24,8 +24,7 @@ def list_quarantines(
     """Show quarantines, newest first."""
     with kt.client() as client:
         found = client.get("/v1/quarantines", {"status": status})
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("release")

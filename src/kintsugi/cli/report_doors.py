@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing, table
 from kintsugi.errors import InvalidInput
 
 sources = typer.Typer(help="Machines that send reports.", no_args_is_help=True)
@@ -84,8 +84,7 @@ def list_sources(kt: Invocation) -> None:
     """Show all sources, by name."""
     with kt.client() as client:
         found = client.get("/v1/report-sources")
-    rows = ([one[column] for column in _SOURCE_COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_SOURCE_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_SOURCE_COLUMNS, found))
 
 
 @sources.command("show")

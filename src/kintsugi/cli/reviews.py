@@ -18,7 +18,7 @@ from kintsugi.cli.incident_options import (
     send,
 )
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing, table
 from kintsugi.errors import InvalidInput
 
 _FORMATS = ("md", "html", "pdf")
@@ -95,8 +95,7 @@ def review(
             kt.output.result(made, lambda: facts(made.items()))
         else:
             found = client.get(f"{base}/editions")
-            rows = ([one[column] for column in _EDITION_COLUMNS] for one in found)
-            kt.output.result(found, lambda: table(_EDITION_COLUMNS, rows, empty="none"))
+            kt.output.result(found, lambda: listing(_EDITION_COLUMNS, found))
 
 
 def _print(

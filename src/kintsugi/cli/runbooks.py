@@ -19,7 +19,7 @@ import typer
 from kintsugi.cli.client import Client
 from kintsugi.cli.incident_options import DryRunOption
 from kintsugi.cli.options import ApiUrlOption, JsonOption, StateOption
-from kintsugi.cli.output import Output, table
+from kintsugi.cli.output import Output, listing
 from kintsugi.cli.parts import program
 from kintsugi.cli.settings import Settings
 from kintsugi.errors import InvalidInput
@@ -41,8 +41,7 @@ def list_runbooks(as_json: JsonOption = False) -> None:
         {"name": name, **{field: getattr(one, field) for field in one.__struct_fields__}}
         for name, one in runbooks().items()
     ]
-    rows = ([one[column] for column in _COLUMNS] for one in found)
-    Output(json=as_json).result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    Output(json=as_json).result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("show")

@@ -10,7 +10,7 @@ import typer
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import Output, facts, table
+from kintsugi.cli.output import Output, facts, listing
 
 app = typer.Typer(help="Observations that somebody should look at.", no_args_is_help=True)
 
@@ -33,8 +33,7 @@ def list_signals(
     with kt.client() as client:
         asked = {"status": status, "kind": kind}
         found = list(client.all("/v1/signals", asked, limit=limit))
-    rows = ([one.get(column) for column in _COLUMNS] for one in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("show")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kintsugi.cli.incident_options import IncidentArgument
 from kintsugi.cli.invocation import Invocation, online
-from kintsugi.cli.output import table
+from kintsugi.cli.output import listing
 
 
 @online
@@ -14,5 +14,4 @@ def similar(kt: Invocation, incident: IncidentArgument) -> None:
     with kt.client() as client:
         found = client.get(f"/v1/incidents/{incident}/similar")
     columns = ("reference", "state", "score", "title", "why")
-    rows = ([one[column] for column in columns] for one in found)
-    kt.output.result(found, lambda: table(columns, rows, empty="none"))
+    kt.output.result(found, lambda: listing(columns, found))

@@ -10,7 +10,7 @@ import typer
 
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing
 
 app = typer.Typer(help="People who use the control plane.", no_args_is_help=True)
 
@@ -63,8 +63,7 @@ def list_users(
     """Show people, newest first."""
     with kt.client() as client:
         found = list(client.all("/v1/users", {"status": status}, limit=limit))
-    rows = ([user.get(column) for column in _COLUMNS] for user in found)
-    kt.output.result(found, lambda: table(_COLUMNS, rows, empty="none"))
+    kt.output.result(found, lambda: listing(_COLUMNS, found))
 
 
 @app.command("show")
@@ -110,8 +109,7 @@ def sessions(kt: Invocation, user: UserArgument) -> None:
     """Show where a person is signed in."""
     with kt.client() as client:
         found = client.get(f"/v1/users/{quote(user, safe='')}/sessions")
-    rows = ([session.get(column) for column in _SESSION_COLUMNS] for session in found)
-    kt.output.result(found, lambda: table(_SESSION_COLUMNS, rows, empty="nowhere"))
+    kt.output.result(found, lambda: listing(_SESSION_COLUMNS, found, empty="nowhere"))
 
 
 @app.command("sign-out")

@@ -13,7 +13,7 @@ from kintsugi.cli.client import Client
 from kintsugi.cli.gateways import flat
 from kintsugi.cli.invocation import Invocation, online
 from kintsugi.cli.options import LimitOption
-from kintsugi.cli.output import facts, table
+from kintsugi.cli.output import facts, listing, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -125,8 +125,7 @@ def areas(kt: Invocation) -> None:
     with kt.client() as client:
         found = client.get("/v1/workflows/areas")
     columns = ("id", "low", "higher", "required")
-    rows = ([one[column] for column in columns] for one in found["areas"])
-    kt.output.result(found, lambda: table(columns, rows, empty="none"))
+    kt.output.result(found, lambda: listing(columns, found["areas"]))
 
 
 @app.command("unregistered")
