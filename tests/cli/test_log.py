@@ -9,7 +9,10 @@ import pytest
 
 from kintsugi.ledger.checkpoint import open_checkpoint
 from kintsugi.ledger.note import VerifierKey
+from kintsugi.model.proof import Proof
+from kintsugi.store.memory_proofs import MemoryProofs
 from tests.cli.conftest import ControlPlane, Kt, event
+from tests.control_plane import NOON
 
 
 @pytest.fixture
@@ -44,6 +47,31 @@ def test_an_event_is_proven_here_and_its_proof_holds_elsewhere(
     forged = kt_online("log", "verify", str(file), "--key", key, **nowhere)
     assert forged.code == 3
     assert "not in the tree" in forged.err
+
+
+def test_a_red_green_proof_is_proven_with_both_of_its_runs_and_holds_elsewhere(
+    kt_online: Kt, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    proofs = control_plane.stores.proofs
+    kept = proofs.add(Proof("", "i", "INC-000001", NOON, "ana/1", False, (), (), ("no case",)))
+    file = tmp_path / "proof.json"
+    ran = kt_online("log", "prove", "prf-1", "--to", str(file), "--json")
+    assert (ran.code, ran.json["what"]) == (0, kept.id), ran.err
+    (key,) = kt_online("log", "keys", "--json").json
+    nowhere = {"KT_API_URL": "http://127.0.0.1:1"}
+    alone = kt_online("log", "verify", str(file), "--key", key, "--json", **nowhere)
+    assert (alone.code, alone.json["what"]) == (0, kept.id)
+    whole = file.read_text()
+    file.write_text(whole.replace('\\"passed\\":false', '\\"passed\\":true', 1))
+    assert file.read_text() != whole
+    forged = kt_online("log", "verify", str(file), "--key", key, **nowhere)
+    assert forged.code == 3
+    assert "PRF-000001 is not what the log says" in forged.err
+    # Somebody changed it in the database.
+    changed = msgspec.structs.replace(kept, passed=True)
+    assert isinstance(proofs, MemoryProofs)
+    proofs._proofs[:] = [changed]
+    assert kt_online("log", "prove", "PRF-1").code == 3
 
 
 def test_a_leaf_is_proven_too_and_leaves_are_listed(kt_online: Kt, stored: str) -> None:

@@ -17,7 +17,15 @@ from kintsugi.errors import InvalidInput
 from kintsugi.ledger.checkpoint import open_checkpoint
 from kintsugi.ledger.merkle import verify_consistency
 from kintsugi.ledger.note import VerifierKey
-from kintsugi.ledger.proof import EventProof, LeafProof, verify_event, verify_leaf
+from kintsugi.ledger.proof import (
+    EventProof,
+    LeafProof,
+    RedGreenProof,
+    verify_event,
+    verify_leaf,
+    verify_red_green,
+)
+from kintsugi.model.proof import Proof, proof_record
 
 app = typer.Typer(help="The log of everything recorded, and its proofs.", no_args_is_help=True)
 
@@ -94,26 +102,27 @@ def prove(
 ) -> None:
     """Fetch the proof that an event is in the log as it was recorded, and check it here.
 
-    PRF-7 proves the leaf of a red/green proof, whose digest covers both of its runs.
+    PRF-7 proves a red/green proof: both of its runs, as they were recorded.
 
     Exit code 3 when the proof does not hold, or the stored record was changed.
     """
     with kt.client() as client:
         trusted = _keys(client.get("/v1/log/checkpoint"), key)
-        place = _place_of_proof(client, event_id)
-        path = f"/v1/log/{'leaves' if leaf or place else 'events'}/{place or event_id}/proof"
-        proof = client.get(path)
+        if event_id.upper().startswith("PRF-"):
+            proof = _red_green(client, event_id)
+        else:
+            proof = client.get(f"/v1/log/{'leaves' if leaf else 'events'}/{event_id}/proof")
     shown = _verify(proof, trusted)
     if to is not None:
         to.write_bytes(msgspec.json.format(msgspec.json.encode(proof)) + b"\n")
     kt.output.result({**shown, "proof": proof}, lambda: facts(shown.items()))
 
 
-def _place_of_proof(client: Client, name: str) -> str:
-    """Where the leaf of a red/green proof stands; empty for anything else."""
-    if not name.upper().startswith("PRF-"):
-        return ""
-    return str(client.get(f"/v1/proofs/{name}")["leaf"])
+def _red_green(client: Client, name: str) -> dict[str, Any]:
+    """A red/green proof as it is stored, and the proof of its leaf."""
+    told = client.get(f"/v1/proofs/{name}")
+    record = proof_record(msgspec.convert(told["proof"], Proof)).decode()
+    return {"record": record, "leaf": client.get(f"/v1/log/leaves/{told['leaf']}/proof")}
 
 
 @app.command("verify")
@@ -198,7 +207,11 @@ def _keys(now: dict[str, Any], given: list[str] | None) -> list[VerifierKey]:
 def _verify(proof: dict[str, Any], trusted: list[VerifierKey]) -> dict[str, Any]:
     """What a proof proves, in words for people."""
     try:
-        if "record" in proof:
+        if "record" in proof and "index" not in proof:
+            found = msgspec.convert(proof, RedGreenProof)
+            checkpoint, signatures = verify_red_green(found, trusted)
+            what, position = msgspec.json.decode(found.record)["id"], found.leaf.position
+        elif "record" in proof:
             event = msgspec.convert(proof, EventProof)
             checkpoint, signatures = verify_event(event, trusted)
             what, position = msgspec.json.decode(event.record)["id"], event.leaf.position

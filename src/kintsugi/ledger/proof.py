@@ -6,12 +6,13 @@ Pure. Whoever checks one needs the document, the log's verifier key, and no trus
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
 from kintsugi.errors import ProofInvalid
 from kintsugi.ledger.checkpoint import Checkpoint, open_checkpoint
-from kintsugi.ledger.leaves import EventsLeaf, Leaf
+from kintsugi.ledger.leaves import EventsLeaf, Leaf, ProofLeaf
 from kintsugi.ledger.merkle import (
     Edge,
     Node,
@@ -54,6 +55,17 @@ class EventProof(msgspec.Struct, frozen=True):
     record: str
     index: int
     hashes: tuple[str, ...]
+    leaf: LeafProof
+
+
+class RedGreenProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A red/green proof with both of its runs, and the proof of the leaf that holds its digest.
+
+    Attributes:
+        record: canonical JSON, as it is digested.
+    """
+
+    record: str
     leaf: LeafProof
 
 
@@ -133,18 +145,40 @@ def verify_event(
     return checkpoint, signatures
 
 
+def verify_red_green(
+    proof: RedGreenProof, keys: Sequence[VerifierKey], *, origin: str = ""
+) -> tuple[Checkpoint, tuple[Signature, ...]]:
+    """Check that a red/green proof is what a leaf in the log says.
+
+    Raises:
+        ProofInvalid: it is not.
+    """
+    checkpoint, signatures = verify_leaf(proof.leaf, keys, origin=origin)
+    told = _told(proof.leaf.data)
+    if not isinstance(told, ProofLeaf):
+        raise ProofInvalid("this leaf tells of no red/green proof")
+    if told.record_digest != f"sha256:{sha256(proof.record.encode()).hexdigest()}":
+        raise ProofInvalid(f"the record of {told.id} is not what the log says: it was changed")
+    return checkpoint, signatures
+
+
 def checkpoint_of(origin: str, size: int, read: ReadNodes) -> Checkpoint:
     """What a checkpoint at an earlier size said."""
     return Checkpoint(origin, size, edge_of(size, read).root())
 
 
 def _batch(data: str) -> EventsLeaf:
-    try:
-        leaf = _leaf.decode(data)
-    except msgspec.MsgspecError as error:
-        raise ProofInvalid(f"this is no leaf: {error}") from None
+    leaf = _told(data)
     if not isinstance(leaf, EventsLeaf):
         raise ProofInvalid("this leaf tells of no events")
+    return leaf
+
+
+def _told(data: str) -> Leaf:
+    try:
+        leaf: Leaf = _leaf.decode(data)
+    except msgspec.MsgspecError as error:
+        raise ProofInvalid(f"this is no leaf: {error}") from None
     return leaf
 
 
