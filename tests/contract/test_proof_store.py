@@ -436,6 +436,16 @@ def test_what_is_done_around_the_database_shows_beside_the_log(
             f"UPDATE {table} SET record = %s WHERE id = %s".encode(), [forged, changed.id]
         )
         connection.execute(f"DELETE FROM {table} WHERE id = %s".encode(), [removed.id])
+        kept = [stores.proofs.add(proof(), None) for _ in range(3)]
+        assert stores.proofs.check() == []
+        passed = msgspec.json.encode(msgspec.structs.replace(kept[0], passed=False)).decode()
+        change = "UPDATE kintsugi.proofs SET record = %s WHERE number = 1"
+        connection.execute(change.encode(), [passed])
+        connection.execute(b"DELETE FROM kintsugi.proofs WHERE number = 2")
+    assert stores.proofs.check() == [
+        "proof PRF-000001 was changed",
+        "proof PRF-000002 was removed: the log tells of it",
+    ]
     found = stores.ledger.check()
     assert len(found) == 2
     assert "was changed" in found[0]

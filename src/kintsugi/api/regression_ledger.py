@@ -50,7 +50,7 @@ class LedgerQuery(PageQuery):
 
 
 class LedgerCheck(msgspec.Struct, frozen=True):
-    """The ledger beside the log.
+    """The ledger, and the proofs that it rests on, beside the log.
 
     Attributes:
         entries: how many there are.
@@ -123,11 +123,12 @@ def list_ledger(control: Ctl, query: Annotated[LedgerQuery, Query()]) -> Respons
 
 @routes.add("GET", "/v1/regressions/ledger/check", Scope.REGRESSIONS_READ, answer=One[LedgerCheck])
 def check_ledger(control: Ctl) -> Response:
-    """Hold every entry against its leaf in the log, every such leaf against the ledger, and what is
-    remembered of it outside the database against both."""
+    """Hold every entry and every proof against its leaf in the log, every such leaf against them,
+    and what is remembered of the ledger outside the database against both."""
     ledger = control.all_stores.ledger
     beside = foreign_entries(ledger, control.state_dir / LEDGER_COPY)
-    return one(LedgerCheck(ledger.mark(), (*ledger.check(), *beside[:_BESIDE_MAX])))
+    proofs = control.all_stores.proofs.check()
+    return one(LedgerCheck(ledger.mark(), (*ledger.check(), *proofs, *beside[:_BESIDE_MAX])))
 
 
 @routes.add(

@@ -161,6 +161,9 @@ class ProofStore(Protocol):
             InvalidInput: the cursor is not one that this store gave out.
         """
 
+    def check(self) -> list[str]:
+        """What of the proofs is not as the log tells, a hundred at most; empty when all is well."""
+
 
 def proof_id(number: int) -> str:
     """``PRF-000007``."""

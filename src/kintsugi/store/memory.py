@@ -164,7 +164,9 @@ def memory_stores(
         reports=MemoryReports(incidents, custody, log.add, tell),
         report_doors=MemoryReportDoors(),
         regressions=regressions,
-        proofs=MemoryProofs(ledger, log.add, tell),
+        proofs=MemoryProofs(
+            ledger, log.add, lambda: log.stretch(first=0, limit=log.edge()[0]), tell
+        ),
         ledger=ledger,
         query=MemoryQueryRunner(answers or {}),
         changes=changes,

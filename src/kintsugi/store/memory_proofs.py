@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from kintsugi.errors import NotFound
-from kintsugi.ledger.leaves import proof_leaf
+from kintsugi.ledger.leaves import ProofLeaf, proof_leaf
+from kintsugi.model.log import StoredLeaf
 from kintsugi.model.notice_sources import of_proof
-from kintsugi.model.proof import Proof, ProofFilter, proof_id, proof_number, proof_record
+from kintsugi.model.proof import (
+    Proof,
+    ProofFilter,
+    proof_digest,
+    proof_id,
+    proof_number,
+    proof_record,
+)
 from kintsugi.model.regression_ledger import Binding
 from kintsugi.store.cursors import before_of, paged
 from kintsugi.store.memory_lock import LOCK
@@ -17,19 +25,27 @@ from kintsugi.store.memory_notices import Tell
 from kintsugi.store.memory_regression_ledger import MemoryRegressionLedger
 from kintsugi.store.proofs import named
 
+_KIND = ProofLeaf.__struct_config__.tag
+_LEAF = msgspec.json.Decoder(ProofLeaf)
+
 
 class MemoryProofs:
     """The same promises as ``PostgresProofs``.
 
     Args:
-        add_leaf: adds to the Merkle log.
+        add_leaf: adds to the Merkle log; ``leaves`` gives those that are there.
     """
 
     def __init__(
-        self, ledger: MemoryRegressionLedger, add_leaf: Callable[..., int], tell: Tell
+        self,
+        ledger: MemoryRegressionLedger,
+        add_leaf: Callable[..., int],
+        leaves: Callable[[], Iterable[StoredLeaf]],
+        tell: Tell,
     ) -> None:
         self._ledger = ledger
         self._add_leaf = add_leaf
+        self._leaves = leaves
         self._tell = tell
         self._proofs: list[Proof] = []
 
@@ -62,3 +78,17 @@ class MemoryProofs:
             and (proof_number(one.id) or 0) < before
         ]
         return paged(found, limit, lambda one: (one.at, one.id))
+
+    def check(self) -> list[str]:
+        told = {leaf.id: leaf for leaf in map(_LEAF.decode, self._leaves_told())}
+        found = []
+        for one in self._proofs:
+            leaf = told.pop(one.id, None)
+            if leaf is None:
+                found.append(f"proof {one.id} has no leaf in the log")
+            elif leaf.record_digest != proof_digest(one):
+                found.append(f"proof {one.id} was changed")
+        return [*found, *(f"proof {name} was removed: the log tells of it" for name in told)]
+
+    def _leaves_told(self) -> list[str]:
+        return [one.data for one in self._leaves() if one.kind == _KIND]

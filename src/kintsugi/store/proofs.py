@@ -21,7 +21,7 @@ from kintsugi.store.connections import Database
 from kintsugi.store.cursors import before_of, paged
 from kintsugi.store.log import add_leaf
 from kintsugi.store.notices import add_notice
-from kintsugi.store.regression_ledger import add_entries, add_entry_leaves
+from kintsugi.store.regression_ledger import FINDINGS_MAX, add_entries, add_entry_leaves
 from kintsugi.store.statements import load_statements
 from kintsugi.store.uuids import parse_uuid
 
@@ -71,6 +71,11 @@ class PostgresProofs:
             rows = connection.execute(_SQL["page"], values).fetchall()
         proofs = [_RECORD.decode(record) for _, record in rows]
         return paged(proofs, limit, lambda one: (one.at, one.id))
+
+    def check(self) -> list[str]:
+        with self._database.transaction() as connection:
+            rows = connection.execute(_SQL["beside_the_log"], [FINDINGS_MAX]).fetchall()
+        return [f"proof {name} {finding}" for name, finding in rows]
 
 
 def named(binding: Binding | None, proof: Proof) -> Binding:
