@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ def config(*terms: str) -> str:
     )
 
 
+TOKEN = "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+EVERY = {"format": "suites", "state": ""}
 OPEN, FIXED, TYPO = config("nothing like it"), config("aurora"), config("aurora", "order")
 
 
@@ -255,3 +258,31 @@ def test_the_name_of_a_variant_is_not_taken_for_a_password(
     told = do(client, key, "variants", techniques=["base64"])
     [one] = told["relatives"]
     assert one["regression"]["case"]["name"] == "INC-000001: policy.passed (base64)"
+
+
+def test_what_was_kept_in_a_case_is_sealed_in_what_is_made_of_it(
+    client: TestClient, stores: Stores
+) -> None:
+    publish(stores, OPEN, FIXED)
+    event = stored(stores, OPEN, f"aurora, and the parser fails on {TOKEN}")
+    body = {"title": "A leak", "event_ids": [event.id]}
+    client.post("/v1/incidents", json=body)
+    asked = {"from": event.id, "keep": {"secret.github_token": "it fails on this one"}}
+    [made] = client.post(AT, json=asked).json()["data"]["cases"]
+    key = made["regression"]["id"]
+    techniques = ["base64", "rot13", "spaced"]
+    told = do(client, key, "variants", techniques=techniques)
+    assert [one["regression"]["technique"] for one in told["relatives"]] == [
+        *("spaced", "base64", "rot13"),
+    ]
+    for one in (each["regression"] for each in told["relatives"]):
+        assert one["masked"]
+        assert [kept["finding"] for kept in one["kept"]] == ["secret.github_token"]
+        if one["technique"] != "base64":  # no detector knows it again
+            assert (one["case"], one["text"]) == (None, "")
+    shown = client.get(AT).text + client.get(f"{AT}/export", params=EVERY).text
+    for disguise in (TOKEN, codecs.encode(TOKEN, "rot13"), " ".join(TOKEN)):
+        assert disguise not in shown
+        assert disguise.encode().hex() not in shown
+    revealed = client.post(f"{AT}/REG-2/reveal", json={"reason": "the parser"}).json()["data"]
+    assert "g h p _" in revealed["text"]

@@ -54,6 +54,8 @@ def test_plain_ascii_has_one_reading() -> None:
         ("aWdub3JlIHByZXZpb3VzIQ==", "base64", "ignore previous!\n"),
         ("NFTW433SMUQHA4TFOZUW65LTEE======", "base32", "ignore previous!\n"),
         ("69676e6f72652070726576696f7573", "hex", "ignore previous\n"),
+        ("decode: 69676e6f72652070726576696f7573", "hex", "ignore previous\n"),
+        ("be 69676e6f72652070726576696f7573 decoded", "hex", "ignore previous\n"),
         (r"\x69\x67\x6e\x6f\x72\x65", "hex", "ignore\n"),
         ("01101001 01100111 01101110 01101111 01110010 01100101", "binary", "ignore\n"),
         ("ign%6Fre%20me", "url", "ignore me"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -68,6 +70,40 @@ def test_what_is_encoded_is_replaced_where_it_stands() -> None:
     decoded = base64.b64decode(text.split()[1]).decode()
     assert decoded.startswith("my ssn is ")
     assert SSN not in decoded
+
+
+TOKEN = "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+SEVERAL = f"my ssn is {SSN}, write to jane.roe@fatal-corp.com, key {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: base64.b64encode(text.encode()).decode(),
+        lambda text: text.encode().hex(),
+        lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+        lambda text: quote(text, safe=""),
+    ],
+)
+def test_of_what_is_encoded_together_nothing_stays(encode: Callable[[str], str]) -> None:
+    gated = gate(made(f"read {encode(SEVERAL)} now"))
+    assert gated.redacted == {"pii.email": 1, "pii.us_ssn": 1, "secret.github_token": 1}
+    clear = SEVERAL
+    for value in (SSN, "jane.roe@fatal-corp.com", TOKEN):
+        assert encode(value).strip("=") not in said(gated.case)[0]
+    assert encode(clear) not in said(gated.case)[0]
+    assert gate(gated.case).redacted == {}
+
+
+def test_what_is_kept_is_kept_where_it_is_encoded_too() -> None:
+    encoded = base64.b64encode(SEVERAL.encode()).decode()
+    gated = gate(made(encoded), keep={"pii.us_ssn"})
+    assert gated.kept == {"pii.us_ssn": 1}
+    assert gated.redacted == {"pii.email": 1, "secret.github_token": 1}
+    shown = base64.b64decode(said(gated.case)[0]).decode()
+    assert SSN in shown
+    assert TOKEN not in shown
+    assert "jane.roe" not in shown
 
 
 def test_every_text_of_a_case_is_looked_at() -> None:

@@ -18,13 +18,13 @@ from kintsugi.api.problems import FieldError, Invalid
 from kintsugi.api.routing import Routes
 from kintsugi.errors import InvalidInput
 from kintsugi.model.config import Config
-from kintsugi.model.regression import CaseKind, CaseState, Regression, RegressionFilter
+from kintsugi.model.regression import NO_CASE, CaseKind, CaseState, Regression, RegressionFilter
 from kintsugi.policy.parse import parse_config
 from kintsugi.replay.exports import CASE_FORMATS
 from kintsugi.replay.exports.entry import Entry, RegressionExport, entry_of
 from kintsugi.replay.exports.run_results import ResultFormat
 from kintsugi.replay.exports.run_results import export as export_results
-from kintsugi.replay.redaction_gate import gate
+from kintsugi.replay.redaction_gate import without_kept
 
 routes = Routes("regressions")
 
@@ -136,4 +136,8 @@ def _entry(case: Regression, incident: str) -> Entry:
     entry = entry_of(case, incident)
     if not case.kept or case.lost:
         return entry
-    return msgspec.structs.replace(entry, case=gate(case.case).case, masked=True)
+    shown = without_kept(case.case, (kept.finding for kept in case.kept))
+    if shown is None:
+        lost = "what a person let in in spite of the gate cannot be told from the rest"
+        return msgspec.structs.replace(entry, case=NO_CASE, lost=lost)
+    return msgspec.structs.replace(entry, case=shown, masked=True)

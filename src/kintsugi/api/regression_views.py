@@ -19,7 +19,7 @@ from kintsugi.model.regression import (
     Regression,
 )
 from kintsugi.replay.case_text import case_yaml
-from kintsugi.replay.redaction_gate import gate
+from kintsugi.replay.redaction_gate import without_kept
 
 
 class RegressionView(msgspec.Struct, frozen=True):
@@ -29,6 +29,7 @@ class RegressionView(msgspec.Struct, frozen=True):
         incident: how people name the incident that it is locked to.
         config_id: the configuration that it tests.
         case: what it sends and expects, as in ``testing.suites``; ``text`` is the same in YAML.
+            Null, and the text empty, where nothing of it can be had or shown.
         masked: what a person let in in spite of the gate is not shown here; it takes a reveal.
         digest: of what it sends and expects, as proofs and the log name it.
         lost: why its content cannot be had.
@@ -70,7 +71,9 @@ def view_of(one: Regression, reference: str, *, unmasked: bool = False) -> Regre
         unmasked: with what the gate found and a person kept.
     """
     masked = bool(one.kept) and not unmasked and not one.lost
-    case = gate(one.case).case if masked else one.case
+    case = without_kept(one.case, (kept.finding for kept in one.kept)) if masked else one.case
+    if one.lost:
+        case = None
     return RegressionView(
         id=one.id,
         version=one.version,
@@ -79,8 +82,8 @@ def view_of(one: Regression, reference: str, *, unmasked: bool = False) -> Regre
         incident_id=one.incident_id,
         incident=reference,
         config_id=one.config_id,
-        case=None if one.lost else msgspec.to_builtins(case),
-        text="" if one.lost else case_yaml(case, suite=one.id or "regressions"),
+        case=None if case is None else msgspec.to_builtins(case),
+        text="" if case is None else case_yaml(case, suite=one.id or "regressions"),
         masked=masked,
         digest=one.digest,
         source=one.source,

@@ -492,8 +492,13 @@ def _row(one: Mapping[str, Any]) -> list[Any]:
     case = one["case"] or {}
     return [
         *(one["id"], one["state"], one["kind"], one["incident"], one["config_id"]),
-        *(case.get("expected", {}).get("verdict"), case.get("name") or one["lost"]),
+        *(_verdict(one), case.get("name") or one["lost"] or "(not shown)"),
     ]
+
+
+def _verdict(one: Mapping[str, Any]) -> str:
+    """What must be decided; empty where nothing of the case is shown, or it does not say."""
+    return (one["case"] or {}).get("expected", {}).get("verdict") or ""
 
 
 def _case(one: Mapping[str, Any]) -> RenderableType:
@@ -521,12 +526,13 @@ def _captured(told: Mapping[str, Any]) -> RenderableType:
 def _made(one: Mapping[str, Any], *, dry_run: bool) -> RenderableType:
     case = one["regression"]
     words = {True: "yes", False: "no", None: "not attempted"}
-    step = "kt regressions approve" if one["red"] else "kt regressions edit"
+    ready = one["red"] and one["reproduced"] is not False
+    step = "kt regressions approve" if ready else "kt regressions edit"
     return facts(
         [
             ("case", case["id"] or "(dry run)"),
             ("incident", case["incident"]),
-            ("expects", f"{case['case']['expected'].get('verdict') or ''} ({one['expects']})"),
+            ("expects", f"{_verdict(case)} ({one['expects']})"),
             ("reproduces the decision", words[one["reproduced"]]),
             ("fails there, as it has to", words[one["red"]]),
             ("why", one["why"]),

@@ -79,7 +79,8 @@ def relative(
     subject: str = "",
 ) -> Regression:
     """A variant or twin of a case, behind the redaction gate. What a person let into the case may
-    be in it too.
+    be in it too, also where the gate does not know it again: so it is sealed and erased as the case
+    is.
 
     Args:
         event_id, subject: of the recorded exchange that it is, and whose that is; empty for what
@@ -111,7 +112,10 @@ def relative(
         kept=parent.kept,
     )
     keep = [one.finding for one in parent.kept]
-    return through_gate(draft, gate(case, keep=keep), {}, deed)
+    made = through_gate(draft, gate(case, keep=keep), {}, deed)
+    known = {one.finding for one in made.kept}
+    disguised = [one for one in parent.kept if not event_id and one.finding not in known]
+    return msgspec.structs.replace(made, kept=(*made.kept, *disguised))
 
 
 def _require_content(one: Regression) -> None:

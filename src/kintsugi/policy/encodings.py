@@ -167,9 +167,18 @@ def _base32(run: str) -> bytes | None:
 _NOT_HEX = re.compile(r"(?i)0x|\\x|[^0-9a-f]")
 
 
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
+
+
 def _hex(run: str) -> bytes | None:
     digits = _NOT_HEX.sub("", run)
-    return bytes.fromhex(digits[: len(digits) & ~1])
+    data = bytes.fromhex(digits[: len(digits) & ~1])
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        # The end of a word beside it ("decode 69 67...") reads as digits, none of them of ASCII.
+        return data.strip(_BEYOND_ASCII)
+    return data
 
 
 def _binary(run: str) -> bytes | None:

@@ -6,11 +6,12 @@ import base64
 import binascii
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote
 
 _CHARACTERS: Final = re.compile(r"[A-Za-z0-9+/=_%.~-]")
+_RUN: Final = re.compile(f"{_CHARACTERS.pattern}+")
 # rot13 has no characters of its own: its stretch is what the detector named.
 Change = Callable[[str], str | None]
 
@@ -54,8 +55,17 @@ _ENCODINGS: Final = (
 )
 
 
-def stretch_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """The whole encoded stretch that a finding lies in."""
+def stretches_around(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The encoded stretches that a finding may lie in: the whole of where it stands; then the
+    longest run in it, for detectors that take a word beside it for a part."""
+    yield _widened(text, start, end)
+    runs = (run.span() for run in _RUN.finditer(text, start, end))
+    longest = max(runs, key=lambda run: run[1] - run[0], default=None)
+    if longest is not None and longest != (start, end):
+        yield _widened(text, *longest)
+
+
+def _widened(text: str, start: int, end: int) -> tuple[int, int]:
     while start > 0 and _CHARACTERS.match(text[start - 1]):
         start -= 1
     while end < len(text) and _CHARACTERS.match(text[end]):

@@ -9,7 +9,7 @@ is known again, so that a case that went through once comes out as it is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
@@ -23,7 +23,7 @@ from kintsugi.model.facts import Facts
 from kintsugi.policy.decide import decide
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import Plan, compile_plan
-from kintsugi.replay.encoded_stretches import recoded, stretch_around
+from kintsugi.replay.encoded_stretches import recoded, stretches_around
 from kintsugi.replay.made_up import candidates, is_made_up
 
 #: What a header names somebody by; replaced whatever it looks like.
@@ -48,6 +48,8 @@ _BEFORE_CHARS: Final = 240
 _AFTER_CHARS: Final = 80
 # What is found only once something else was replaced; each round finds less.
 _ROUNDS_MAX: Final = 4
+# Encoded within encoded; deeper than that no detector looks.
+_DEPTH_MAX: Final = 4
 _PLAIN_LAYERS: Final = ("", "plain", "folded")
 
 
@@ -124,12 +126,27 @@ def gate(case: Case, *, keep: Collection[str] = ()) -> Gated:
     )
 
 
+def without_kept(case: Case, kinds: Iterable[str]) -> Case | None:
+    """A case as it may be shown, without what a person let into it.
+
+    Args:
+        kinds: of what was let in.
+
+    Returns:
+        None where the gate does not find all of these kinds in it, disguised or cut as it is: then
+        nobody can tell what else is theirs.
+    """
+    gated = gate(case)
+    return gated.case if gated.redacted.keys() >= set(kinds) else None
+
+
 class _Gate:
     """One pass over one case."""
 
     def __init__(self, keep: frozenset[str]) -> None:
         self._keep = keep
         self._replaced: dict[tuple[str, str], str] = {}
+        self._kept: set[tuple[str, str, str]] = set()
         self.found: list[FoundSensitive] = []
 
     def headers(self, headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -167,48 +184,59 @@ class _Gate:
             case _:
                 return value
 
-    def _text(self, text: str, where: str) -> str:
-        kept: set[tuple[str, str]] = set()
+    def _text(self, text: str, where: str, depth: int = 0) -> str:
         for _ in range(_ROUNDS_MAX):
             before = text
+            clean_from = len(text)
+            # The last one first, so that the places of the others stay true.
             for one in _outermost(_findings(text)):
-                value = text[one.start : one.end]
-                if one.kind in _HARMLESS or is_made_up(one.kind, value):
+                if one.end > clean_from:
                     continue
-                if one.kind in self._keep:
-                    if (one.kind, value) not in kept:
-                        kept.add((one.kind, value))
-                        self.found.append(FoundSensitive(one.kind, where, kept=True))
-                    continue
-                changed = self._without(text, one)
-                if changed != text:
-                    self.found.append(FoundSensitive(one.kind, where))
-                    text = changed
+                encoded = self._encoded(text, one, where, depth)
+                if encoded is not None:
+                    text, clean_from = encoded
+                else:
+                    text = self._plain(text, one, where)
             if text == before:
                 break
         return text
 
-    def _without(self, text: str, one: _Finding) -> str:
-        """The text with one finding replaced; findings come last first, so places stay true."""
-        if one.layer not in _PLAIN_LAYERS:
-            start, end = stretch_around(text, one.start, one.end)
-            inner = recoded(text[start:end], lambda said: self._inner(said, one.kind))
+    def _encoded(self, text: str, one: _Finding, where: str, depth: int) -> tuple[str, int] | None:
+        """The text with everything cleaned that the encoded stretch of a finding says, and where
+        that begins; None where the finding stands in no such stretch.
+
+        Of several findings in one stretch detectors name one.
+        """
+        if one.layer in _PLAIN_LAYERS or depth == _DEPTH_MAX:
+            return None
+
+        def cleaned(said: str) -> str | None:
+            if all(found.kind != one.kind for found in _findings(said)):
+                return None
+            return self._text(said, where, depth + 1)
+
+        for start, end in stretches_around(text, one.start, one.end):
+            inner = recoded(text[start:end], cleaned)
             if inner is not None:
-                return text[:start] + inner + text[end:]
+                return text[:start] + inner + text[end:], start
+        return None
+
+    def _plain(self, text: str, one: _Finding, where: str) -> str:
+        """The text without one finding."""
         value = text[one.start : one.end]
+        if one.kind in _HARMLESS or is_made_up(one.kind, value):
+            return text
+        if one.kind in self._keep:
+            if (where, one.kind, value) not in self._kept:
+                self._kept.add((where, one.kind, value))
+                self.found.append(FoundSensitive(one.kind, where, kept=True))
+            return text
         known = self._replaced.get((one.kind, value))
         if known is None:
             known = self._replaced[(one.kind, value)] = self._replacement(text, one)
+        if known != value:
+            self.found.append(FoundSensitive(one.kind, where))
         return text[: one.start] + known + text[one.end :]
-
-    def _inner(self, text: str, kind: str) -> str | None:
-        """What an encoded stretch says, cleaned; None where nothing of the kind is in it. Counted
-        by whoever found the stretch."""
-        found = [one for one in _outermost(_findings(text)) if one.kind == kind]
-        for one in found:
-            if not is_made_up(kind, text[one.start : one.end]):
-                text = self._without(text, one)
-        return text if found else None
 
     def _replacement(self, text: str, one: _Finding) -> str:
         """Something made up that the detector takes for the same kind in this place; a marker

@@ -294,7 +294,7 @@ KIND = RuleKind(
         HIJACK,
         HALTED,
     ),
-    detector_version=3,
+    detector_version=4,
     message="This tool call is not allowed.",
     method="Lists, counters, comparison with the conversation, URL Standard, certain patterns.",
     cost="Tens of microseconds per call.",
