@@ -120,8 +120,9 @@ class Loading:
         Args:
             versions: what the workers run.
         """
-        for done in self._take_waiting(*versions) if len(versions) == 1 else ():
-            done.set_result(None)
+        if len(versions) == 1:
+            for done in self._take_waiting(*versions):
+                done.set_result(None)
 
     def failed(self, failed: LoadFailed) -> None:
         """Answer those who wait for a version that a worker refused."""
