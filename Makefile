@@ -12,6 +12,7 @@ setup: $(VENV)/.installed ## create .venv with everything; .venv/bin/kt
 
 # --no-build-isolation: the build backend is in the lock too, so nothing unpinned is fetched.
 $(VENV)/.installed: requirements-dev.txt pyproject.toml
+	@echo "Installing everything into $(VENV): a few minutes, the first time."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
