@@ -247,14 +247,15 @@ def test_cases_run_on_the_newest_configuration_a_version_or_a_file(
     incident = declared(client, event)
     added(client, **{"from": event.id})
     for asked, outcome, label in (
-        ({"ids": ["REG-1"]}, "pass", "demo@2"),
+        ({"ids": ["REG-1", "reg-000001"]}, "pass", "demo@2"),
         ({"incident": incident, "config_version": "demo@1"}, "fail", "demo@1"),
         ({"ids": ["REG-1"], "content": LOOSE}, "fail", "demo (file)"),
     ):
         answer = client.post(f"{AT}/run", json=asked)
         assert answer.status_code == 200, answer.text
         [report] = answer.json()["data"]["reports"]
-        assert (report["results"][0]["outcome"], report["config_version"]) == (outcome, label)
+        [result] = report["results"]
+        assert (result["outcome"], report["config_version"]) == (outcome, label)
 
 
 def test_what_is_kept_takes_a_reason_a_scope_and_a_reveal(

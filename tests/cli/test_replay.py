@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from kintsugi.cli.replay import Told
 from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.event import DecisionEvent
 from kintsugi.model.ids import uuid7
@@ -81,3 +82,12 @@ def test_filters_that_find_nothing_say_so(kt_online: Kt) -> None:
     assert ran.code == 0
     assert "no decision matches" in ran.err
     assert ran.json["replays"] == []
+
+
+def test_what_is_counted_stands_in_the_order_in_which_it_came() -> None:
+    fields = ["verdict", "reason_code", "policy_name", "pii-detector (input)", "changes"]
+    changed = [{"field": one, "recorded": "a", "replayed": "b", "why": ""} for one in fields]
+    told = Told(by="shop@2", keeps_all=False)
+    result = {"result": "differs", "event_id": "e", "same_engine": False, "verdict": ""}
+    told.take([{**result, "differences": changed, "missing": []}], None)
+    assert list(told.document()["by_rule"]) == fields

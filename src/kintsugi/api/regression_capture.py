@@ -16,7 +16,7 @@ from kintsugi.api.report_intake import events_of
 from kintsugi.errors import ConfigurationInvalid, InvalidInput, NotFound
 from kintsugi.gateway.in_force import InForce
 from kintsugi.incidents.regressions import Deed, through_gate
-from kintsugi.model.config import Case, CaseExpected, CaseInput, Position
+from kintsugi.model.config import Case, CaseExpected, CaseInput
 from kintsugi.model.custody import custody_entry
 from kintsugi.model.event import DecisionEvent, Payload
 from kintsugi.model.event_filter import EventFilter
@@ -25,14 +25,13 @@ from kintsugi.model.regression import CaseSource, Regression, SourceKind
 from kintsugi.model.report import Report
 from kintsugi.model.vault import Subject
 from kintsugi.replay.capture import Reproduced, case_of, reproduced, that_matter
-from kintsugi.replay.case_runner import run_case
 from kintsugi.replay.case_text import read_case
 from kintsugi.replay.compiled import compiled
 from kintsugi.replay.decisions import missing_of
 from kintsugi.replay.expectations import canonical, expectation
 from kintsugi.replay.redaction_gate import FoundSensitive, Gated, gate
+from kintsugi.replay.reproduction import run_one
 from kintsugi.replay.results import CaseOutcome
-from kintsugi.replay.sources import Located
 from kintsugi.replay.trajectories import EXCHANGES_MAX, run_of
 
 _TRACE: Final = re.compile("[0-9a-f]{32}")
@@ -392,7 +391,7 @@ def _tried(case: Case, court: InForce | str) -> tuple[bool | None, str]:
     """Whether a case fails, as it has to, and why it does not; None where it could not be run."""
     if isinstance(court, str):
         return None, court
-    result = run_case(court, Located("regressions", case, "", Position()), 1)
+    result = run_one(court, case)
     if result.passed:
         return False, (
             f"it was {result.verdict} on that configuration already: a case that cannot fail "

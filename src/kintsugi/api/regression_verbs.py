@@ -17,6 +17,7 @@ from kintsugi.api.control import Caller, Control, Ctl
 from kintsugi.api.custody import actor_of
 from kintsugi.api.edits import DryRun, IfMatch, etag, expected_version
 from kintsugi.api.permissions import Scope
+from kintsugi.api.proving import named_version
 from kintsugi.api.regression_views import RegressionView, reference_of, view_of
 from kintsugi.api.regressions import (
     CASE_CHARS_MAX,
@@ -269,23 +270,18 @@ def answered(made: ChangedRegression) -> Response:
 
 def _asked(control: Control, asked: RegressionRun) -> list[Regression]:
     regressions = control.stores.regressions
-    found = [regressions.get(identifier) for identifier in dict.fromkeys(asked.ids)]
+    found = {one.id: one for one in map(regressions.get, asked.ids)}
     if asked.incident:
         incident = control.stores.incidents.get(asked.incident)
         page, cursor = regressions.page(RegressionFilter(incident=incident.id), limit=RUN_MAX)
         if cursor is not None:
             raise InvalidInput(f"{incident.reference} has more than {RUN_MAX} cases; name some")
-        known = {one.id for one in found}
-        found += [
-            one
-            for one in reversed(page)
-            if one.state in ("proposed", "approved") and one.id not in known
-        ]
+        found |= {one.id: one for one in reversed(page) if one.state in ("proposed", "approved")}
     if not found:
         raise InvalidInput("body: name cases (ids), or an incident that has some")
-    if lost := [one for one in found if one.lost]:
+    if lost := [one for one in found.values() if one.lost]:
         raise InvalidInput(f"{lost[0].id} cannot be run: {lost[0].lost}")
-    return found
+    return [*found.values()]
 
 
 def _configs(
@@ -298,11 +294,9 @@ def _configs(
         _require_own(config.id, wanted)
         return {config.id: (config, f"{config.id} (file)")}
     if asked.config_version:
-        config_id, _, number = asked.config_version.rpartition("@")
-        if not config_id or not number.isdecimal() or len(number) > 9:
-            raise InvalidInput(f'"{asked.config_version}" is no version; write ID@NUMBER')
+        config_id, number = named_version(asked.config_version)
         _require_own(config_id, wanted)
-        kept = configurations.get(config_id, int(number))
+        kept = configurations.get(config_id, number)
         return {config_id: (parse_config(kept.content), asked.config_version)}
     found = {}
     for config_id in sorted(wanted):

@@ -147,7 +147,7 @@ class Told:
         self._cursor = cursor
         for one in page:
             self.counts[str(one["result"])] += 1
-            self._by_rule.update({whose for whose, _ in _whats(one, self._by)})
+            self._by_rule.update(dict.fromkeys((whose for whose, _ in _whats(one, self._by)), 1))
             self._by_verdict.update(_verdicts(one))
             if self._all is not None:
                 self._all.append(one)
