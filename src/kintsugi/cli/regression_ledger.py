@@ -59,7 +59,7 @@ def coverage(kt: Invocation, limit: LimitOption = 50) -> None:
             *(one["reference"], one["severity"], one["state"]),
             [each["regression_id"] for each in one["cases"]],
             sorted({each["in_force"] for each in one["cases"]}),
-            _why(one),
+            why(one),
         ]
         for one in found
     ]
@@ -73,7 +73,7 @@ def _note(one: Mapping[str, Any]) -> str:
     return "; ".join([*told, *([one["reason"]] if one.get("reason") else [])])
 
 
-def _why(one: Mapping[str, Any]) -> str:
+def why(one: Mapping[str, Any]) -> str:
     """What does not hold, or who answers for it that nothing binds."""
     told = [
         f"{each['regression_id']}: expected {each['breach']['expected']}; {each['breach']['came']}"
