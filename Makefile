@@ -12,6 +12,8 @@ setup: $(VENV)/.installed ## create .venv with everything; .venv/bin/kt
 
 # --no-build-isolation: the build backend is in the lock too, so nothing unpinned is fetched.
 $(VENV)/.installed: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; make PYTHON=/path/to/python3.11 names one." >&2; exit 1; }
 	@echo "Installing everything into $(VENV): a few minutes, the first time."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
