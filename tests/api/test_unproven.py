@@ -18,6 +18,7 @@ from kintsugi.model.stores import Stores
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import revision
 from kintsugi.store.memory import memory_stores
+from kintsugi.store.memory_configurations import MemoryConfigurations
 from tests.api.test_api_proofs import (
     NEW,
     OLD,
@@ -91,6 +92,22 @@ def test_a_newest_version_that_somebody_put_into_the_database_is_told(
     watch.look_once()
     watch.look_once()
     assert ["configuration support runs support@3" in one for one in told(stores)] == [True]
+    assert closed
+
+
+def test_a_text_that_somebody_changed_in_the_database_is_told(
+    stores: Stores, clock: Clock, closed: str
+) -> None:
+    watch = UnprovenWatch(stores, clock)
+    watch.look_once()
+    assert told(stores) == []
+    configurations = stores.configurations
+    assert isinstance(configurations, MemoryConfigurations)
+    *earlier, newest = configurations._versions["support"]
+    changed = msgspec.structs.replace(newest, content=OLD)
+    configurations._versions["support"] = (*earlier, changed)
+    watch.look_once()
+    assert ["1 of them do not hold: REG-000001" in one for one in told(stores)] == [True]
     assert closed
 
 

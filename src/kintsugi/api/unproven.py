@@ -14,6 +14,7 @@ from kintsugi.api.bound_cases import binds, breaches
 from kintsugi.api.loosened import IN_FORCE_MAX, Loosened, let_through, loosened_by, may_loosen
 from kintsugi.api.proving import judge_of
 from kintsugi.errors import ConfigurationInvalid, NotFound
+from kintsugi.ledger.leaves import content_digest
 from kintsugi.model.configurations import ConfigurationVersion
 from kintsugi.model.gateways import GatewayReport, WorkerReport
 from kintsugi.model.regression_ledger import BoundFilter, LedgerEntry
@@ -37,11 +38,13 @@ class Running(msgspec.Struct, frozen=True):
     Attributes:
         where: ``gateway:ID``; ``configuration:ID`` for the newest version, ``containment:ID`` for
             that under a containment.
+        digest: of the newest version's text, so that a change in the database is seen.
     """
 
     where: str
     name: str
     revision: str
+    digest: str = ""
 
 
 class UnprovenWatch:
@@ -77,7 +80,8 @@ class UnprovenWatch:
             entries = [one for one in bound if one.config_id == newest.id]
             if entries:
                 name = f"{newest.id}@{newest.version}"
-                told = Running(f"configuration:{newest.id}", name, newest.revision)
+                digest = content_digest(newest.content)
+                told = Running(f"configuration:{newest.id}", name, newest.revision, digest)
                 yield told, partial(self._look, told, newest, entries)
         for record in self._stores.gateways.list():
             report = record.report
@@ -96,6 +100,7 @@ class UnprovenWatch:
                         f"containment:{one.id}",
                         f"{newest.id}@{newest.version}",
                         newest.revision,
+                        content_digest(newest.content),
                     )
                     yield told, partial(self._look_under, told, loosened)
 
