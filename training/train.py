@@ -37,7 +37,7 @@ from kintsugi.policy.classifier.words import (
     words,
 )
 
-VERSION = 5
+VERSION = 6
 SEED = 7
 # JSON has no infinity.
 LOGIT_MIN = -1_000.0
