@@ -60,7 +60,7 @@ def test_another_person_approves_and_its_time_runs_from_then_on(
     refused = client.post(f"{at}/approve", json={})
     assert refused.status_code == 403
     assert "another person" in refused.json()["detail"]
-    second = bearer(make_token(stores, Scope.CONTAINMENTS_APPROVE))
+    second = bearer(make_token(stores, Scope.CONTAINMENTS_APPROVE, name="eve"))
     clock.advance(seconds=300)
     approved = client.post(f"{at}/approve", json={}, headers=second)
     assert approved.status_code == 200, approved.text

@@ -54,7 +54,7 @@ class LedgerMachine(RuleBasedStateMachine):
         app = control_plane(self._stores, Path(self._folder.name), self._clock)
         self._client = TestClient(app, follow_redirects=False)
         self._client.headers.update(bearer(make_token(self._stores)))
-        self._second = make_token(self._stores, Scope.CONTAINMENTS_APPROVE)
+        self._second = make_token(self._stores, Scope.CONTAINMENTS_APPROVE, name="eve")
         self._file = Path(self._folder.name) / "regression-ledger.jsonl"
         self._backups: list[dict[tuple[str, str], Any]] = []
         # Every case that ever bound, as strict as it ever was.

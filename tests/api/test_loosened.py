@@ -73,7 +73,7 @@ def approved(client: TestClient, stores: Stores, lever: dict[str, Any]) -> str:
     made = asked(client, lever)
     assert made["status"] == "waiting"
     name = str(made["containment"]["id"])
-    second = bearer(make_token(stores, Scope.CONTAINMENTS_APPROVE))
+    second = bearer(make_token(stores, Scope.CONTAINMENTS_APPROVE, name="eve"))
     assert client.post(f"{AT}/{name}/approve", json={}, headers=second).status_code == 200
     return name
 

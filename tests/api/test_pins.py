@@ -96,7 +96,7 @@ def test_a_weaker_version_takes_a_second_person_and_an_incident(
     assert made["pinned"]["weaker"] is True
     at = f"{AT}/{made['containment']['id']}"
     assert client.post(f"{at}/approve", json={}).status_code == 403
-    second = bearer(make_token(stores, Scope.CONTAINMENTS_APPROVE))
+    second = bearer(make_token(stores, Scope.CONTAINMENTS_APPROVE, name="eve"))
     approved = client.post(f"{at}/approve", json={}, headers=second)
     assert approved.json()["data"]["status"] == "in_force"
     relaxed = relaxed_elsewhere(stores, now=NOON)

@@ -14,7 +14,7 @@ import msgspec
 
 from kintsugi.errors import InvalidInput
 from kintsugi.incidents.commands import Act, changed, entry, refuse, wanted_reason
-from kintsugi.incidents.redaction import names_in, person_of, redacted
+from kintsugi.incidents.redaction import names_in, redacted
 from kintsugi.incidents.templates import (
     Filled,
     Template,
@@ -26,7 +26,7 @@ from kintsugi.incidents.templates import (
 )
 from kintsugi.model.blocker import Blocker
 from kintsugi.model.communication import Approval, Communication, Publication, Sending
-from kintsugi.model.incident import ENDED, Actor, Change, Incident, new_id
+from kintsugi.model.incident import ENDED, Actor, Change, Incident, new_id, person_of
 
 _PUBLIC = "public"
 

@@ -15,7 +15,7 @@ from typing import Final
 from kintsugi.model.content import ExchangeView, Part
 from kintsugi.model.decision import Phase
 from kintsugi.model.facts import Facts
-from kintsugi.model.incident import Incident
+from kintsugi.model.incident import Incident, person_of
 from kintsugi.policy.decide import decide
 from kintsugi.policy.parse import parse_config
 from kintsugi.policy.plan import Plan, compile_plan
@@ -67,11 +67,6 @@ def names_in(incident: Incident) -> dict[str, str]:
     for term in incident.roles:
         people[term.person] = f"the {term.role.replace('_', ' ')}"
     return {name: role for name, role in people.items() if name}
-
-
-def person_of(reference: str) -> str:
-    """The name in ``NAME/ID``."""
-    return reference.rpartition("/")[0] or reference
 
 
 def _masked(text: str) -> str:

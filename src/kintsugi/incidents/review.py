@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kintsugi.incidents.gates import CAUSE_PARTS
-from kintsugi.incidents.redaction import names_in, person_of
+from kintsugi.incidents.redaction import names_in
 from kintsugi.incidents.review_markdown import EMPTY, digest_of, marked, plain
 from kintsugi.incidents.rules import fields
 from kintsugi.model.action import Action
-from kintsugi.model.incident import Entry, EntryKind, Incident
+from kintsugi.model.incident import Entry, EntryKind, Incident, person_of
 from kintsugi.model.review import PEOPLE_PARTS, PeoplePart, Words
 
 # What a reader needs besides what is pinned; the rest stands in the timeline itself.

@@ -118,6 +118,11 @@ class Actor(msgspec.Struct, frozen=True):
     may_command: bool = False
 
 
+def person_of(reference: str) -> str:
+    """The name in ``NAME/ID``."""
+    return reference.rpartition("/")[0] or reference
+
+
 class RoleTerm(msgspec.Struct, frozen=True):
     """One person's time in one role.
 

@@ -8,6 +8,7 @@ import msgspec
 
 from kintsugi.errors import Forbidden, StateConflict
 from kintsugi.model.containment import Bypassed, Containment
+from kintsugi.model.incident import person_of
 
 
 def approved(found: Containment, *, by: str, now: datetime) -> Containment:
@@ -15,11 +16,11 @@ def approved(found: Containment, *, by: str, now: datetime) -> Containment:
 
     Raises:
         StateConflict: it does not wait for approval, or not any more.
-        Forbidden: nobody approves what they asked for.
+        Forbidden: nobody approves what they asked for, with whichever of their tokens.
     """
     if found.state(now) != "waiting":
         raise StateConflict("it does not wait for approval; look at its status")
-    if by == found.created_by:
+    if person_of(by) == person_of(found.created_by):
         raise Forbidden("another person has to approve what you asked for")
     lasts = found.expires_at - found.created_at
     return msgspec.structs.replace(found, approved_at=now, approved_by=by, expires_at=now + lasts)
