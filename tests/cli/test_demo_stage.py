@@ -1,4 +1,4 @@
-"""What the demo shows of what a command printed."""
+"""What the demo shows of what a command printed, and what its story rests on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from kintsugi.cli.demo.stage import chosen, shortened
 from kintsugi.cli.demo.teller import Teller
+from kintsugi.cli.demo.traffic import PLANTED_REMARK
+from kintsugi.policy.classifier import model, second_look
 
 PRINTED = [
     "\x1b[1mincident\x1b[0m  INC-1  The assistant refuses whatever",
@@ -62,3 +64,11 @@ def test_a_list_of_decisions_fits_on_a_terminal_of_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     # time, verdict, reason, id
     assert Teller(Terminal(), pause_seconds=0.0).width >= 8 + 1 + 7 + 1 + 25 + 1 + 36
+
+
+def test_the_planted_remark_is_missed_by_far() -> None:
+    # Else a detector that gets better takes the story away.
+    first, second = model.trained(), second_look.trained()
+    scores = first.score(PLANTED_REMARK, "tool")
+    assert max(one.probability for one in scores) < 0.1
+    assert second.judge(PLANTED_REMARK, scores, first) is None
