@@ -199,8 +199,9 @@ class PromptInjectionRule(Rule):
         for layer in _worth_reading([sighting.layer for sighting in sightings]):
             scores = self._classifier.score(layer.text, place)
             if place == "tool" and self._second is not None:
-                if layer.parent is None:
-                    request = self._request(layer, scores)
+                found = self._request(layer, scores)
+                if found is not None and (request is None or found.score > request.score):
+                    request = found
                 scores = self._second.doubted(scores)
             head = max(range(len(HEADS)), key=lambda number: scores[number].probability)
             sure = scores[head].probability
@@ -352,7 +353,7 @@ KIND = RuleKind(
     default_action=Verdict.BLOCK,
     actions=tuple(Verdict),
     reasons=("prompt_injection.detected",),
-    detector_version=8,
+    detector_version=9,
     message="The text tries to change the instructions that the model works under.",
     method="Weighted patterns in several languages over the plain, folded and decoded text.",
     cost="Part of the shared scan; about 10 microseconds more for a text with signals.",
