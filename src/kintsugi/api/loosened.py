@@ -20,7 +20,7 @@ from kintsugi.model.containment import BrokenCases, Containment
 from kintsugi.model.regression_ledger import BoundFilter, LedgerEntry
 from kintsugi.model.stores import Stores
 
-IN_FORCE_MAX: Final = 1000
+_IN_FORCE_MAX: Final = 1000
 _NAMED_MAX: Final = 100
 
 
@@ -42,18 +42,31 @@ def may_loosen(containment: Containment) -> bool:
     return containment.lever.loosens or containment.lever.name == "pin-policy"
 
 
+def in_force(stores: Stores, *, now: datetime) -> list[Containment]:
+    """Those that may loosen."""
+    return [
+        one for one in stores.containments.in_force(now=now, limit=_IN_FORCE_MAX) if may_loosen(one)
+    ]
+
+
 def loosened_by(
-    stores: Stores, containment: Containment, bound: Sequence[LedgerEntry]
+    stores: Stores, containments: Sequence[Containment], bound: Sequence[LedgerEntry]
 ) -> Iterator[Loosened]:
-    """Each configuration that it may loosen, of those that any of these entries binds."""
-    pins = containment.lever.config_version.rpartition("@")[0]
+    """Each configuration that each may loosen, of those that any of these entries binds."""
+    if not containments:
+        return
     following: dict[str, set[str]] = {}
     for record in stores.gateways.list():
         following.setdefault(record.report.config_id, set()).add(record.report.id)
-    for newest in stores.configurations.list():
-        entries = [one for one in bound if binds(one, newest.id, following.get(newest.id, ()))]
-        if entries and pins in ("", newest.id):
-            yield Loosened(_full(stores, containment), newest, entries)
+    bound_by = [
+        (newest, [one for one in bound if binds(one, newest.id, following.get(newest.id, ()))])
+        for newest in stores.configurations.list()
+    ]
+    for containment in containments:
+        pins = containment.lever.config_version.rpartition("@")[0]
+        for newest, entries in bound_by:
+            if entries and pins in ("", newest.id):
+                yield Loosened(_full(stores, containment), newest, entries)
 
 
 def _full(stores: Stores, containment: Containment) -> Containment:
@@ -77,7 +90,7 @@ def broken_by(stores: Stores, containment: Containment) -> BrokenCases | None:
     names = sorted(
         {
             found.regression_id
-            for one in loosened_by(stores, containment, bound)
+            for one in loosened_by(stores, [containment], bound)
             for found in let_through(stores, one)
         }
     )
@@ -89,11 +102,8 @@ def loosened_now(
 ) -> dict[str, tuple[str, ...]]:
     """The containments in force in whose scope a case does not hold, by the id of the case."""
     by_case: dict[str, tuple[str, ...]] = {}
-    for containment in filter(
-        may_loosen, stores.containments.in_force(now=now, limit=IN_FORCE_MAX)
-    ):
-        for one in loosened_by(stores, containment, bound):
-            for found in let_through(stores, one):
-                ids = by_case.get(found.regression_id, ())
-                by_case[found.regression_id] = (*ids, containment.id)
+    for one in loosened_by(stores, in_force(stores, now=now), bound):
+        for found in let_through(stores, one):
+            ids = by_case.get(found.regression_id, ())
+            by_case[found.regression_id] = (*ids, one.containment.id)
     return by_case

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from kintsugi.api.bound_cases import binds, breaches
-from kintsugi.api.loosened import IN_FORCE_MAX, Loosened, let_through, loosened_by, may_loosen
+from kintsugi.api.loosened import Loosened, in_force, let_through, loosened_by
 from kintsugi.api.proving import judge_of
 from kintsugi.errors import ConfigurationInvalid, NotFound
 from kintsugi.ledger.leaves import content_digest
@@ -92,17 +92,16 @@ class UnprovenWatch:
                 for name in worker.contained:
                     told = Running(f"gateway:{report.id}", f"containment {name}", "")
                     yield told, partial(self._look_for, told, name, len(entries))
-        for one in self._stores.containments.in_force(now=self._clock(), limit=IN_FORCE_MAX):
-            if may_loosen(one):
-                for loosened in loosened_by(self._stores, one, bound):
-                    newest = loosened.newest
-                    told = Running(
-                        f"containment:{one.id}",
-                        f"{newest.id}@{newest.version}",
-                        newest.revision,
-                        content_digest(newest.content),
-                    )
-                    yield told, partial(self._look_under, told, loosened)
+        loosening = in_force(self._stores, now=self._clock())
+        for loosened in loosened_by(self._stores, loosening, bound):
+            newest = loosened.newest
+            told = Running(
+                f"containment:{loosened.containment.id}",
+                f"{newest.id}@{newest.version}",
+                newest.revision,
+                content_digest(newest.content),
+            )
+            yield told, partial(self._look_under, told, loosened)
 
     def _kept(self, report: GatewayReport, worker: WorkerReport) -> ConfigurationVersion | None:
         """The version that a worker runs; None where none that is kept means the same."""
